@@ -1,0 +1,33 @@
+/**
+ * What went wrong, in one word that programs can switch on.
+ *
+ * `NETWORK`, `TIMEOUT` and `ABORTED` come without an answer of the server; `PROTOCOL` is an answer that the
+ * protocol does not know (a proxy strips headers, a page of HTML); `NO_PROGRESS` is a server or cache that
+ * answers the same thing for ever.
+ */
+export type DurableStreamErrorCode =
+  | "NOT_FOUND"
+  | "CONFLICT_SEQ"
+  | "CONFLICT_EXISTS"
+  | "BAD_REQUEST"
+  | "BUSY"
+  | "SSE_NOT_SUPPORTED"
+  | "UNAUTHORIZED"
+  | "FORBIDDEN"
+  | "RATE_LIMITED"
+  | "ALREADY_CONSUMED"
+  | "ALREADY_CLOSED"
+  | "PARSE_ERROR"
+  | "STREAM_CLOSED"
+  | "UNKNOWN"
+  | "GONE"
+  | "PAYLOAD_TOO_LARGE"
+  | "CONTENT_TYPE_MISMATCH"
+  | "NETWORK"
+  | "ABORTED"
+  | "STALE_EPOCH"
+  | "SEQUENCE_GAP"
+  | "TIMEOUT"
+  | "NO_PROGRESS"
+  | "BUFFER_FULL"
+  | "PROTOCOL"

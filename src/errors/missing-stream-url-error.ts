@@ -1,0 +1,10 @@
+import { DurableStreamError } from "./durable-stream-error.ts"
+
+/** No URL was given, or an empty one. */
+export class MissingStreamUrlError extends DurableStreamError {
+  override name = "MissingStreamUrlError"
+
+  constructor() {
+    super("The option url is missing: give the absolute URL of the stream.", "BAD_REQUEST")
+  }
+}

@@ -1,0 +1,78 @@
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+
+/**
+ * A signal that follows other signals for as long as it is needed. A signal that lives long (an application's)
+ * must not collect a listener for every request made under it, so whoever makes a scope ends it.
+ */
+export class AbortScope {
+  readonly #controller = new AbortController()
+  readonly #parents: readonly AbortSignal[]
+  readonly #follow = (event: Event): void => {
+    // Listeners are put on AbortSignals only, below.
+    this.abort((event.target as AbortSignal).reason)
+  }
+
+  /** @param parents - the signals to follow; undefined ones are passed over */
+  constructor(...parents: readonly (AbortSignal | undefined)[]) {
+    this.#parents = parents.filter((parent): parent is AbortSignal => parent !== undefined)
+    const aborted = this.#parents.find((parent) => parent.aborted)
+    if (aborted !== undefined) {
+      this.#controller.abort(aborted.reason)
+      return
+    }
+    for (const parent of this.#parents) parent.addEventListener("abort", this.#follow)
+  }
+
+  /** The signal to hand to whoever works in this scope. */
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Aborts what works in this scope; the parents are not touched. */
+  abort(reason?: unknown): void {
+    this.end()
+    this.#controller.abort(reason)
+  }
+
+  /** Stops following the parents. What still works in the scope goes on. */
+  end(): void {
+    for (const parent of this.#parents) parent.removeEventListener("abort", this.#follow)
+  }
+}
+
+/** @throws FetchBackoffAbortError where the signal is aborted */
+export function throwIfAborted(signal: AbortSignal): void {
+  if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
+}
+
+/**
+ * Waits for a promise, but no longer than for the signal: an abort rejects at once, also where what is waited for
+ * never looks at the signal.
+ *
+ * @param promise - what to wait for
+ * @param signal - ends the wait
+ * @param onLate - takes what the promise gives after the abort, so that it can be released
+ * @throws FetchBackoffAbortError on abort
+ */
+export function raceAbort<T>(
+  promise: Promise<T>,
+  signal: AbortSignal,
+  onLate?: (value: T) => void,
+): Promise<T> {
+  return new Promise<T>((resolve, reject) => {
+    const onAbort = () => {
+      if (onLate !== undefined) promise.then(onLate, () => undefined)
+      reject(new FetchBackoffAbortError(signal.reason))
+    }
+    if (signal.aborted) {
+      // The promise is nobody's any more; its failure must not surface as an unhandled one.
+      promise.catch(() => undefined)
+      onAbort()
+      return
+    }
+    signal.addEventListener("abort", onAbort, { once: true })
+    promise.then(resolve, reject).finally(() => {
+      signal.removeEventListener("abort", onAbort)
+    })
+  })
+}

@@ -1,0 +1,169 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { InvalidSignalError } from "../errors/invalid-signal-error.ts"
+import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { resolveBackoff, type Backoff, type BackoffOptions } from "./backoff.ts"
+import {
+  checkHeaders,
+  checkParams,
+  mergeHeaders,
+  type HeadersRecord,
+  type ParamsRecord,
+} from "./request-inputs.ts"
+
+/** The settings of a stream that hold for every request to it. */
+export interface EndpointOptions {
+  /** The stream's URL: absolute, or in a browser relative to the page. */
+  url: string | URL
+  /** Sent with every request; functions are called for each. */
+  headers?: HeadersRecord
+  /** Added to the query of every request; functions are called for each. */
+  params?: ParamsRecord
+  /** Ends every request and wait at once. */
+  signal?: AbortSignal
+  /** Used in place of the platform's fetch. */
+  fetch?: typeof globalThis.fetch
+  /** How failed requests are tried again. */
+  backoffOptions?: BackoffOptions
+  /** How long a request may stay without an answer, in milliseconds. Default 60 000. */
+  requestTimeoutMs?: number
+}
+
+/** Checked {@link EndpointOptions}: what every request to one stream is made with. */
+export interface Endpoint {
+  /** Absolute, with the query that the caller gave. */
+  readonly url: string
+  readonly headers: HeadersRecord
+  readonly params: ParamsRecord
+  readonly signal: AbortSignal | undefined
+  readonly fetch: typeof globalThis.fetch
+  readonly backoff: Backoff
+  readonly requestTimeoutMs: number
+}
+
+const DEFAULT_REQUEST_TIMEOUT_MS = 60_000
+
+/**
+ * Checks the settings of a stream. No I/O.
+ *
+ * @throws MissingStreamUrlError where there is no url
+ * @throws InvalidSignalError where the signal is none
+ * @throws DurableStreamError `BAD_REQUEST` that names the option
+ */
+export function createEndpoint(options: EndpointOptions): Endpoint {
+  // JavaScript callers can leave out what the type asks for.
+  const given = options as Partial<EndpointOptions> | undefined
+  const url = absoluteUrl(given?.url)
+  const { headers, params, signal, fetch: customFetch, backoffOptions } = options
+  checkSignal(signal)
+  checkHeaders(headers)
+  checkParams(params)
+  if (customFetch !== undefined && typeof customFetch !== "function") {
+    throw new DurableStreamError("The option fetch must be a function.", "BAD_REQUEST")
+  }
+  return {
+    url,
+    headers: headers ?? {},
+    params: params ?? {},
+    signal,
+    // Looked up for every request, so that a global fetch replaced later (mocks, tracing) is the one that is called.
+    fetch: customFetch ?? ((input, init) => globalThis.fetch(input, init)),
+    backoff: resolveBackoff(backoffOptions),
+    requestTimeoutMs: checkDuration(
+      "requestTimeoutMs",
+      options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS,
+    ),
+  }
+}
+
+/**
+ * The settings of one call laid over a stream's: headers and params are merged, the rest replaced. The signal stays
+ * the stream's; a call's own signal goes beside it.
+ *
+ * @throws as {@link createEndpoint} does
+ */
+export function extendEndpoint(
+  endpoint: Endpoint,
+  overrides: Omit<Partial<EndpointOptions>, "url" | "signal">,
+): Endpoint {
+  const { headers, params, fetch: customFetch, backoffOptions, requestTimeoutMs } = overrides
+  const checked = createEndpoint({
+    url: endpoint.url,
+    ...(headers !== undefined && { headers }),
+    ...(params !== undefined && { params }),
+    ...(customFetch !== undefined && { fetch: customFetch }),
+    ...(requestTimeoutMs !== undefined && { requestTimeoutMs }),
+    ...(backoffOptions !== undefined && { backoffOptions }),
+  })
+  return {
+    url: endpoint.url,
+    headers: mergeHeaders(endpoint.headers, checked.headers),
+    params: { ...endpoint.params, ...checked.params },
+    signal: endpoint.signal,
+    fetch: customFetch === undefined ? endpoint.fetch : checked.fetch,
+    backoff: backoffOptions === undefined ? endpoint.backoff : checked.backoff,
+    requestTimeoutMs: requestTimeoutMs ?? endpoint.requestTimeoutMs,
+  }
+}
+
+/**
+ * Checks a duration: above 0, Infinity for none.
+ *
+ * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
+ */
+export function checkDuration(option: string, ms: number): number {
+  if (typeof ms === "number" && ms > 0) return ms
+  throw new DurableStreamError(
+    `The option ${option} must be a number of milliseconds above 0, or Infinity, not ${String(ms)}.`,
+    "BAD_REQUEST",
+  )
+}
+
+/** @throws InvalidSignalError where it is given and no AbortSignal */
+export function checkSignal(signal: unknown): void {
+  if (signal === undefined) return
+  // Not instanceof: a signal of another realm, or of a polyfill, aborts just as well.
+  const like = signal as Partial<AbortSignal> | null
+  if (typeof like?.aborted === "boolean" && typeof like.addEventListener === "function") return
+  throw new InvalidSignalError()
+}
+
+function absoluteUrl(url: string | URL | undefined): string {
+  if (url === undefined || url === "" || (url as unknown) === null)
+    throw new MissingStreamUrlError()
+  const given = url instanceof URL ? url.href : url
+  if (typeof given !== "string") {
+    throw new DurableStreamError(`The option url must be a string or a URL.`, "BAD_REQUEST")
+  }
+  const trimmed = given.trim()
+  if (trimmed === "") throw new MissingStreamUrlError()
+  const page = globalThis.location?.href as string | undefined
+  const parsed = parseUrl(trimmed, page)
+  if (parsed === undefined) {
+    throw new DurableStreamError(
+      `The option url is no absolute URL: ${describeUrl(trimmed)}`,
+      "BAD_REQUEST",
+    )
+  }
+  if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
+    throw new DurableStreamError(
+      `The option url has the scheme ${parsed.protocol} and needs http: or https:.`,
+      "BAD_REQUEST",
+    )
+  }
+  if (parsed.username !== "" || parsed.password !== "") {
+    throw new DurableStreamError(
+      `The option url carries credentials, which fetch refuses; send an authorization header: ${describeUrl(trimmed)}`,
+      "BAD_REQUEST",
+    )
+  }
+  return parseUrl(trimmed) === undefined ? parsed.href : trimmed
+}
+
+function parseUrl(url: string, base?: string): URL | undefined {
+  try {
+    return new URL(url, base)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,81 @@
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { FetchError } from "../errors/fetch-error.ts"
+import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { raceAbort, throwIfAborted } from "./abort.ts"
+import { resolveBackoff, type BackoffOptions } from "./backoff.ts"
+import { classifyFetchFailure, fetchFailureError } from "./fetch-failure.ts"
+import { retryAfterMs } from "./retry-after.ts"
+import { retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
+
+/**
+ * Wraps a `fetch` so that it tries again what the protocol allows to be tried again: 5xx, 429 (honouring
+ * `Retry-After`) and network failures of reads and idempotent writes; for a POST without producer headers only
+ * 429, 500, 503 and refused connections.
+ *
+ * @param fetchClient - the fetch to wrap
+ * @param backoffOptions - delays and count; default {@link BackoffDefaults}
+ * @returns a fetch that resolves with 2xx answers only, and rejects with `FetchError` for every other answer and for
+ *   network failures once retries are used up, or with `FetchBackoffAbortError` on abort
+ * @example
+ * ```ts
+ * import { BackoffDefaults, createFetchWithBackoff } from "@durable-streams/client"
+ *
+ * const patientFetch = createFetchWithBackoff(fetch, { ...BackoffDefaults, maxRetries: 5 })
+ * const response = await patientFetch("https://streams.example.com/chat?offset=-1")
+ * console.log(response.status)
+ * ```
+ */
+export function createFetchWithBackoff(
+  fetchClient: typeof globalThis.fetch,
+  backoffOptions: BackoffOptions = {},
+): typeof globalThis.fetch {
+  const backoff = resolveBackoff(backoffOptions)
+  return async (input, init) => {
+    const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined)
+    const controller = signal ?? new AbortController().signal
+    return retryLoop({
+      // A Request's body is used up by sending it: each attempt sends a copy.
+      attempt: () =>
+        attempt(fetchClient, input instanceof Request ? input.clone() : input, init, controller),
+      policy: policyOf(input, init),
+      backoff,
+      signal: controller,
+    })
+  }
+}
+
+async function attempt(
+  fetchClient: typeof globalThis.fetch,
+  input: RequestInfo | URL,
+  init: RequestInit | undefined,
+  signal: AbortSignal,
+): Promise<AttemptOutcome<Response>> {
+  const url = input instanceof Request ? input.url : String(input)
+  throwIfAborted(signal)
+  let response: Response
+  try {
+    const call = async () => fetchClient(input, init)
+    response = await raceAbort(call(), signal)
+  } catch (error) {
+    if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
+    const failure = classifyFetchFailure(error)
+    const wrapped = fetchFailureError(error, failure, url, false)
+    return { kind: "failed", failure, error: wrapped, retryAfterMs: 0 }
+  }
+  if (response.ok) return { kind: "answered", value: response }
+  return {
+    kind: "failed",
+    failure: response.status,
+    error: await raceAbort(FetchError.fromResponse(response, describeUrl(url)), signal),
+    retryAfterMs: retryAfterMs(response.headers.get("retry-after"), Date.now()),
+  }
+}
+
+function policyOf(input: RequestInfo | URL, init: RequestInit | undefined): RetryPolicy {
+  const request = input instanceof Request ? input : undefined
+  if (init?.body instanceof ReadableStream) return "never"
+  const method = (init?.method ?? request?.method ?? "GET").toUpperCase()
+  const headers = new Headers(init?.headers ?? request?.headers)
+  return method !== "POST" || headers.has(PRODUCER_ID_HEADER) ? "idempotent" : "unless-stored"
+}

@@ -1,0 +1,204 @@
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { errorFromResponse } from "../errors/error-from-response.ts"
+import { FetchError } from "../errors/fetch-error.ts"
+import type { Operation } from "../errors/status-code.ts"
+import { STREAM_SEQ_HEADER } from "../protocol/names.ts"
+import { describeUrl, requestUrl } from "../protocol/request-url.ts"
+import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
+import type { Endpoint } from "./endpoint.ts"
+import { classifyFetchFailure, fetchFailureError } from "./fetch-failure.ts"
+import { mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
+import { retryAfterMs } from "./retry-after.ts"
+import {
+  leavesDoubt,
+  retryLoop,
+  type AttemptOutcome,
+  type RetryNotice,
+  type RetryPolicy,
+} from "./retry-loop.ts"
+
+/** What a request's body can be. */
+export type RequestBody = string | Uint8Array | ReadableStream<Uint8Array>
+
+/** Watches requests go out and come back. Must not throw. */
+export interface RequestObserver {
+  onRequest?(attempt: number): void
+  onResponse?(response: Response): void
+  onRetry?(notice: RetryNotice): void
+}
+
+/** One request of the protocol, tried as often as its policy allows. */
+export interface StreamRequest {
+  readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE"
+  readonly operation: Operation
+  readonly retry: RetryPolicy
+  /** The protocol's headers; they replace the caller's. */
+  readonly headers?: Readonly<Record<string, string>>
+  /** The protocol's query parameters. */
+  readonly query?: Readonly<Record<string, string | undefined>>
+  readonly body?: RequestBody
+  /** Lets a browser finish the request after its page is gone. */
+  readonly keepalive?: boolean
+  /** How long one attempt may stay without an answer; default the endpoint's, Infinity for no limit. */
+  readonly timeoutMs?: number
+  /** An answer that is no success and still one that the caller wants as a value. */
+  readonly accepts?: (status: number) => boolean
+  readonly observer?: RequestObserver | undefined
+}
+
+/**
+ * Makes a request and gives its answer, with the body unread: reading or cancelling it is the caller's.
+ *
+ * @param signal - ends the request, its retries and the body. It must not outlive the use of the answer
+ *   (see AbortScope): requests leave a listener on it.
+ * @throws the error that the answer means; FetchBackoffAbortError on abort; what a header function threw
+ */
+export function send(
+  endpoint: Endpoint,
+  request: StreamRequest,
+  signal: AbortSignal,
+): Promise<Response> {
+  return retryLoop({
+    attempt: (attempt) => attemptOnce(endpoint, request, signal, attempt),
+    policy: request.retry,
+    backoff: endpoint.backoff,
+    signal,
+    onRetry: request.observer?.onRetry?.bind(request.observer),
+  })
+}
+
+/** The status and headers of an answer whose body is of no interest. */
+export interface Answer {
+  readonly status: number
+  readonly headers: Headers
+}
+
+/**
+ * Makes a request whose answer's body is of no interest, and releases it.
+ *
+ * @param signal - the caller's own signal, beside the endpoint's
+ * @throws as {@link send} does
+ */
+export async function exchange(
+  endpoint: Endpoint,
+  request: StreamRequest,
+  signal?: AbortSignal,
+): Promise<Answer> {
+  const scope = new AbortScope(endpoint.signal, signal)
+  try {
+    const response = await send(endpoint, request, scope.signal)
+    releaseBody(response)
+    return { status: response.status, headers: response.headers }
+  } finally {
+    scope.end()
+  }
+}
+
+/** Lets go of a body that nobody will read, so that its connection is free. */
+export function releaseBody(response: Response): void {
+  if (response.bodyUsed) return
+  // Whoever releases a body has no use for its end, however it ends.
+  response.body?.cancel().catch(() => undefined)
+}
+
+async function attemptOnce(
+  endpoint: Endpoint,
+  request: StreamRequest,
+  signal: AbortSignal,
+  attempt: number,
+): Promise<AttemptOutcome<Response>> {
+  throwIfAborted(signal)
+  const { url, init } = await raceAbort(prepare(endpoint, request), signal)
+  throwIfAborted(signal)
+  request.observer?.onRequest?.(attempt)
+  const fetched = await fetchInTime(endpoint, url, init, request, signal)
+  if (fetched instanceof FetchError) {
+    return { kind: "failed", failure: failureOf(fetched), error: fetched, retryAfterMs: 0 }
+  }
+  request.observer?.onResponse?.(fetched)
+  const { status } = fetched
+  if ((status >= 200 && status < 300) || request.accepts?.(status) === true) {
+    return { kind: "answered", value: fetched }
+  }
+  const context = {
+    url: endpoint.url,
+    operation: request.operation,
+    sentSeq: request.headers?.[STREAM_SEQ_HEADER] !== undefined,
+    indeterminate: isWrite(request) && leavesDoubt(status),
+  }
+  const error = await errorFromResponse(fetched, context, signal)
+  throwIfAborted(signal)
+  const waitMs = retryAfterMs(fetched.headers.get("retry-after"), Date.now())
+  return { kind: "failed", failure: status, error, retryAfterMs: waitMs }
+}
+
+async function prepare(
+  endpoint: Endpoint,
+  request: StreamRequest,
+): Promise<{ url: string; init: RequestInit }> {
+  const [headers, params] = await Promise.all([
+    resolveHeaders(endpoint.headers),
+    resolveParams(endpoint.params),
+  ])
+  const init: RequestInit & { duplex?: "half" } = {
+    method: request.method,
+    headers: mergeHeaders(headers, request.headers ?? {}),
+  }
+  // A Uint8Array is a body on every platform; the library's type wants to rule out shared memory, which none is.
+  if (request.body !== undefined) init.body = request.body as BodyInit
+  // Node and browsers ask for it where a body is a stream; the library's RequestInit does not know it yet.
+  if (request.body instanceof ReadableStream) init.duplex = "half"
+  if (request.keepalive === true) init.keepalive = true
+  return { url: requestUrl(endpoint.url, { ...params, ...request.query }), init }
+}
+
+/** Fetches, but waits for the answer no longer than `timeoutMs`, also where `fetch` ignores its signal. */
+async function fetchInTime(
+  endpoint: Endpoint,
+  url: string,
+  init: RequestInit,
+  request: StreamRequest,
+  signal: AbortSignal,
+): Promise<Response | FetchError> {
+  const scope = new AbortScope(signal)
+  const timeoutMs = request.timeoutMs ?? endpoint.requestTimeoutMs
+  const timer = startTimer(timeoutMs, () => {
+    scope.abort(timeoutError(endpoint.url, timeoutMs, isWrite(request)))
+  })
+  try {
+    const call = async () => endpoint.fetch(url, { ...init, signal: scope.signal })
+    return await raceAbort(call(), scope.signal, releaseBody)
+  } catch (error) {
+    scope.end()
+    if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
+    // A body that is a stream can fail by itself: that error is its owner's, not the network's.
+    if (scope.signal.reason instanceof FetchError) return scope.signal.reason
+    const kind = classifyFetchFailure(error)
+    return fetchFailureError(error, kind, endpoint.url, isWrite(request) && leavesDoubt(kind))
+  } finally {
+    clearTimeout(timer)
+  }
+}
+
+function startTimer(ms: number, onTime: () => void): ReturnType<typeof setTimeout> | undefined {
+  // Past 2^31 ms a timer would fire at once; nobody waits for a month.
+  return ms < 2 ** 31 ? setTimeout(onTime, ms) : undefined
+}
+
+function timeoutError(url: string, timeoutMs: number, write: boolean): FetchError {
+  const stream = describeUrl(url)
+  const message = `No answer from ${stream} for ${timeoutMs} ms`
+  return new FetchError(0, undefined, undefined, {}, stream, message, {
+    code: "TIMEOUT",
+    indeterminate: write,
+  })
+}
+
+function failureOf(error: FetchError): "refused" | "lost" | "impossible" {
+  if (error.code === "TIMEOUT") return "lost"
+  return error.cause === undefined ? "lost" : classifyFetchFailure(error.cause)
+}
+
+function isWrite(request: StreamRequest): boolean {
+  return request.method !== "GET" && request.method !== "HEAD"
+}

@@ -1,0 +1,108 @@
+import type { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { backoffDelayMs, type Backoff } from "./backoff.ts"
+import type { FailureKind } from "./fetch-failure.ts"
+import { sleep } from "./sleep.ts"
+
+/**
+ * Whether a request may be tried again, by what the protocol guarantees:
+ *
+ * - `idempotent`: sending it twice does what sending it once does (reads, PUT, DELETE, producer batches, close only);
+ * - `unless-stored`: only where the server says that it stored nothing, or never saw it (a plain append);
+ * - `never`: its body cannot be sent again (a streamed append).
+ */
+export type RetryPolicy = "idempotent" | "unless-stored" | "never"
+
+/** What became of one attempt. */
+export type AttemptOutcome<T> =
+  | { readonly kind: "answered"; readonly value: T }
+  | {
+      readonly kind: "failed"
+      /** The HTTP status, or how the request failed without one. */
+      readonly failure: number | FailureKind
+      readonly error: DurableStreamError
+      /** What the server asked to wait, in milliseconds. */
+      readonly retryAfterMs: number
+    }
+
+/** A retry that is about to happen. */
+export interface RetryNotice {
+  readonly attempt: number
+  readonly delayMs: number
+  readonly error: DurableStreamError
+}
+
+/** What {@link retryLoop} is told. */
+export interface RetryLoopOptions<T> {
+  /** Makes one attempt; rejects only for what ends the loop (an abort, a failing header function). */
+  readonly attempt: (attempt: number) => Promise<AttemptOutcome<T>>
+  readonly policy: RetryPolicy
+  readonly backoff: Backoff
+  readonly signal: AbortSignal
+  readonly onRetry?: ((notice: RetryNotice) => void) | undefined
+}
+
+/**
+ * The one retry loop: attempts until one is answered, the policy or the count forbids another, or the signal
+ * ends it.
+ *
+ * @throws the last attempt's error, or FetchBackoffAbortError
+ */
+export async function retryLoop<T>(options: RetryLoopOptions<T>): Promise<T> {
+  const { backoff, signal } = options
+  for (let attempt = 1; ; attempt++) {
+    const outcome = await options.attempt(attempt)
+    if (outcome.kind === "answered") return outcome.value
+    const { error } = outcome
+    notify(backoff.onFailedAttempt)
+    if (attempt > backoff.maxRetries || !mayTryAgain(options.policy, outcome.failure)) throw error
+    const delayMs = backoffDelayMs(backoff, attempt, Math.random(), outcome.retryAfterMs)
+    if (backoff.debug) {
+      console.log(
+        `[durable-streams] attempt ${attempt} failed, again in ${Math.round(delayMs)} ms: ${error.message}`,
+      )
+    }
+    options.onRetry?.({ attempt, delayMs, error })
+    await sleep(delayMs, signal)
+  }
+}
+
+/**
+ * Whether the protocol lets a request be tried again.
+ *
+ * @param policy - what the caller says of the request
+ * @param failure - the HTTP status, or how it failed without one
+ */
+export function mayTryAgain(policy: RetryPolicy, failure: number | FailureKind): boolean {
+  if (policy === "never" || failure === "impossible") return false
+  if (policy === "unless-stored") {
+    return failure === "refused" || failure === 429 || failure === 500 || failure === 503
+  }
+  if (typeof failure === "string") return true
+  // 501 and 505 say that the server will never know how.
+  return (
+    failure === 408 ||
+    failure === 425 ||
+    failure === 429 ||
+    (failure >= 500 && failure !== 501 && failure !== 505)
+  )
+}
+
+/**
+ * Whether a write that failed may have been stored all the same.
+ *
+ * @param failure - the HTTP status, or how it failed without one
+ */
+export function leavesDoubt(failure: number | FailureKind): boolean {
+  if (typeof failure === "string") return failure === "lost"
+  // 500 and 503 are the server's own word that nothing was stored; the rest comes from what stands in front of it.
+  return failure === 408 || (failure > 500 && ![501, 503, 505].includes(failure))
+}
+
+/** An observer that throws must not end what it observes. */
+function notify(callback: (() => void) | undefined): void {
+  try {
+    callback?.()
+  } catch (error) {
+    console.error("[durable-streams] onFailedAttempt threw", error)
+  }
+}

@@ -1,0 +1,59 @@
+import { DURABLE_STREAM_PROTOCOL_QUERY_PARAMS } from "./names.ts"
+
+/**
+ * The URL of one request: the query that the stream's URL brings stays in front, byte for byte (signatures are
+ * made over bytes), less the protocol's own names and those that `query` sets anew; `query` follows, sorted by
+ * name, so that caches see one URL for one read.
+ *
+ * @param streamUrl - the absolute URL of the stream
+ * @param query - parameters to add; undefined ones are left out
+ */
+export function requestUrl(
+  streamUrl: string,
+  query: Readonly<Record<string, string | undefined>>,
+): string {
+  const { path, search } = splitUrl(streamUrl)
+  const added = Object.entries(query)
+    .filter((entry): entry is [string, string] => entry[1] !== undefined)
+    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
+  const replaced = new Set(added.map(([name]) => name))
+  const kept =
+    search === ""
+      ? []
+      : search.split("&").filter((part) => {
+          const name = parameterName(part)
+          return !DURABLE_STREAM_PROTOCOL_QUERY_PARAMS.includes(name) && !replaced.has(name)
+        })
+  const parts = [
+    ...kept,
+    ...added.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`),
+  ]
+  return parts.length === 0 ? path : `${path}?${parts.join("&")}`
+}
+
+/** A stream's URL as messages may show it: without query and fragment, which can hold signatures and tokens. */
+export function describeUrl(streamUrl: string): string {
+  return splitUrl(streamUrl).path.replace(/^([a-z][a-z\d+.-]*:\/\/)[^/@]*@/i, "$1")
+}
+
+/** The path of a stream on its server, as the headers that name another stream want it. */
+export function pathOf(streamUrl: string): string {
+  return new URL(streamUrl).pathname
+}
+
+function splitUrl(url: string): { path: string; search: string } {
+  const withoutFragment = url.split("#", 1)[0] ?? ""
+  const mark = withoutFragment.indexOf("?")
+  if (mark === -1) return { path: withoutFragment, search: "" }
+  return { path: withoutFragment.slice(0, mark), search: withoutFragment.slice(mark + 1) }
+}
+
+function parameterName(part: string): string {
+  const raw = (part.split("=", 1)[0] ?? "").replaceAll("+", " ")
+  try {
+    return decodeURIComponent(raw)
+  } catch {
+    // Not percent-encoded UTF-8: then it is none of the protocol's names either.
+    return raw
+  }
+}
