@@ -1,0 +1,104 @@
+import { TimerQueue, VirtualTimer } from "./virtual-timer.ts"
+
+/** Options of {@link VirtualClock}. */
+export interface VirtualClockOptions {
+  /** The wall clock at the start, in ms since 1970. */
+  startMs?: number
+  /** Remember where each timer was set (slow; for reports on a failing seed). */
+  traceTimers?: boolean
+}
+
+/**
+ * The clock of one run. Timers set here belong to the test's own world (network, server, script); those set through the
+ * global `setTimeout` and `setInterval` belong to the code under test.
+ */
+export class VirtualClock {
+  readonly #timers = new TimerQueue()
+  readonly #startMs: number
+  readonly #trace: boolean
+  #monotonicMs = 0
+  #wallShiftMs = 0
+  /** Grows with everything that may wake code up; the run is quiet when it stands still. */
+  activity = 0
+
+  constructor(options: VirtualClockOptions = {}) {
+    this.#startMs = options.startMs ?? Date.UTC(2026, 0, 1)
+    this.#trace = options.traceTimers ?? false
+  }
+
+  /** Time since the start of the run, in ms; stands still while the laptop sleeps. */
+  get elapsedMs(): number {
+    return this.#monotonicMs
+  }
+
+  /** The wall clock in ms since 1970. */
+  now(): number {
+    return this.#startMs + this.#monotonicMs + this.#wallShiftMs
+  }
+
+  /** Run `callback` after `delayMs`; the result takes it back. */
+  after(delayMs: number, callback: () => void): () => void {
+    const timer = this.setTimer(callback, delayMs, { environment: true })
+    return () => this.clearTimer(timer)
+  }
+
+  /** Resolves after `delayMs`. */
+  sleep(delayMs: number): Promise<void> {
+    return new Promise((resolve) => void this.after(delayMs, resolve))
+  }
+
+  /**
+   * The laptop sleeps for `durationMs`: the wall clock leaps, no timer fires meanwhile. `frozen` timers go on with what
+   * was left of them (Linux, macOS); `overdue` ones have run down meanwhile and fire on waking (Windows).
+   */
+  leap(durationMs: number, timers: "frozen" | "overdue"): void {
+    this.#wallShiftMs += durationMs
+    if (timers === "frozen") return
+    for (const timer of this.#timers.all()) {
+      if (!timer.environment) timer.dueMs = Math.max(this.#monotonicMs, timer.dueMs - durationMs)
+    }
+  }
+
+  setTimer(
+    callback: () => void,
+    delayMs: number,
+    options: { environment?: boolean; repeat?: boolean } = {},
+  ): VirtualTimer {
+    // A delay that does not fit in 31 bits fires at once, as in every runtime.
+    const usableMs = Number(delayMs) >= 1 && delayMs <= 0x7fffffff ? Number(delayMs) : 1
+    const timer = new VirtualTimer({
+      id: this.#timers.takeId(),
+      callback,
+      dueMs: this.#monotonicMs + (options.environment && delayMs <= 0 ? 0 : usableMs),
+      ...(options.repeat ? { everyMs: usableMs } : {}),
+      origin: this.#trace ? new Error("timer set here").stack : undefined,
+      environment: options.environment ?? false,
+    })
+    this.#timers.add(timer)
+    this.activity++
+    return timer
+  }
+
+  clearTimer(timer: unknown): void {
+    const id = timer instanceof VirtualTimer ? timer.id : Number(timer)
+    this.activity++
+    this.#timers.delete(id)
+  }
+
+  /** Go to the next timer and run it; false when there is none. */
+  step(): boolean {
+    const timer = this.#timers.peek()
+    if (timer === undefined) return false
+    this.#monotonicMs = Math.max(this.#monotonicMs, timer.dueMs)
+    if (timer.everyMs === undefined) this.#timers.delete(timer.id)
+    else timer.dueMs = this.#monotonicMs + timer.everyMs
+    this.activity++
+    timer.callback()
+    return true
+  }
+
+  /** Timers of the code under test that are still set. */
+  clientTimers(): VirtualTimer[] {
+    return this.#timers.all().filter((timer) => !timer.environment)
+  }
+}
