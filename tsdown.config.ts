@@ -1,0 +1,29 @@
+import { defineConfig } from "tsdown"
+
+// Two chunks, because fastq is CommonJS: a bundler drops it only together with the whole chunk that imports it,
+// so who imports `stream` alone is spared it.
+const WRITING = /\/src\/(write\/|producer\/|durable-stream\.ts$|idempotent-producer\.ts$)/
+const isReading = (id: string) =>
+  /\/src\/.*(?<!\.d)\.ts$/.test(id) && !WRITING.test(id) && !id.endsWith("/src/index.ts")
+
+export default defineConfig({
+  entry: "src/index.ts",
+  format: ["esm", "cjs"],
+  platform: "neutral",
+  target: ["es2022", "node18"],
+  tsconfig: "tsconfig.src.json",
+  sourcemap: true,
+  minify: false,
+  hash: false,
+  dts: true,
+  outputOptions: {
+    minifyInternalExports: false,
+    codeSplitting: {
+      // A group takes along what its modules import: reading goes first and keeps what both share.
+      groups: [
+        { name: "reading", test: isReading, priority: 2 },
+        { name: "writing", test: WRITING, priority: 1 },
+      ],
+    },
+  },
+})
