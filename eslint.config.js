@@ -44,7 +44,8 @@ const BROWSER_ONLY_GLOBALS = ["window", "document", "navigator", "location", "se
 )
 
 export default defineConfig(
-  globalIgnores(["dist/", "coverage/", "docs/api/", "**/node_modules/"]),
+  // The consumer is a program of the installed package, compiled by the package tests.
+  globalIgnores(["dist/", "coverage/", "docs/api/", "test/package/consumer/", "**/node_modules/"]),
   {
     linterOptions: { reportUnusedDisableDirectives: "error" },
     plugins: { local, "import-x": importX },

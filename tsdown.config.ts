@@ -16,6 +16,8 @@ export default defineConfig({
   minify: false,
   hash: false,
   dts: true,
+  // Symbol.asyncDispose is in no lib of ES2022 and users need not name one that has it.
+  banner: { dts: '/// <reference lib="esnext.disposable" />' },
   outputOptions: {
     minifyInternalExports: false,
     codeSplitting: {

@@ -1,0 +1,50 @@
+import { execFile } from "node:child_process"
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join, resolve } from "node:path"
+import { promisify } from "node:util"
+import type { TestProject } from "vitest/node"
+
+const REPOSITORY = resolve(import.meta.dirname, "../..")
+const run = promisify(execFile)
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    /** An otherwise empty project in which the packed package was installed. */
+    consumerFolder: string
+    /** The package as it lies there. */
+    packageFolder: string
+    /** Where the compilers and platform types of compilers/package.json are installed. */
+    compilersFolder: string
+  }
+}
+
+/** Packs the package as `npm publish` would and installs it, once for all package tests, in an empty project. */
+export default async function install(project: TestProject): Promise<() => Promise<void>> {
+  const home = await mkdtemp(join(tmpdir(), "durable-streams-package-"))
+  const consumer = join(home, "consumer")
+  await mkdir(consumer)
+  await run("npm", ["pack", "--pack-destination", home], { cwd: REPOSITORY })
+  const tarball = (await readdir(home)).find((name) => name.endsWith(".tgz"))
+  if (tarball === undefined) throw new Error("npm pack left no tarball")
+  await writeFile(join(consumer, "package.json"), '{ "name": "consumer", "private": true }')
+  await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `../${tarball}`], {
+    cwd: consumer,
+  })
+  project.provide("compilersFolder", await installCompilers())
+  project.provide("consumerFolder", consumer)
+  project.provide("packageFolder", join(consumer, "node_modules/@durable-streams/client"))
+  return () => rm(home, { recursive: true })
+}
+
+/** Installs the compilers, unless they are there since the lock file last changed. */
+async function installCompilers(): Promise<string> {
+  const folder = join(import.meta.dirname, "compilers")
+  const modules = join(folder, "node_modules")
+  const changedMs = async (file: string) => (await stat(file).catch(() => undefined))?.mtimeMs ?? 0
+  const installedMs = await changedMs(join(modules, ".package-lock.json"))
+  if (installedMs < (await changedMs(join(folder, "package-lock.json")))) {
+    await run("npm", ["ci", "--prefer-offline", "--no-audit", "--no-fund"], { cwd: folder })
+  }
+  return modules
+}

@@ -1,0 +1,67 @@
+import { execFile } from "node:child_process"
+import { promisify } from "node:util"
+import { describe, expect, inject, it } from "vitest"
+
+const run = promisify(execFile)
+const consumerFolder = inject("consumerFolder")
+
+/** Runs a program in the consumer's project; that it returns at all shows that nothing keeps the process alive. */
+async function runInConsumer(type: "module" | "commonjs", code: string): Promise<unknown> {
+  const { stdout, stderr } = await run(process.execPath, [`--input-type=${type}`, "-e", code], {
+    cwd: consumerFolder,
+  })
+  expect(stderr).toBe("")
+  return JSON.parse(stdout)
+}
+
+const REPORT =
+  "console.log(JSON.stringify(Object.entries(client).map(([k, v]) => [k, typeof v]).sort()))"
+
+describe("the installed package", () => {
+  it("gives import and require the same names", async () => {
+    const imported = await runInConsumer(
+      "module",
+      `import * as client from "@durable-streams/client"; ${REPORT}`,
+    )
+    const required = await runInConsumer(
+      "commonjs",
+      `const client = require("@durable-streams/client"); ${REPORT}`,
+    )
+    expect(imported).toEqual(required)
+    expect(imported).toEqual(
+      expect.arrayContaining([
+        ["DurableStream", "function"],
+        ["IdempotentProducer", "function"],
+        ["stream", "function"],
+      ]),
+    )
+  })
+
+  it("lets an ES module import the CommonJS build by name", async () => {
+    const code = `import { stream } from "./node_modules/@durable-streams/client/dist/index.cjs"
+      console.log(JSON.stringify(typeof stream))`
+    expect(await runInConsumer("module", code)).toBe("function")
+  })
+
+  it("shows its package.json and keeps the rest to itself", async () => {
+    const code = `const refused = (path) => { try { require(path); return "loaded" } catch (e) { return e.code } }
+      console.log(JSON.stringify([
+        require("@durable-streams/client/package.json").name,
+        refused("@durable-streams/client/dist/index.cjs"),
+      ]))`
+    expect(await runInConsumer("commonjs", code)).toEqual([
+      "@durable-streams/client",
+      "ERR_PACKAGE_PATH_NOT_EXPORTED",
+    ])
+  })
+
+  it("changes no global and starts nothing when it is loaded", async () => {
+    const code = `const before = Reflect.ownKeys(globalThis).length
+      await import("@durable-streams/client")
+      console.log(JSON.stringify([
+        Reflect.ownKeys(globalThis).length - before,
+        process.getActiveResourcesInfo().filter((name) => name === "Timeout"),
+      ]))`
+    expect(await runInConsumer("module", code)).toEqual([0, []])
+  })
+})
