@@ -38,6 +38,11 @@ export class ModelServer {
     return stream
   }
 
+  /** The stream at a path, or undefined. */
+  findStream(path: string): ModelStream | undefined {
+    return this.#streams.get(path)
+  }
+
   /** Forget the producers' states of every stream, as a server may after a restart or a week. */
   forgetProducers(): void {
     for (const stream of this.#streams.values()) stream.producers.forget()
