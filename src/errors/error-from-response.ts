@@ -47,7 +47,7 @@ export async function errorFromResponse(
     json,
     Object.fromEntries(headers.entries()),
     stream,
-    `${sentences[code] ?? "The server refused the request"}: ${context.operation} ${stream} was answered ${status}.`,
+    `${sentenceFor(code, context.operation)}: ${context.operation} ${stream} was answered ${status}.`,
     { code, indeterminate: context.indeterminate ?? false },
   )
   switch (code) {
@@ -69,6 +69,12 @@ export async function errorFromResponse(
     default:
       return failure
   }
+}
+
+function sentenceFor(code: DurableStreamErrorCode, operation: Operation): string {
+  // The stream that is missing is not the one that the request names.
+  if (operation === "fork" && code === "NOT_FOUND") return "There is no such stream to fork"
+  return sentences[code] ?? "The server refused the request"
 }
 
 const sentences: Partial<Record<DurableStreamErrorCode, string>> = {

@@ -3,7 +3,7 @@ import { integerHeader, saysClosed } from "../protocol/response-metadata.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 
 /** What a request tried to do; some answers mean different things to different operations. */
-export type Operation = "create" | "append" | "close" | "read" | "head" | "delete"
+export type Operation = "create" | "fork" | "append" | "close" | "read" | "head" | "delete"
 
 const codesByStatus: Readonly<Record<number, DurableStreamErrorCode>> = {
   400: "BAD_REQUEST",
@@ -38,9 +38,9 @@ export function codeForAnswer(
     return "STALE_EPOCH"
   }
   if (status === 409) {
-    if (saysClosed(headers) && operation !== "create") return "STREAM_CLOSED"
+    if (operation === "create" || operation === "fork") return "CONFLICT_EXISTS"
+    if (saysClosed(headers)) return "STREAM_CLOSED"
     if (headers.has(PRODUCER_EXPECTED_SEQ_HEADER)) return "SEQUENCE_GAP"
-    if (operation === "create") return "CONFLICT_EXISTS"
     if ((operation === "append" || operation === "close") && !sentSeq) {
       return "CONTENT_TYPE_MISMATCH"
     }

@@ -123,22 +123,21 @@ export function checkDuration(option: string, ms: number): number {
 export function checkSignal(signal: unknown): void {
   if (signal === undefined) return
   // Not instanceof: a signal of another realm, or of a polyfill, aborts just as well.
-  const like = signal as Partial<AbortSignal> | null
+  const like = signal as Partial<AbortSignal> | null | undefined
   if (typeof like?.aborted === "boolean" && typeof like.addEventListener === "function") return
   throw new InvalidSignalError()
 }
 
 function absoluteUrl(url: string | URL | undefined): string {
-  if (url === undefined || url === "" || (url as unknown) === null)
-    throw new MissingStreamUrlError()
-  const given = url instanceof URL ? url.href : url
+  // JavaScript callers can give anything.
+  const given: unknown = url instanceof URL ? url.href : url
+  if (given === undefined || given === null) throw new MissingStreamUrlError()
   if (typeof given !== "string") {
     throw new DurableStreamError(`The option url must be a string or a URL.`, "BAD_REQUEST")
   }
   const trimmed = given.trim()
   if (trimmed === "") throw new MissingStreamUrlError()
-  const page = globalThis.location?.href as string | undefined
-  const parsed = parseUrl(trimmed, page)
+  const parsed = parseUrl(trimmed, pageUrl())
   if (parsed === undefined) {
     throw new DurableStreamError(
       `The option url is no absolute URL: ${describeUrl(trimmed)}`,
@@ -158,6 +157,13 @@ function absoluteUrl(url: string | URL | undefined): string {
     )
   }
   return parseUrl(trimmed) === undefined ? parsed.href : trimmed
+}
+
+/** The page's URL in a browser. */
+function pageUrl(): string | undefined {
+  // Only browsers have a location; the library's type says that everybody has.
+  const page = globalThis.location as Location | undefined
+  return page?.href
 }
 
 function parseUrl(url: string, base?: string): URL | undefined {

@@ -93,6 +93,7 @@ export function fetchFailureError(
 }
 
 function isRefused(link: unknown): boolean {
+  // Any value but null and undefined may be asked for a property, and the chain holds neither.
   const { syscall } = link as { syscall?: unknown }
   return (
     refusedCodes.has(codeOf(link)) ||
@@ -110,7 +111,8 @@ function causes(error: unknown): unknown[] {
   let link = error
   while (link !== undefined && link !== null && chain.length < 8) {
     chain.push(link)
-    // An aggregate (one connection attempt for each address) failed in the way that its first member did.
+    // An aggregate (one connection attempt for each address) failed in the way that its first member did. What is no
+    // error has neither property.
     const { cause, errors } = link as { cause?: unknown; errors?: unknown[] }
     link = cause ?? errors?.[0]
   }
@@ -118,7 +120,8 @@ function causes(error: unknown): unknown[] {
 }
 
 function codeOf(link: unknown): string {
-  const code = (link as { code?: unknown }).code
+  // Any value but null and undefined may be asked for a property, and the chain holds neither.
+  const { code } = link as { code?: unknown }
   return typeof code === "string" ? code : ""
 }
 

@@ -88,15 +88,19 @@ export function mergeHeaders<TValue>(
 
 function resolveAll(values: readonly unknown[]): unknown[] | Promise<unknown[]> {
   if (!values.some((value) => typeof value === "function")) return [...values]
-  return Promise.all(
-    values.map((value): unknown => (typeof value === "function" ? value() : value)),
-  )
+  // Async, so that one function that throws at once leaves no other one's rejection unhandled.
+  return Promise.all(values.map(async (value) => (isProvider(value) ? value() : value)))
+}
+
+function isProvider(value: unknown): value is () => unknown {
+  return typeof value === "function"
 }
 
 function checkRecord<T extends object>(option: string, record: T | undefined): T | object {
   if (record === undefined) return {}
-  if (typeof record === "object" && (record as T | null) !== null && !isHeadersLike(record))
-    return record
+  // JavaScript callers can give null.
+  const given = record as T | null
+  if (typeof given === "object" && given !== null && !isHeadersLike(given)) return given
   throw badInput(`The option ${option} must be a plain object of names and values.`)
 }
 

@@ -36,7 +36,8 @@ export interface StreamRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** The protocol's query parameters. */
   readonly query?: Readonly<Record<string, string | undefined>>
-  readonly body?: RequestBody
+  /** A function is called for each attempt, so that a retry can leave out what is no longer wanted. */
+  readonly body?: RequestBody | (() => RequestBody)
   /** Lets a browser finish the request after its page is gone. */
   readonly keepalive?: boolean
   /** How long one attempt may stay without an answer; default the endpoint's, Infinity for no limit. */
@@ -144,10 +145,11 @@ async function prepare(
     method: request.method,
     headers: mergeHeaders(headers, request.headers ?? {}),
   }
+  const body = typeof request.body === "function" ? request.body() : request.body
   // A Uint8Array is a body on every platform; the library's type wants to rule out shared memory, which none is.
-  if (request.body !== undefined) init.body = request.body as BodyInit
+  if (body !== undefined) init.body = body as BodyInit
   // Node and browsers ask for it where a body is a stream; the library's RequestInit does not know it yet.
-  if (request.body instanceof ReadableStream) init.duplex = "half"
+  if (body instanceof ReadableStream) init.duplex = "half"
   if (request.keepalive === true) init.keepalive = true
   return { url: requestUrl(endpoint.url, { ...params, ...request.query }), init }
 }

@@ -57,7 +57,7 @@ export async function retryLoop<T>(options: RetryLoopOptions<T>): Promise<T> {
     if (attempt > backoff.maxRetries || !mayTryAgain(options.policy, outcome.failure)) throw error
     const delayMs = backoffDelayMs(backoff, attempt, Math.random(), outcome.retryAfterMs)
     if (backoff.debug) {
-      console.log(
+      console.debug(
         `[durable-streams] attempt ${attempt} failed, again in ${Math.round(delayMs)} ms: ${error.message}`,
       )
     }

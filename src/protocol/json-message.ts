@@ -1,3 +1,5 @@
+import { byteView } from "./byte-view.ts"
+
 /** Why a value cannot be a message of a JSON stream. */
 export interface NotOneJsonValue {
   readonly kind: "invalid"
@@ -14,7 +16,7 @@ export type JsonMessage =
  * exactly one JSON value: messages are sent side by side in one array, where `1},{"x":2` would smuggle in more
  * than one, and malformed text would spoil its neighbours.
  *
- * @param value - a JSON value, or one serialized as a string or UTF-8 bytes
+ * @param value - a JSON value, or one serialized as a string or UTF-8 bytes (an ArrayBuffer or a view of one)
  */
 export function serializeJsonMessage(value: unknown): JsonMessage | NotOneJsonValue {
   try {
@@ -22,10 +24,11 @@ export function serializeJsonMessage(value: unknown): JsonMessage | NotOneJsonVa
       JSON.parse(value)
       return { kind: "text", text: value }
     }
-    if (value instanceof Uint8Array) {
+    const bytes = byteView(value)
+    if (bytes !== undefined) {
       // A BOM is not JSON: it must not be swallowed on the way to the check.
-      JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(value))
-      return { kind: "bytes", bytes: value }
+      JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes))
+      return { kind: "bytes", bytes }
     }
     // The library's type hides that functions, symbols and undefined have no JSON.
     const text = JSON.stringify(value) as string | undefined

@@ -1,0 +1,188 @@
+import type { Endpoint } from "../http/endpoint.ts"
+import type { Answer } from "../http/request.ts"
+import { mediaType } from "../protocol/content-type.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { AbortWatch } from "./abort-watch.ts"
+import { guessContentType, joinParts } from "./append-body.ts"
+import { AppendCall } from "./append-call.ts"
+import {
+  blamesBody,
+  isTooLarge,
+  mayBlameContentType,
+  sendAppend,
+  type AppendMarks,
+  type AppendRequest,
+} from "./append-request.ts"
+import type { StreamContentType } from "./stream-content-type.ts"
+
+/**
+ * Writes that wait together are joined up to about this size: below the 1 MiB at which gateways often refuse. A larger
+ * one goes by itself.
+ */
+const MAX_JOINED_SIZE = 512 * 1024
+
+/** A write to be queued. */
+export interface QueuedWrite {
+  /** The body, or a promise of it; undefined where the stream is only closed. */
+  readonly content?: { readonly value: unknown }
+  /** Default: the stream's. */
+  readonly contentType?: string | undefined
+  readonly marks: AppendMarks
+  readonly signal?: AbortSignal | undefined
+}
+
+/**
+ * Sends the writes of a handle in the order in which they were called, one request at a time. What waits while a
+ * request is under way is joined into the next one, where content types and marks allow it.
+ *
+ * A write whose body is still a promise holds its place: what was called before goes out, what was called after waits.
+ */
+export class AppendQueue {
+  readonly #endpoint: Endpoint
+  readonly #contentType: StreamContentType
+  readonly #joins: boolean
+  readonly #watch = new AbortWatch()
+  readonly #waiting: AppendCall[] = []
+  #maxJoinedSize = MAX_JOINED_SIZE
+  #isSending = false
+
+  /** @param joins - false sends every write by itself */
+  constructor(endpoint: Endpoint, contentType: StreamContentType, joins: boolean) {
+    this.#endpoint = endpoint
+    this.#contentType = contentType
+    this.#joins = joins
+  }
+
+  /**
+   * Queues a write.
+   *
+   * @returns the answer to the request that it went out with
+   */
+  push({ content, contentType, marks, signal }: QueuedWrite): Promise<Answer> {
+    const call = new AppendCall(
+      {
+        ...(content !== undefined && { content }),
+        contentType,
+        marks,
+        signals: [this.#endpoint.signal, signal],
+        stream: describeUrl(this.#endpoint.url),
+      },
+      this.#watch,
+    )
+    // A body that can never be sent fails now, whatever it would have to wait for.
+    const knownType = contentType ?? this.#contentType.current
+    if (call.body?.kind === "refused") call.reject(call.body.error)
+    else if (call.body !== undefined && knownType !== undefined) call.encode(knownType)
+    if (!call.isSettled) {
+      this.#waiting.push(call)
+      void this.#work()
+    }
+    return call.answered
+  }
+
+  async #work(): Promise<void> {
+    if (this.#isSending) return
+    this.#isSending = true
+    for (;;) {
+      const [first] = this.#waiting
+      if (first === undefined) break
+      if (first.isSettled) this.#waiting.shift()
+      else if (first.isReady) await this.#send(first, this.#takeGroup(first))
+      else await first.arrived
+    }
+    this.#isSending = false
+  }
+
+  /** Takes the first call and those behind it that can go out with it. */
+  #takeGroup(first: AppendCall): AppendCall[] {
+    const type = this.#typeOf(first)
+    let count = 1
+    let { size } = first
+    for (; this.#joins && first.mayShare; count++) {
+      const next = this.#waiting[count]
+      if (next === undefined || !next.isReady || !next.mayShare) break
+      size += next.size
+      if (size > this.#maxJoinedSize || this.#typeOf(next) !== type) break
+    }
+    return this.#waiting.splice(0, count)
+  }
+
+  #typeOf({ contentType, body }: AppendCall): string {
+    return contentType ?? this.#contentType.current ?? (body ? guessContentType(body) : "")
+  }
+
+  /**
+   * Sends calls in one request. Never rejects: every call is settled when it resolves.
+   *
+   * @param lead - the call that speaks for all of them: type and marks are theirs too
+   */
+  async #send(lead: AppendCall, calls: readonly AppendCall[]): Promise<void> {
+    const type = this.#typeOf(lead)
+    const ready = calls.filter((call) => !call.isSettled && (!call.hasContent || call.encode(type)))
+    if (ready.length === 0) return
+    const controller = new AbortController()
+    for (const call of ready) {
+      call.onSettled = () => {
+        if (ready.every(({ isSettled }) => isSettled)) controller.abort()
+      }
+    }
+    // Made anew for every attempt: who gave up in between is left out.
+    const body = () =>
+      joinParts(
+        ready.flatMap(({ isSettled, part }) => (isSettled || part === undefined ? [] : [part])),
+        type,
+      )
+    const request: AppendRequest = {
+      marks: lead.marks,
+      ...(lead.hasContent && { content: { type, body } }),
+    }
+    try {
+      const answer = await sendAppend(this.#endpoint, request, controller.signal)
+      if (lead.hasContent && lead.contentType === undefined) this.#contentType.current ??= type
+      for (const call of ready) call.resolve(answer)
+    } catch (error) {
+      const failed = ready.filter(({ isSettled }) => !isSettled)
+      if (await this.#isWrongGuess(error, lead, type, controller.signal)) {
+        await this.#send(lead, failed)
+      } else {
+        await this.#settleFailed(lead, failed, error)
+      }
+    }
+  }
+
+  /** Finds out which of the calls a failure concerns, and sends the others again where nothing was stored. */
+  async #settleFailed(
+    lead: AppendCall,
+    calls: readonly AppendCall[],
+    error: unknown,
+  ): Promise<void> {
+    if (calls.length < 2 || !blamesBody(error)) {
+      for (const call of calls) call.reject(error)
+      return
+    }
+    if (isTooLarge(error)) {
+      this.#maxJoinedSize = calls.reduce((size, call) => size + call.size, 0) / 2
+    }
+    const middle = Math.ceil(calls.length / 2)
+    await this.#send(lead, calls.slice(0, middle))
+    await this.#send(lead, calls.slice(middle))
+  }
+
+  /** Whether a request failed because the content type was a guess, and the stream's is known now. */
+  async #isWrongGuess(
+    error: unknown,
+    lead: AppendCall,
+    type: string,
+    signal: AbortSignal,
+  ): Promise<boolean> {
+    if (!lead.hasContent || lead.contentType !== undefined || !mayBlameContentType(error)) {
+      return false
+    }
+    // Where the server does not tell, the refusal says more than the failed question.
+    if (this.#contentType.current === undefined) {
+      await this.#contentType.ask(signal).catch(() => undefined)
+    }
+    const known = this.#contentType.current
+    return known !== undefined && mediaType(known) !== mediaType(type)
+  }
+}

@@ -1,0 +1,51 @@
+import { StreamClosedError } from "../errors/stream-closed-error.ts"
+import { checkSignal, type Endpoint } from "../http/endpoint.ts"
+import type { Answer } from "../http/request.ts"
+import { randomId } from "../platform/random-id.ts"
+import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
+import type { AppendMarks } from "./append-request.ts"
+import type { AppendQueue } from "./append-queue.ts"
+import { headStream } from "./head-stream.ts"
+import { checkContentType } from "./write-checks.ts"
+import type { CloseOptions, CloseResult } from "./write-options.ts"
+
+/**
+ * Closes a stream after the writes that are queued.
+ *
+ * @throws StreamClosedError where there is a body and the stream is closed already, else as `exchange`
+ */
+export async function closeStream(
+  queue: AppendQueue,
+  endpoint: Endpoint,
+  { body, contentType, signal }: CloseOptions,
+): Promise<CloseResult> {
+  checkSignal(signal)
+  checkContentType(contentType)
+  const hasBody = body !== undefined
+  // With the numbers of a producer that exists for this one request, the server knows a repetition when it sees one.
+  const marks: AppendMarks = hasBody
+    ? { close: true, producer: { id: `close-${randomId()}`, epoch: 0, seq: 0 } }
+    : { close: true }
+  const content = hasBody ? { content: { value: body } } : {}
+  const answer = queue.push({ ...content, contentType, marks, signal })
+  const finalOffset = hasBody
+    ? offsetOf(await answer)
+    : await answer.then(offsetOf, offsetOfClosedStream)
+  return { finalOffset: finalOffset ?? (await askOffset(endpoint, signal)) }
+}
+
+function offsetOf({ headers }: Answer): string | undefined {
+  return headers.get(STREAM_OFFSET_HEADER) ?? undefined
+}
+
+/** Somebody else closed it first: what was asked for has happened. */
+function offsetOfClosedStream(error: unknown): string | undefined {
+  if (error instanceof StreamClosedError) return error.finalOffset
+  throw error
+}
+
+/** The stream is closed whatever becomes of this question. */
+async function askOffset(endpoint: Endpoint, signal: AbortSignal | undefined): Promise<string> {
+  const head = await headStream(endpoint, signal).catch(() => undefined)
+  return (head?.exists === true ? head.offset : undefined) ?? ""
+}

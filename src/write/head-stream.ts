@@ -1,0 +1,63 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import type { Endpoint } from "../http/endpoint.ts"
+import { exchange } from "../http/request.ts"
+import {
+  CONTENT_TYPE_HEADER,
+  STREAM_EXPIRES_AT_HEADER,
+  STREAM_OFFSET_HEADER,
+  STREAM_TTL_HEADER,
+} from "../protocol/names.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { integerHeader, saysClosed } from "../protocol/response-metadata.ts"
+import type { HeadResult } from "./write-options.ts"
+
+/**
+ * Asks for a stream's metadata.
+ *
+ * @returns `exists: false` where there is none
+ * @throws as `exchange` does, for every other answer
+ */
+export async function headStream(endpoint: Endpoint, signal?: AbortSignal): Promise<HeadResult> {
+  const request = {
+    method: "HEAD",
+    operation: "head",
+    retry: "idempotent",
+    accepts: (status: number) => status === 404,
+  } as const
+  const { status, headers } = await exchange(endpoint, request, signal)
+  if (status === 404) return { exists: false }
+  const contentType = headers.get(CONTENT_TYPE_HEADER)
+  const offset = headers.get(STREAM_OFFSET_HEADER)
+  const etag = headers.get("etag")
+  const cacheControl = headers.get("cache-control")
+  const ttlSeconds = integerHeader(headers, STREAM_TTL_HEADER)
+  const expiresAt = headers.get(STREAM_EXPIRES_AT_HEADER)
+  return {
+    exists: true,
+    streamClosed: saysClosed(headers),
+    ...(contentType !== null && { contentType }),
+    ...(offset !== null && { offset }),
+    ...(etag !== null && { etag }),
+    ...(cacheControl !== null && { cacheControl }),
+    ...(ttlSeconds !== undefined && { ttlSeconds }),
+    ...(expiresAt !== null && { expiresAt }),
+  }
+}
+
+/**
+ * Asks for the metadata of a stream that has to be there.
+ *
+ * @throws DurableStreamError `NOT_FOUND` where there is none, else as {@link headStream}
+ */
+export async function headExistingStream(
+  endpoint: Endpoint,
+  signal?: AbortSignal,
+): Promise<Extract<HeadResult, { exists: true }>> {
+  const head = await headStream(endpoint, signal)
+  if (head.exists) return head
+  throw new DurableStreamError(
+    `There is no such stream: ${describeUrl(endpoint.url)}`,
+    "NOT_FOUND",
+    404,
+  )
+}

@@ -1,0 +1,70 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { checkSignal } from "../http/endpoint.ts"
+import { checkHeaders } from "../http/request-inputs.ts"
+import { CONTENT_TYPE_HEADER, PRODUCER_ID_HEADER, STREAM_SEQ_HEADER } from "../protocol/names.ts"
+import type { AppendMarks, ProducerTuple } from "./append-request.ts"
+import type { AppendOptions } from "./write-options.ts"
+
+/**
+ * Checks what an append was told and gives what goes into its headers.
+ *
+ * @throws DurableStreamError `BAD_REQUEST` that names the option
+ */
+export function checkAppendOptions(options: AppendOptions): AppendMarks {
+  checkSignal(options.signal)
+  checkContentType(options.contentType)
+  const { seq } = options
+  if (seq !== undefined) checkText("seq", seq, STREAM_SEQ_HEADER)
+  const producer = checkProducer(options)
+  return { ...(seq !== undefined && { seq }), ...(producer !== undefined && { producer }) }
+}
+
+/** @throws DurableStreamError `BAD_REQUEST` where it is given and no header could carry it */
+export function checkContentType(contentType: string | undefined): void {
+  if (contentType !== undefined) checkText("contentType", contentType, CONTENT_TYPE_HEADER)
+}
+
+/**
+ * Checks a whole number that the protocol sends in decimal.
+ *
+ * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
+ */
+export function checkWholeNumber(option: string, value: unknown, least: number): number {
+  if (Number.isSafeInteger(value) && typeof value === "number" && value >= least) return value
+  throw badRequest(
+    `The option ${option} must be a whole number, ${least} or more, not ${String(value)}.`,
+  )
+}
+
+/**
+ * Checks a text that a header carries.
+ *
+ * @throws DurableStreamError `BAD_REQUEST` that names the option and not its value
+ */
+export function checkText(option: string, value: unknown, header: string): string {
+  if (typeof value !== "string" || value.trim() === "") {
+    throw badRequest(`The option ${option} must be a string that is not empty.`)
+  }
+  checkHeaders({ [header]: value })
+  return value
+}
+
+function checkProducer(options: AppendOptions): ProducerTuple | undefined {
+  const { producerId, producerEpoch, producerSeq } = options
+  const given = [producerId, producerEpoch, producerSeq].filter((value) => value !== undefined)
+  if (given.length === 0) return undefined
+  if (given.length < 3) {
+    throw badRequest(
+      "The options producerId, producerEpoch and producerSeq go together: give all three or none.",
+    )
+  }
+  return {
+    id: checkText("producerId", producerId, PRODUCER_ID_HEADER),
+    epoch: checkWholeNumber("producerEpoch", producerEpoch, 0),
+    seq: checkWholeNumber("producerSeq", producerSeq, 0),
+  }
+}
+
+function badRequest(message: string): DurableStreamError {
+  return new DurableStreamError(message, "BAD_REQUEST")
+}
