@@ -1,0 +1,173 @@
+import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http"
+import type { Socket } from "node:net"
+import { startTrackedHttpServer } from "./tracked-http-server.ts"
+
+/** How a connection ends: `reset` with a RST, `end` with a FIN as if all were well. */
+export type Breakage = "reset" | "end"
+
+/** What the proxy does with one request; `delayMs` passes first. */
+export type ProxyAction = { delayMs?: number } & (
+  | { kind: "pass" }
+  /** Break after that many bytes of the response's body. */
+  | { kind: "cut"; afterBytes: number; how: Breakage }
+  /** Break in the middle of the response's headers. */
+  | { kind: "cut-in-headers"; how: Breakage }
+  /** Break before the request has reached the server. */
+  | { kind: "lose-request"; how: Breakage }
+  /** The server gets the request and answers; the answer is lost. */
+  | { kind: "lose-answer"; how: Breakage }
+  /** Answer without asking the server. */
+  | { kind: "answer"; status: number; headers?: Record<string, string>; body?: string }
+  /** No answer, ever; with `afterBytes` the headers and that many bytes of the body come first. */
+  | { kind: "hang"; afterBytes?: number }
+)
+
+/** A request that went through the proxy. */
+export interface ProxiedRequest {
+  index: number
+  method: string
+  /** Path and query. */
+  path: string
+  query: URLSearchParams
+  action: ProxyAction
+}
+
+/** A real HTTP proxy that breaks connections on purpose. */
+export interface BreakingProxy {
+  /** The proxy's origin; use it in the place of the server's. */
+  readonly url: string
+  readonly requests: readonly ProxiedRequest[]
+  readonly openSockets: ReadonlySet<Socket>
+  /** What to do with a request; may be replaced at any time. Passes everything unless told otherwise. */
+  decide: (request: Omit<ProxiedRequest, "action">) => ProxyAction
+  /** Do this with the next requests, one each, before `decide` is asked again. */
+  next(...actions: ProxyAction[]): void
+  /** The url behind the proxy, for a url of the server. */
+  through(url: string): string
+  /** Break every connection that is open now. */
+  cutAll(how: Breakage): void
+  stop(): Promise<void>
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/** Start a proxy in front of `targetUrl`; stop it with `stop()` or `await using`. */
+export async function startBreakingProxy(targetUrl: string): Promise<BreakingProxy> {
+  const target = new URL(targetUrl)
+  const requests: ProxiedRequest[] = []
+  const script: ProxyAction[] = []
+  const server = await startTrackedHttpServer((incoming, response) => {
+    const path = incoming.url ?? "/"
+    const query = new URL(path, target).searchParams
+    const seen = { index: requests.length, method: incoming.method ?? "GET", path, query }
+    const action = script.shift() ?? proxy.decide(seen)
+    requests.push({ ...seen, action })
+    setTimeout(() => perform(action, target, incoming, response), action.delayMs ?? 0)
+  })
+  const proxy: BreakingProxy = {
+    url: server.url,
+    requests,
+    openSockets: server.openSockets,
+    decide: () => ({ kind: "pass" }),
+    next: (...actions) => void script.push(...actions),
+    through: (url) => server.url + url.slice(target.origin.length),
+    cutAll: (how) => {
+      for (const socket of server.openSockets) breakSocket(socket, how)
+    },
+    stop: server.stop,
+    [Symbol.asyncDispose]: server.stop,
+  }
+  return proxy
+}
+
+function perform(
+  action: ProxyAction,
+  target: URL,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+): void {
+  const { socket } = incoming
+  switch (action.kind) {
+    case "lose-request":
+      return breakSocket(socket, action.how)
+    case "answer":
+      incoming.resume()
+      return void response.writeHead(action.status, action.headers).end(action.body)
+    case "cut-in-headers":
+      return forward(target, incoming, response, (answer) => {
+        answer.resume()
+        const start = `HTTP/1.1 ${answer.statusCode} OK\r\nContent-Type: applic`
+        socket.write(start, () => breakSocket(socket, action.how))
+      })
+    case "lose-answer":
+      return forward(target, incoming, response, (answer) => {
+        answer.resume().on("end", () => breakSocket(socket, action.how))
+      })
+    case "hang":
+      if (action.afterBytes === undefined) return void incoming.resume()
+      return forward(target, incoming, response, (answer) =>
+        passOn(answer, response, action.afterBytes ?? 0, () => undefined),
+      )
+    case "cut":
+      return forward(target, incoming, response, (answer) =>
+        passOn(answer, response, action.afterBytes, () => breakSocket(socket, action.how)),
+      )
+    case "pass":
+      return forward(target, incoming, response, (answer) =>
+        passOn(answer, response, Number.POSITIVE_INFINITY, () => undefined),
+      )
+  }
+}
+
+function forward(
+  target: URL,
+  incoming: IncomingMessage,
+  response: ServerResponse,
+  onAnswer: (answer: IncomingMessage) => void,
+): void {
+  const outgoing = httpRequest(
+    {
+      host: target.hostname,
+      port: target.port,
+      method: incoming.method,
+      path: incoming.url,
+      headers: { ...incoming.headers, host: target.host },
+      agent: false,
+    },
+    onAnswer,
+  )
+  outgoing.on("error", () => breakSocket(incoming.socket, "reset"))
+  response.on("close", () => outgoing.destroy())
+  incoming.pipe(outgoing)
+}
+
+/** Pass on headers and body, but no more than `limit` bytes of it; `onLimit` is called once they are on the wire. */
+function passOn(
+  answer: IncomingMessage,
+  response: ServerResponse,
+  limit: number,
+  onLimit: () => void,
+): void {
+  const { connection, "transfer-encoding": encoding, ...headers } = answer.headers
+  void [connection, encoding]
+  response.writeHead(answer.statusCode ?? 502, headers)
+  response.flushHeaders()
+  if (limit <= 0) return onLimit()
+  let left = limit
+  answer.on("data", (chunk: Buffer) => {
+    if (left <= 0) return
+    const piece = chunk.subarray(0, Math.min(chunk.length, left))
+    left -= piece.length
+    response.write(piece, () => {
+      if (left <= 0) onLimit()
+    })
+  })
+  answer.on("end", () => {
+    if (left > 0) response.end()
+  })
+  answer.on("error", () => response.destroy())
+}
+
+function breakSocket(socket: Socket, how: Breakage): void {
+  if (how === "reset") socket.resetAndDestroy()
+  else socket.end()
+}
