@@ -1,5 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import type { Endpoint } from "../http/endpoint.ts"
+import type { HeadersRecord } from "../http/request-inputs.ts"
 import { CONTENT_TYPE_HEADER } from "../protocol/names.ts"
 import { headExistingStream } from "./head-stream.ts"
 
@@ -15,7 +16,7 @@ export class StreamContentType {
   /** @param given - what the caller says; default: the endpoint's `content-type` header */
   constructor(endpoint: Endpoint, given?: string) {
     this.#endpoint = endpoint
-    this.current = given ?? contentTypeHeader(endpoint)
+    this.current = given ?? contentTypeHeader(endpoint.headers)
   }
 
   /**
@@ -38,8 +39,9 @@ export class StreamContentType {
   }
 }
 
-function contentTypeHeader(endpoint: Endpoint): string | undefined {
-  for (const [name, value] of Object.entries(endpoint.headers)) {
+/** The content type among headers, whatever the case of its name; undefined where a function gives it. */
+export function contentTypeHeader(headers: HeadersRecord = {}): string | undefined {
+  for (const [name, value] of Object.entries(headers)) {
     if (name.toLowerCase() === CONTENT_TYPE_HEADER && typeof value === "string") return value
   }
   return undefined

@@ -19,6 +19,27 @@ export function checkAppendOptions(options: AppendOptions): AppendMarks {
   return { ...(seq !== undefined && { seq }), ...(producer !== undefined && { producer }) }
 }
 
+/**
+ * Checks what only a handle is told; the rest is the endpoint's.
+ *
+ * @throws DurableStreamError `BAD_REQUEST` that names the option
+ */
+export function checkHandleOptions(options: {
+  readonly contentType?: unknown
+  readonly batching?: unknown
+  readonly onError?: unknown
+  readonly warnOnHttp?: unknown
+}): void {
+  if (options.contentType !== undefined) {
+    checkText("contentType", options.contentType, CONTENT_TYPE_HEADER)
+  }
+  checkBoolean("batching", options.batching)
+  checkBoolean("warnOnHttp", options.warnOnHttp)
+  if (options.onError !== undefined && typeof options.onError !== "function") {
+    throw badRequest("The option onError must be a function.")
+  }
+}
+
 /** @throws DurableStreamError `BAD_REQUEST` where it is given and no header could carry it */
 export function checkContentType(contentType: string | undefined): void {
   if (contentType !== undefined) checkText("contentType", contentType, CONTENT_TYPE_HEADER)
@@ -63,6 +84,11 @@ function checkProducer(options: AppendOptions): ProducerTuple | undefined {
     epoch: checkWholeNumber("producerEpoch", producerEpoch, 0),
     seq: checkWholeNumber("producerSeq", producerSeq, 0),
   }
+}
+
+function checkBoolean(option: string, value: unknown): void {
+  if (value === undefined || typeof value === "boolean") return
+  throw badRequest(`The option ${option} must be true or false, not of type ${typeof value}.`)
 }
 
 function badRequest(message: string): DurableStreamError {
