@@ -67,7 +67,7 @@ describe("the breaking proxy", () => {
     const failure = await failureOf(
       (async () => {
         for await (const chunk of response.body ?? []) {
-          received += new TextDecoder().decode(chunk as Uint8Array)
+          received += new TextDecoder().decode(chunk)
         }
       })(),
     )

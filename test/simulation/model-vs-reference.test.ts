@@ -124,7 +124,7 @@ async function readUntilLiveEnd(response: Response): Promise<Uint8Array> {
   let text = ""
   const decoder = new TextDecoder("utf-8", { ignoreBOM: true })
   for await (const chunk of response.body ?? []) {
-    text += decoder.decode(chunk as Uint8Array, { stream: true })
+    text += decoder.decode(chunk, { stream: true })
     const isLive = response.headers.get("content-type") === "text/event-stream"
     if (isLive && endsLiveRead(text)) break
   }

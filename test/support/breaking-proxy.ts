@@ -147,8 +147,10 @@ function passOn(
   limit: number,
   onLimit: () => void,
 ): void {
-  const { connection, "transfer-encoding": encoding, ...headers } = answer.headers
-  void [connection, encoding]
+  const headers = { ...answer.headers }
+  // These are about the other connection.
+  delete headers["connection"]
+  delete headers["transfer-encoding"]
   response.writeHead(answer.statusCode ?? 502, headers)
   response.flushHeaders()
   if (limit <= 0) return onLimit()

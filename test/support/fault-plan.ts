@@ -45,6 +45,8 @@ export type FaultName =
   | "sse-cut"
   /** A plain page instead of events. */
   | "sse-as-page"
+  /** The headers of an event stream, and never an event. */
+  | "sse-silent"
 
 /** How likely each fault is, for every request it can happen to. */
 export type FaultOdds = Partial<Record<FaultName, number>>
@@ -64,7 +66,12 @@ export interface FaultPlan {
 }
 
 const WRITE_FAULTS: ReadonlySet<FaultName> = new Set(["straggler", "duplicate"])
-const SSE_FAULTS: ReadonlySet<FaultName> = new Set(["sse-buffered", "sse-cut", "sse-as-page"])
+const SSE_FAULTS: ReadonlySet<FaultName> = new Set([
+  "sse-buffered",
+  "sse-cut",
+  "sse-as-page",
+  "sse-silent",
+])
 const CATCH_UP_FAULTS: ReadonlySet<FaultName> = new Set(["stale-page", "cached-page"])
 
 /** True when a fault of that name can happen to this request. */

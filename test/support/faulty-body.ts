@@ -76,6 +76,8 @@ function pumpLive(
     else target.fail(new TypeError("terminated"))
     return () => undefined
   }
+  // Not even the end of the connection comes through.
+  if (plan.fault === "sse-silent") return () => undefined
   let left = isCut(plan) ? Math.floor(plan.dice() * LIVE_CUT_BYTES) : Number.POSITIVE_INFINITY
   let stopped = false
   const held: Uint8Array[] = []
@@ -95,13 +97,13 @@ function pumpLive(
     for (const bytes of held) target.write(bytes)
     target.end()
   }
-  // The body may be over before `open` has returned.
-  let close: (() => void) | undefined
+  let close = (): void => undefined
   const stop = (): void => {
     stopped = true
-    close?.()
+    close()
   }
   close = open({ write, end })
+  // The body may be over before `open` has returned.
   if (stopped) close()
   return stop
 }

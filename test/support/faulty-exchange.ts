@@ -77,7 +77,7 @@ export class Exchange {
       this.#finish()
       return this.#resolve(new Response(null, { status, headers }))
     }
-    this.#hanging = this.plan.fault === "hang-in-body"
+    this.#hanging = this.plan.fault === "hang-in-body" || this.plan.fault === "sse-silent"
     const body = new TrackedBody((state) => {
       this.record.body = state
       this.#stopBody()

@@ -20,7 +20,7 @@ export async function readBody(init: RequestInit | undefined): Promise<Uint8Arra
   if (body === undefined || body === null) return new Uint8Array()
   if (typeof body === "string") return new TextEncoder().encode(body)
   // Copied: what the caller does with its buffer after the call must not change what was sent.
-  if (body instanceof Uint8Array) return body.slice()
+  if (body instanceof Uint8Array) return new Uint8Array(body)
   const stream = new Response(body).body
   if (stream === null) return new Uint8Array()
   return readStream(stream.getReader(), init?.signal ?? undefined)

@@ -65,7 +65,7 @@ export class VirtualClock {
     options: { environment?: boolean; repeat?: boolean } = {},
   ): VirtualTimer {
     // A delay that does not fit in 31 bits fires at once, as in every runtime.
-    const usableMs = Number(delayMs) >= 1 && delayMs <= 0x7fffffff ? Number(delayMs) : 1
+    const usableMs = delayMs >= 1 && delayMs <= 0x7fffffff ? delayMs : 1
     const timer = new VirtualTimer({
       id: this.#timers.takeId(),
       callback,
