@@ -4,12 +4,15 @@ import type {
   CreateOptions,
   DurableStreamOptions,
   ForkOptions,
+  StreamCallOptions,
 } from "./durable-stream-options.ts"
 import { endpointSymbol } from "./http/endpoint-of.ts"
 import { checkSignal, createEndpoint, extendEndpoint, type Endpoint } from "./http/endpoint.ts"
 import { mergeHeaders, type HeadersRecord } from "./http/request-inputs.ts"
 import { warnIfUsingHttpInBrowser } from "./platform/http-warning.ts"
 import { STREAM_OFFSET_HEADER } from "./protocol/names.ts"
+import { openStream } from "./read/open-stream.ts"
+import type { StreamResponse } from "./read/stream-response.ts"
 import { AppendQueue } from "./write/append-queue.ts"
 import { closeStream } from "./write/close-stream.ts"
 import { splitCreateHeaders } from "./write/create-headers.ts"
@@ -74,6 +77,8 @@ export class DurableStream {
     this.#createOnlyHeaders = createOnly
     this.#contentType = new StreamContentType(this.#endpoint, options.contentType)
     this.#queue = new AppendQueue(this.#endpoint, this.#contentType, options.batching ?? true)
+    // What producers make their requests with; not for users, and so not in the type.
+    Object.defineProperty(this, endpointSymbol, { value: this.#endpoint })
     warnIfUsingHttpInBrowser(this.url, options.warnOnHttp)
   }
 
@@ -119,11 +124,6 @@ export class DurableStream {
   /** Tells the handle what it is, for later writes. */
   set contentType(contentType: string | undefined) {
     this.#contentType.current = contentType
-  }
-
-  /** What producers make their requests with. */
-  get [endpointSymbol](): Endpoint {
-    return this.#endpoint
   }
 
   /**
@@ -221,6 +221,21 @@ export class DurableStream {
    */
   close(options: CloseOptions = {}): Promise<CloseResult> {
     return closeStream(this.#queue, this.#endpoint, options)
+  }
+
+  /**
+   * Reads the stream, as `stream()` does.
+   *
+   * @param options - what they leave out is the handle's; headers and params are merged; either signal ends the session
+   */
+  async stream<TJson = unknown>(options: StreamCallOptions = {}): Promise<StreamResponse<TJson>> {
+    const onError = options.onError ?? this.#options.onError
+    const warnOnHttp = options.warnOnHttp ?? this.#options.warnOnHttp
+    return openStream<TJson>(extendEndpoint(this.#endpoint, options), {
+      ...options,
+      ...(onError !== undefined && { onError }),
+      ...(warnOnHttp !== undefined && { warnOnHttp }),
+    })
   }
 
   /**
