@@ -1,0 +1,69 @@
+/**
+ * TypeScript client for the Durable Streams protocol.
+ *
+ * - {@link stream} reads a stream from any offset and tails it live.
+ *
+ * @packageDocumentation
+ */
+
+export { stream } from "./stream.ts"
+
+export { DurableStreamError } from "./errors/durable-stream-error.ts"
+export type { DurableStreamErrorCode } from "./errors/error-code.ts"
+export { FetchBackoffAbortError } from "./errors/fetch-backoff-abort-error.ts"
+export { FetchError } from "./errors/fetch-error.ts"
+export { InvalidSignalError } from "./errors/invalid-signal-error.ts"
+export { MissingStreamUrlError } from "./errors/missing-stream-url-error.ts"
+export { SequenceGapError } from "./errors/sequence-gap-error.ts"
+export { StaleEpochError } from "./errors/stale-epoch-error.ts"
+export { StreamClosedError } from "./errors/stream-closed-error.ts"
+
+export { BackoffDefaults, type BackoffOptions } from "./http/backoff.ts"
+export { createFetchWithBackoff } from "./http/fetch-with-backoff.ts"
+export { createFetchWithConsumedBody } from "./http/fetch-with-consumed-body.ts"
+export type { HeadersRecord, MaybePromise, ParamsRecord } from "./http/request-inputs.ts"
+
+export {
+  asAsyncIterableReadableStream,
+  type ReadableStreamAsyncIterable,
+} from "./platform/async-iterable-stream.ts"
+export { warnIfUsingHttpInBrowser } from "./platform/http-warning.ts"
+export type { VisibilitySource } from "./platform/visibility.ts"
+
+export {
+  CURSOR_QUERY_PARAM,
+  DURABLE_STREAM_PROTOCOL_QUERY_PARAMS,
+  LIVE_QUERY_PARAM,
+  OFFSET_QUERY_PARAM,
+  PRODUCER_EPOCH_HEADER,
+  PRODUCER_EXPECTED_SEQ_HEADER,
+  PRODUCER_ID_HEADER,
+  PRODUCER_RECEIVED_SEQ_HEADER,
+  PRODUCER_SEQ_HEADER,
+  SSE_CLOSED_FIELD,
+  SSE_COMPATIBLE_CONTENT_TYPES,
+  SSE_CURSOR_FIELD,
+  SSE_OFFSET_FIELD,
+  STREAM_CLOSED_HEADER,
+  STREAM_CURSOR_HEADER,
+  STREAM_EXPIRES_AT_HEADER,
+  STREAM_OFFSET_HEADER,
+  STREAM_SEQ_HEADER,
+  STREAM_TTL_HEADER,
+  STREAM_UP_TO_DATE_HEADER,
+} from "./protocol/names.ts"
+export type { Offset } from "./protocol/offset.ts"
+
+export type { ByteChunk, JsonBatch, JsonBatchMeta, TextChunk } from "./read/batches.ts"
+export type { PauseReason, SseFallbackReason, StreamEvent, Transport } from "./read/stream-event.ts"
+export type {
+  LegacyLiveMode,
+  LiveMode,
+  ReadOptions,
+  RetryOpts,
+  SSEResilienceOptions,
+  StreamErrorHandler,
+  StreamFailure,
+  StreamOptions,
+} from "./read/stream-options.ts"
+export type { StreamResponse } from "./read/stream-response.ts"

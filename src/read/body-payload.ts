@@ -1,0 +1,130 @@
+import { FetchError } from "../errors/fetch-error.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import type { IdleWatch } from "./idle-watch.ts"
+import { SilentRead } from "./silent-read.ts"
+import { bufferedPayload, type Payload, type PayloadRead } from "./payload.ts"
+
+/** What a body is read under. */
+export interface BodyContext {
+  readonly url: string
+  /** Ends the reading, also where the platform's body does not follow it. */
+  readonly signal: AbortSignal
+  readonly watch: IdleWatch
+  readonly idleTimeoutMs: number
+}
+
+/**
+ * The payload of an HTTP answer, read as it arrives. A body that breaks off, stays silent or is shorter than its
+ * Content-Length reads as `broken`.
+ */
+export function bodyPayload(response: Response, context: BodyContext): Payload {
+  const { body } = response
+  if (body === null) return bufferedPayload(new Uint8Array())
+  // The platform's type says that a body is a stream or null; React Native's is neither.
+  if ((body as ReadableStream<Uint8Array> | undefined) === undefined)
+    return wholeBody(response, context)
+  return new BodyPayload(body.getReader(), expectedBytes(response), context)
+}
+
+class BodyPayload implements Payload {
+  readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  readonly #expectedBytes: number | undefined
+  readonly #context: BodyContext
+  #receivedBytes = 0
+  #ended = false
+  readonly #cancel = (): void => {
+    // What the end of a body says that nobody wants any more is of no interest.
+    this.#reader.cancel(this.#context.signal.reason).catch(() => undefined)
+  }
+
+  constructor(
+    reader: ReadableStreamDefaultReader<Uint8Array>,
+    expected: number | undefined,
+    context: BodyContext,
+  ) {
+    this.#reader = reader
+    this.#expectedBytes = expected
+    this.#context = context
+    // Some bodies do not follow the signal that fetch was given; a cancelled reader ends every wait at once.
+    if (context.signal.aborted) this.#cancel()
+    else context.signal.addEventListener("abort", this.#cancel, { once: true })
+  }
+
+  async read(): Promise<PayloadRead> {
+    if (this.#ended) return { kind: "end" }
+    const { watch, signal, idleTimeoutMs } = this.#context
+    watch.listen(idleTimeoutMs)
+    try {
+      const { done, value } = await this.#reader.read()
+      watch.heard()
+      if (signal.aborted) return this.#broken(signal.reason)
+      if (!done) {
+        this.#receivedBytes += value.byteLength
+        return { kind: "chunk", bytes: value }
+      }
+      if (this.#receivedBytes < (this.#expectedBytes ?? 0)) return this.#broken(undefined)
+      this.#end()
+      return { kind: "end" }
+    } catch (error) {
+      return this.#broken(signal.aborted ? signal.reason : error)
+    }
+  }
+
+  release(): void {
+    if (this.#ended) return
+    this.#end()
+    this.#cancel()
+  }
+
+  #end(): void {
+    this.#ended = true
+    this.#context.watch.end()
+    this.#context.signal.removeEventListener("abort", this.#cancel)
+  }
+
+  #broken(cause: unknown): PayloadRead {
+    this.#end()
+    this.#cancel()
+    return brokenBody(this.#context.url, cause)
+  }
+}
+
+/** Where the platform's answers have no streams (React Native), the body comes whole. */
+function wholeBody(response: Response, context: BodyContext): Payload {
+  let whole: Promise<Payload> | undefined
+  return {
+    async read() {
+      whole ??= response.arrayBuffer().then((buffer) => bufferedPayload(new Uint8Array(buffer)))
+      try {
+        return await (await whole).read()
+      } catch (error) {
+        return brokenBody(context.url, error)
+      }
+    },
+    release() {
+      context.watch.end()
+    },
+  }
+}
+
+/** A silence that ended a read is an error already and says more than "broke off". */
+function brokenBody(url: string, cause: unknown): PayloadRead {
+  if (cause instanceof SilentRead) return { kind: "broken", damage: cause.damage, error: cause }
+  const stream = describeUrl(url)
+  const message = `The answer from ${stream} broke off`
+  const error = new FetchError(0, undefined, undefined, {}, stream, message, {
+    code: "NETWORK",
+    cause,
+  })
+  return { kind: "broken", damage: "cut", error }
+}
+
+/**
+ * How long the body says that it is. Not where it was compressed, as the length is that of the compressed bytes, nor
+ * across origins, where the header that would tell so may be hidden; browsers check the length by themselves.
+ */
+function expectedBytes(response: Response): number | undefined {
+  if (response.type === "cors" || response.headers.has("content-encoding")) return undefined
+  const length = Number(response.headers.get("content-length") ?? NaN)
+  return Number.isSafeInteger(length) ? length : undefined
+}

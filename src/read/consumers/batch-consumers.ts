@@ -1,0 +1,111 @@
+import { FetchBackoffAbortError } from "../../errors/fetch-backoff-abort-error.ts"
+import type { JsonBatchMeta } from "../batches.ts"
+import type { Session } from "../session.ts"
+import type { BatchSource } from "./batch-source.ts"
+import type { Progress } from "./progress.ts"
+
+/** A session that is consumed, and where the consumer is. */
+export interface Consumption {
+  readonly session: Session
+  readonly progress: Progress
+}
+
+/**
+ * Calls back with each batch, one at a time: the next waits for the callback's promise.
+ *
+ * @returns a promise that resolves when the session has ended and the last callback has finished; rejects with what a
+ *   callback threw, which ends the session
+ */
+export async function subscribe<TBatch>(
+  { session, progress }: Consumption,
+  source: BatchSource<TBatch>,
+  callback: (batch: TBatch) => unknown,
+): Promise<void> {
+  for (;;) {
+    const delivery = await source()
+    if (delivery === undefined) return
+    const takeBack = progress.move(delivery.mark)
+    try {
+      await callback(delivery.batch)
+    } catch (error) {
+      takeBack()
+      session.cancel(error)
+      throw error
+    }
+    session.delivered(0, delivery.empty)
+  }
+}
+
+/**
+ * Gives the batches to `for await`. Asking for the next one says that the last one was taken; leaving the loop ends
+ * the session.
+ *
+ * @param onEnd - told when the iteration is over
+ */
+export function iterateBatches<TBatch>(
+  { session, progress }: Consumption,
+  source: BatchSource<TBatch>,
+  onEnd: () => void,
+): AsyncIterableIterator<TBatch> {
+  let handedOver: { readonly empty: boolean } | undefined
+  let queue: Promise<unknown> = Promise.resolve()
+  const advance = async (): Promise<IteratorResult<TBatch>> => {
+    try {
+      if (handedOver !== undefined) session.delivered(0, handedOver.empty)
+      handedOver = undefined
+      const delivery = await source()
+      if (delivery === undefined) {
+        onEnd()
+        return { done: true, value: undefined }
+      }
+      progress.move(delivery.mark)
+      handedOver = delivery
+      return { done: false, value: delivery.batch }
+    } catch (error) {
+      onEnd()
+      throw error
+    }
+  }
+  return {
+    next() {
+      // Callers may ask again before they were answered; the session is asked in turn.
+      const result = queue.then(advance)
+      queue = result.catch(() => undefined)
+      return result
+    },
+    return() {
+      session.cancel(undefined)
+      onEnd()
+      return Promise.resolve({ done: true, value: undefined })
+    },
+    [Symbol.asyncIterator]() {
+      return this
+    },
+  }
+}
+
+/**
+ * Gathers batches up to the first that is up to date, then ends the session.
+ *
+ * @throws what ended the session before that; FetchBackoffAbortError where it was cancelled
+ */
+export async function gather<TBatch extends JsonBatchMeta>(
+  { session, progress }: Consumption,
+  source: BatchSource<TBatch>,
+): Promise<TBatch[]> {
+  const batches: TBatch[] = []
+  for (;;) {
+    const delivery = await source()
+    if (delivery === undefined) {
+      const { state } = session
+      if (state.kind === "ended" && state.outcome.kind === "cancelled") {
+        throw new FetchBackoffAbortError(state.outcome.reason)
+      }
+      return batches
+    }
+    batches.push(delivery.batch)
+    progress.move(delivery.mark)
+    session.delivered(0, delivery.empty)
+    if (delivery.mark.upToDate) session.finish()
+  }
+}

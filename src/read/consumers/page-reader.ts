@@ -1,0 +1,93 @@
+import { DurableStreamError } from "../../errors/durable-stream-error.ts"
+import { describeUrl } from "../../protocol/request-url.ts"
+import type { Page } from "../page.ts"
+import { readWhole, type BrokenPayload, type Payload } from "../payload.ts"
+import type { Session } from "../session.ts"
+
+/** What was made of a page. */
+export interface TakenPage<T> {
+  readonly page: Page
+  readonly value: T
+  /** Whether the page held nothing. */
+  readonly empty: boolean
+}
+
+/** Takes a payload whole. */
+export type TakePayload<T> = (
+  payload: Payload,
+) => Promise<(Omit<TakenPage<T>, "page"> & { readonly kind: "whole" }) | BrokenPayload>
+
+/**
+ * The next page, whole. Pages that break off never show here: the session asks for them again. Whoever gets one says
+ * `session.delivered` once it is the consumer's.
+ *
+ * @returns undefined at the end of the session
+ * @throws what ended the session
+ */
+export async function takePage<T>(
+  session: Session,
+  take: TakePayload<T>,
+): Promise<TakenPage<T> | undefined> {
+  for (;;) {
+    const page = await session.next()
+    if (page === undefined) return undefined
+    const taken = await take(page.payload)
+    if (taken.kind === "whole") return { ...taken, page }
+    session.broken(taken, 0)
+  }
+}
+
+/** Takes a payload as bytes. */
+export async function takeBytes(payload: Payload): ReturnType<TakePayload<Uint8Array>> {
+  const whole = await readWhole(payload)
+  if (whole.kind === "broken") return whole
+  const { bytes } = whole
+  return { kind: "whole", value: bytes, empty: bytes.byteLength === 0 }
+}
+
+/** Takes a payload as the messages of a JSON stream. Elements are not checked to be `T`: that is the caller's word. */
+export function takeJson<T>(url: string): TakePayload<readonly T[]> {
+  return async (payload) => {
+    let documents = payload.texts
+    if (documents === undefined) {
+      const whole = await readWhole(payload)
+      if (whole.kind === "broken") return whole
+      documents = [new TextDecoder().decode(whole.bytes)]
+    }
+    try {
+      // The stream's messages are of the type that the caller says they are.
+      const items = parseDocuments(documents) as readonly T[]
+      return { kind: "whole", value: items, empty: items.length === 0 }
+    } catch (cause) {
+      return { kind: "broken", damage: "malformed", error: parseError(url, cause) }
+    }
+  }
+}
+
+/** A page is an array of messages. One that holds a single other value is taken for that message. */
+function parseDocuments(documents: readonly string[]): readonly unknown[] {
+  const parsed = documents.filter((document) => !isBlank(document)).map(parseDocument)
+  const [first] = parsed
+  return first !== undefined && parsed.length === 1 ? first : parsed.flat()
+}
+
+/** An empty page may come with a line end. What is longer holds something, and is not searched. */
+function isBlank(document: string): boolean {
+  return document.length <= 2 && document.trim() === ""
+}
+
+function parseDocument(document: string): readonly unknown[] {
+  const value: unknown = JSON.parse(document)
+  // The guard finds an array of any.
+  return Array.isArray(value) ? (value as unknown[]) : [value]
+}
+
+function parseError(url: string, cause: unknown): DurableStreamError {
+  return new DurableStreamError(
+    `A page of ${describeUrl(url)} is no JSON.`,
+    "PARSE_ERROR",
+    undefined,
+    undefined,
+    { cause },
+  )
+}

@@ -1,0 +1,79 @@
+/** The next part of a payload. Failures of the network are values here: they are part of the day's work. */
+export type PayloadRead =
+  { readonly kind: "chunk"; readonly bytes: Uint8Array } | { readonly kind: "end" } | BrokenPayload
+
+/** A payload that ended before it was whole, or that is not what it should be. */
+export interface BrokenPayload {
+  readonly kind: "broken"
+  /** `cut`: try again after a while; `stale`: try again at once; `malformed`: try again a few times. */
+  readonly damage: "cut" | "stale" | "malformed"
+  readonly error: Error
+}
+
+/** The content of a page, taken once: part by part, or whole by the functions below. */
+export interface Payload {
+  /** The content as text, in order, where it came as text (SSE). Then there is no need to take bytes. */
+  readonly texts?: readonly string[]
+  /** The next bytes. One call at a time. */
+  read(): Promise<PayloadRead>
+  /** Lets go of what was not read. */
+  release(): void
+}
+
+/** A payload that is in memory already. */
+export function bufferedPayload(bytes: Uint8Array): Payload {
+  let rest: Uint8Array | undefined = bytes.byteLength === 0 ? undefined : bytes
+  return {
+    read() {
+      const chunk = rest
+      rest = undefined
+      return Promise.resolve(
+        chunk === undefined ? { kind: "end" } : { kind: "chunk", bytes: chunk },
+      )
+    },
+    release() {
+      rest = undefined
+    },
+  }
+}
+
+/** A payload that came as text. */
+export function textPayload(texts: readonly string[]): Payload {
+  let bytes: Payload | undefined
+  return {
+    texts,
+    read() {
+      bytes ??= bufferedPayload(new TextEncoder().encode(texts.join("")))
+      return bytes.read()
+    },
+    release() {
+      bytes?.release()
+    },
+  }
+}
+
+/** All the bytes of a payload. */
+export async function readWhole(
+  payload: Payload,
+): Promise<{ readonly kind: "whole"; readonly bytes: Uint8Array } | BrokenPayload> {
+  const chunks: Uint8Array[] = []
+  for (;;) {
+    const part = await payload.read()
+    if (part.kind === "broken") return part
+    if (part.kind === "end") return { kind: "whole", bytes: joinBytes(chunks) }
+    chunks.push(part.bytes)
+  }
+}
+
+/** Joins chunks; a single one is given back as it is. */
+export function joinBytes(chunks: readonly Uint8Array[]): Uint8Array {
+  const [first] = chunks
+  if (first !== undefined && chunks.length === 1) return first
+  const joined = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.byteLength, 0))
+  let position = 0
+  for (const chunk of chunks) {
+    joined.set(chunk, position)
+    position += chunk.byteLength
+  }
+  return joined
+}

@@ -1,0 +1,67 @@
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import type { VisibilitySource } from "../platform/visibility.ts"
+import { watchPauses } from "./pause.ts"
+import type { SessionEvent, SessionOutcome } from "./session-types.ts"
+
+/** What surrounds a session while it lives: the signals that end it and the visibility that pauses it. */
+export class SessionLifetime {
+  /** Settles, and never rejects, once the session is over. */
+  readonly ended: Promise<SessionOutcome>
+  readonly #cleanups: (() => void)[] = []
+  #over = false
+  #settle: (outcome: SessionOutcome) => void = () => undefined
+
+  constructor() {
+    this.ended = new Promise((resolve) => {
+      this.#settle = resolve
+    })
+  }
+
+  /** Ends the session with any of these signals. */
+  follow(
+    signals: readonly (AbortSignal | undefined)[],
+    dispatch: (event: SessionEvent) => void,
+  ): void {
+    for (const signal of new Set(signals)) {
+      if (signal === undefined || this.#over) continue
+      const onAbort = () => {
+        dispatch({ kind: "abort", reason: signal.reason })
+      }
+      if (signal.aborted) {
+        onAbort()
+        return
+      }
+      signal.addEventListener("abort", onAbort)
+      this.#cleanups.push(() => {
+        signal.removeEventListener("abort", onAbort)
+      })
+    }
+  }
+
+  /** Pauses the session while it is hidden. */
+  watch(visibility: VisibilitySource | undefined, dispatch: (event: SessionEvent) => void): void {
+    if (visibility === undefined || this.#over) return
+    const stop = watchPauses(visibility, (kind) => {
+      dispatch({ kind, reason: "hidden" })
+    })
+    this.#cleanups.push(stop)
+  }
+
+  /** The session is over: nothing that surrounds it is watched any longer. */
+  end(outcome: SessionOutcome): void {
+    this.#over = true
+    for (const cleanup of this.#cleanups.splice(0)) cleanup()
+    this.#settle(outcome)
+  }
+}
+
+/**
+ * Tells whoever waits for a session's next page how it ended: by an error, or by returning.
+ *
+ * @throws the error that it failed with, as it is: a header function may have thrown anything
+ * @throws FetchBackoffAbortError where a signal ended it
+ */
+export function throwOutcome(outcome: SessionOutcome): void {
+  if (outcome.kind === "aborted") throw new FetchBackoffAbortError(outcome.reason)
+  if (outcome.kind === "failed") throw outcome.error
+}

@@ -1,0 +1,98 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { backoffDelayMs, type Backoff } from "../http/backoff.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import type { Reading, SessionOutcome, SessionState } from "./session-types.ts"
+import type { Transport } from "./stream-event.ts"
+import type { SSEResilienceOptions } from "./stream-options.ts"
+
+/** What a transition may look at beside the state: settings, and chance. No clock: events carry durations. */
+export interface SessionEnvironment {
+  readonly url: string
+  readonly backoff: Backoff
+  readonly sse: Required<SSEResilienceOptions>
+  /** Between 0 and 1, fresh for every event. */
+  readonly random: number
+}
+
+/** Catch-up pages in a row that may stand still before the session gives up. */
+export const MAX_STALLS = 10
+/** Live answers in a row that may come at once and empty; each waits longer than the one before. */
+export const MAX_LIVE_STALLS = 20
+
+/** The next request, or a pause where there is a reason for one. */
+export function request(reading: Reading, transport: Transport): SessionState {
+  if (reading.answered && reading.pausedFor.size > 0)
+    return { ...readingOf(reading), kind: "paused" }
+  return { ...readingOf(reading), kind: "requesting", transport }
+}
+
+/** The next page of the SSE connection that stands, or a pause. */
+export function receive(reading: Reading): SessionState {
+  if (reading.pausedFor.size > 0) return { ...reading, kind: "paused" }
+  return { ...reading, kind: "receiving" }
+}
+
+/** The next request after a delay. */
+export function wait(reading: Reading, transport: Transport, delayMs: number): SessionState {
+  if (delayMs === 0 || (reading.answered && reading.pausedFor.size > 0))
+    return request(reading, transport)
+  return { ...readingOf(reading), kind: "waiting", transport, delayMs }
+}
+
+/** Nothing new where something should have been: again later, a bounded number of times. */
+export function stall(
+  reading: Reading,
+  transport: Transport,
+  env: SessionEnvironment,
+  firstDelayMs?: number,
+): SessionState {
+  const stalls = reading.stalls + 1
+  const delayMs = stalls === 1 ? firstDelayMs : undefined
+  const limit = transport === "catch-up" ? MAX_STALLS : MAX_LIVE_STALLS
+  if (stalls > limit) return ask(reading, transport, noProgress(reading, transport, env.url))
+  return wait(
+    { ...readingOf(reading), stalls },
+    transport,
+    delayMs ?? backoffDelayMs(env.backoff, stalls, env.random),
+  )
+}
+
+function noProgress(reading: Reading, transport: Transport, url: string): DurableStreamError {
+  const stream = describeUrl(url)
+  const why =
+    transport === "catch-up"
+      ? "answers the same page for ever without being up to date: a cache may be stuck"
+      : "answers live requests at once with nothing: a cache may answer them, or a proxy may drop the query"
+  return new DurableStreamError(
+    `No progress: ${stream} ${why} (offset ${reading.offset}).`,
+    "NO_PROGRESS",
+  )
+}
+
+/** A failure that somebody else decides about. */
+export function ask(reading: Reading, transport: Transport, error: unknown): SessionState {
+  return { ...readingOf(reading), kind: "asking", transport, error }
+}
+
+/** The part of a state that goes into the next one. */
+export function readingOf(state: Reading): Reading {
+  return {
+    offset: state.offset,
+    cursor: state.cursor,
+    upToDate: state.upToDate,
+    streamClosed: state.streamClosed,
+    handedOnBytes: state.handedOnBytes,
+    answered: state.answered,
+    liveTransport: state.liveTransport,
+    pausedFor: state.pausedFor,
+    sse: state.sse,
+    stalls: state.stalls,
+    breaks: state.breaks,
+    decisions: state.decisions,
+  }
+}
+
+/** The end. */
+export function end(reading: Reading, outcome: SessionOutcome): SessionState {
+  return { ...readingOf(reading), kind: "ended", outcome }
+}

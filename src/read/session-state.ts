@@ -1,0 +1,259 @@
+/**
+ * The state machine of a reading session: when the next page is asked for and how, when a connection is replaced, when
+ * a failure is somebody's to decide, when it is over.
+ *
+ * ```
+ *            page          delivered (SSE) ──────────▶ receiving ──┐ page
+ *  requesting ──▶ delivering                               ▲       │
+ *   ▲ ▲  │ │          │ ▲ └─ delivered ─▶ requesting       │       ▼
+ *   │ │  │ └──────────┼─┼───────────────── opened ─────────┘   delivering
+ *   │ │  │ failed     │ │
+ *   │ │  ▼            │ └─ page
+ *   │ │ asking ── decided: end ─▶ ended ◀── eof, caught up, finish, cancel, abort (from every state)
+ *   │ │  │            │
+ *   │ │  └ again ─▶ waiting ◀── broken, stalled, SSE ended (from requesting, delivering, receiving)
+ *   │ └─── woke ──────┘ │
+ *   │                   ▼ pause (also from requesting live, receiving, and instead of the next request)
+ *   └───── resume ──── paused
+ * ```
+ *
+ * Invariants:
+ * 1. `offset` is the place up to which the consumer has taken everything. Only `delivered` moves it.
+ * 2. A page that does not move is never delivered with data: the same data would come again.
+ * 3. Every way back to `requesting` that brought nothing new waits and counts, and the count is bounded. (SSE
+ *    connections that lived, and long-polls that were held open, are followed at once: they are slow by themselves.)
+ * 4. While there is a reason to pause, no request begins once the session has had its first answer.
+ * 5. What follows a pause is a catch-up request: it needs no waiting on the server.
+ * 6. `ended` is never left.
+ *
+ * @module
+ */
+
+import { backoffDelayMs } from "../http/backoff.ts"
+import type { Offset } from "../protocol/offset.ts"
+import type { PageMark } from "./page.ts"
+import {
+  ask,
+  end,
+  readingOf,
+  receive,
+  request,
+  stall,
+  wait,
+  type SessionEnvironment,
+} from "./session-moves.ts"
+import type { Reading, SessionEvent, SessionState } from "./session-types.ts"
+import { judgeSse, UNTRIED_SSE } from "./sse-health.ts"
+import type { SseFallbackReason } from "./stream-event.ts"
+
+/** What follows an event. The new state's kind is the effect: the driver does what it says. */
+export interface Step {
+  readonly state: SessionState
+  /** SSE was given up by this step. */
+  readonly fellBack?: SseFallbackReason
+}
+
+/** Damaged pages in a row: a captive portal goes away, a broken server does not. */
+export const MAX_MALFORMED = 4
+/** A long-poll that is answered sooner than this with nothing has not been held open by its server. */
+export const MIN_HELD_MS = 50
+
+/** The state of a session that has not made a request yet. */
+export function initialState(
+  offset: Offset,
+  liveTransport: Reading["liveTransport"],
+): SessionState {
+  return {
+    kind: "requesting",
+    transport: "catch-up",
+    offset,
+    cursor: undefined,
+    upToDate: false,
+    streamClosed: false,
+    handedOnBytes: 0,
+    answered: false,
+    liveTransport,
+    pausedFor: new Set(),
+    sse: UNTRIED_SSE,
+    stalls: 0,
+    breaks: 0,
+    decisions: 0,
+  }
+}
+
+/** What follows an event in a state. Pure. An event that a state does not expect changes nothing. */
+export function transition(
+  state: SessionState,
+  event: SessionEvent,
+  env: SessionEnvironment,
+): Step {
+  if (state.kind === "ended") return { state }
+  switch (event.kind) {
+    case "page":
+      return { state: onPage(state, event.mark, event.elapsedMs, env) }
+    case "opened":
+      return { state: state.kind === "requesting" ? receive(readingOf(state)) : state }
+    case "live-transport":
+      return { state: { ...state, liveTransport: event.transport } }
+    case "delivered":
+      return { state: onDelivered(state, event, env) }
+    case "broken":
+      return onBroken(state, event, env)
+    case "sse-ended":
+      return onSseEnded(state, event, env)
+    case "inexact":
+      return state.kind === "receiving" ? { state: stall(state, "catch-up", env, 0) } : { state }
+    case "failed":
+      if (state.kind !== "requesting") return { state }
+      return { state: ask(state, state.transport, event.error) }
+    case "decided":
+      return { state: onDecided(state, event, env) }
+    case "woke":
+      return { state: state.kind === "waiting" ? request(state, state.transport) : state }
+    case "pause":
+      return {
+        state: onPause({ ...state, pausedFor: new Set([...state.pausedFor, event.reason]) }),
+      }
+    case "resume": {
+      const pausedFor = new Set(state.pausedFor)
+      pausedFor.delete(event.reason)
+      const resumed = { ...state, pausedFor }
+      return { state: state.kind === "paused" ? request(resumed, "catch-up") : resumed }
+    }
+    case "finish":
+      return { state: end(state, { kind: "up-to-date" }) }
+    case "cancel":
+      return { state: end(state, { kind: "cancelled", reason: event.reason }) }
+    case "abort":
+      return { state: end(state, { kind: "aborted", reason: event.reason }) }
+  }
+}
+
+function onPage(
+  state: SessionState,
+  mark: PageMark,
+  elapsedMs: number,
+  env: SessionEnvironment,
+): SessionState {
+  if (state.kind !== "requesting" && state.kind !== "receiving") return state
+  const transport = state.kind === "receiving" ? "sse" : state.transport
+  const hasty = transport === "long-poll" && elapsedMs < MIN_HELD_MS
+  const news = mark.streamClosed || (mark.upToDate && !state.upToDate)
+  const reading: Reading = {
+    ...readingOf(state),
+    answered: true,
+    cursor: mark.cursor ?? state.cursor,
+  }
+  if (mark.offset !== state.offset || news) {
+    return { ...reading, kind: "delivering", transport, mark, hasty }
+  }
+  if (transport === "sse") return { ...reading, kind: "receiving" }
+  if (transport === "long-poll") {
+    if (hasty) return stall(reading, "long-poll", env)
+    return request({ ...reading, stalls: 0, breaks: 0, decisions: 0 }, "long-poll")
+  }
+  if (!mark.upToDate) return stall(reading, "catch-up", env)
+  return afterCatchUp(reading)
+}
+
+function onDelivered(
+  state: SessionState,
+  event: { readonly bytes: number; readonly empty: boolean },
+  env: SessionEnvironment,
+): SessionState {
+  if (state.kind !== "delivering") return state
+  const { mark, transport } = state
+  const news = mark.upToDate && !state.upToDate
+  const progressed = !event.empty || news
+  const reading: Reading = {
+    ...readingOf(state),
+    offset: mark.offset,
+    upToDate: mark.upToDate,
+    streamClosed: mark.streamClosed,
+    handedOnBytes: Math.max(0, state.handedOnBytes - event.bytes),
+    ...(progressed && { stalls: 0, breaks: 0, decisions: 0 }),
+  }
+  if (mark.streamClosed) return end(reading, { kind: "eof" })
+  if (transport === "sse") return receive(reading)
+  // Pages that move and bring nothing are as much a loop as pages that stand still.
+  const idle = transport === "catch-up" ? !mark.upToDate : state.hasty
+  if (!progressed && idle) return stall(reading, transport, env)
+  if (transport === "long-poll") return request(reading, "long-poll")
+  return mark.upToDate ? afterCatchUp(reading) : request(reading, "catch-up")
+}
+
+function onBroken(
+  state: SessionState,
+  event: Extract<SessionEvent, { kind: "broken" }>,
+  env: SessionEnvironment,
+): Step {
+  if (state.kind !== "delivering" && state.kind !== "requesting") return { state }
+  if (state.kind === "delivering" && state.transport === "sse") {
+    const ending = {
+      kind: "malformed",
+      livedMs: 0,
+      spoke: true,
+      progressed: false,
+      buffered: false,
+    } as const
+    return onSseEnded(
+      { ...readingOf(state), kind: "receiving" },
+      { kind: "sse-ended", ending },
+      env,
+    )
+  }
+  const handedOnBytes = Math.max(event.handedOnBytes, state.handedOnBytes)
+  const breaks = handedOnBytes > state.handedOnBytes ? 1 : state.breaks + 1
+  const reading = { ...readingOf(state), handedOnBytes, breaks }
+  // A clock that jumped says nothing about the server: what stands behind it is replaced at once.
+  if (event.damage === "stale")
+    return { state: request({ ...reading, breaks: state.breaks }, "catch-up") }
+  const limit = event.damage === "malformed" ? MAX_MALFORMED : env.backoff.maxRetries
+  const transport = state.kind === "requesting" ? state.transport : "catch-up"
+  if (breaks > limit) return { state: ask(reading, transport, event.error) }
+  return { state: wait(reading, transport, backoffDelayMs(env.backoff, breaks, env.random)) }
+}
+
+function onSseEnded(
+  state: SessionState,
+  { ending }: Extract<SessionEvent, { kind: "sse-ended" }>,
+  env: SessionEnvironment,
+): Step {
+  if (state.kind !== "receiving" && !(state.kind === "requesting" && state.transport === "sse")) {
+    return { state }
+  }
+  const verdict = judgeSse(ending, state.sse, env.sse, env.random)
+  if (verdict.kind === "fall-back") {
+    const reading: Reading = { ...readingOf(state), liveTransport: "long-poll" }
+    return { state: request(reading, "long-poll"), fellBack: verdict.reason }
+  }
+  const reading = { ...readingOf(state), sse: verdict.health }
+  return { state: wait(reading, "sse", verdict.delayMs) }
+}
+
+function onDecided(
+  state: SessionState,
+  event: Extract<SessionEvent, { kind: "decided" }>,
+  env: SessionEnvironment,
+): SessionState {
+  if (state.kind !== "asking") return state
+  if (!event.again) return end(state, { kind: "failed", error: event.error })
+  // The first time the handler has changed something: try it at once. After that its word alone is no reason to hurry.
+  const delayMs =
+    state.decisions === 0 ? 0 : backoffDelayMs(env.backoff, state.decisions, env.random)
+  const reading = { ...readingOf(state), decisions: state.decisions + 1, stalls: 0, breaks: 0 }
+  return wait(reading, state.transport, delayMs)
+}
+
+function onPause(state: SessionState): SessionState {
+  const live = state.kind === "requesting" && state.transport !== "catch-up"
+  const idle = state.kind === "waiting" && state.answered
+  return live || idle || state.kind === "receiving"
+    ? { ...readingOf(state), kind: "paused" }
+    : state
+}
+
+function afterCatchUp(reading: Reading): SessionState {
+  if (reading.liveTransport === undefined) return end(reading, { kind: "up-to-date" })
+  return request(reading, reading.liveTransport)
+}

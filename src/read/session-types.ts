@@ -1,0 +1,86 @@
+import type { Offset } from "../protocol/offset.ts"
+import type { PageMark } from "./page.ts"
+import type { SseEnding, SseHealth } from "./sse-health.ts"
+import type { PauseReason, Transport } from "./stream-event.ts"
+
+/** What a session is doing; the driver does what `kind` says. Diagram and invariants: session-state.ts. */
+export type SessionState =
+  | (Reading & { readonly kind: "requesting"; readonly transport: Transport })
+  | (Reading & { readonly kind: "receiving" })
+  | (Reading & {
+      readonly kind: "delivering"
+      readonly transport: Transport
+      readonly mark: PageMark
+      readonly hasty: boolean
+    })
+  | (Reading & {
+      readonly kind: "waiting"
+      readonly transport: Transport
+      readonly delayMs: number
+    })
+  | (Reading & { readonly kind: "asking"; readonly transport: Transport; readonly error: unknown })
+  | (Reading & { readonly kind: "paused" })
+  | (Reading & { readonly kind: "ended"; readonly outcome: SessionOutcome })
+
+/** How a session ended. */
+export type SessionOutcome =
+  | { readonly kind: "eof" }
+  | { readonly kind: "up-to-date" }
+  | { readonly kind: "cancelled"; readonly reason: unknown }
+  | { readonly kind: "aborted"; readonly reason: unknown }
+  | { readonly kind: "failed"; readonly error: unknown }
+
+/** What every state carries. */
+export interface Reading {
+  readonly offset: Offset
+  readonly cursor: string | undefined
+  readonly upToDate: boolean
+  readonly streamClosed: boolean
+  /** Bytes behind `offset` that the consumer has been handed already: half a page, before it broke off. */
+  readonly handedOnBytes: number
+  /** Whether the first answer has come. */
+  readonly answered: boolean
+  /** The transport once caught up; undefined for a finite read. */
+  readonly liveTransport: "long-poll" | "sse" | undefined
+  readonly pausedFor: ReadonlySet<PauseReason>
+  readonly sse: SseHealth
+  /** Answers in a row that brought nothing new when they should have. */
+  readonly stalls: number
+  /** Transfers in a row that broke off and brought nothing new. */
+  readonly breaks: number
+  /** Decisions in a row to go on after a failure that brought nothing new. */
+  readonly decisions: number
+}
+
+/** What happened. */
+export type SessionEvent =
+  /** An answer's headers, or an SSE control event, told of a page. */
+  | { readonly kind: "page"; readonly mark: PageMark; readonly elapsedMs: number }
+  /** The content type has told which transport fits. */
+  | { readonly kind: "live-transport"; readonly transport: "long-poll" | "sse" }
+  /** An SSE connection stands. */
+  | { readonly kind: "opened" }
+  /** The consumer has taken the page. */
+  | { readonly kind: "delivered"; readonly bytes: number; readonly empty: boolean }
+  /** A transfer ended before its page was whole. */
+  | {
+      readonly kind: "broken"
+      readonly error: unknown
+      /** Bytes of this page that the consumer was handed before. */
+      readonly handedOnBytes: number
+      readonly damage: "cut" | "malformed" | "stale"
+    }
+  /** An SSE connection ended, or could not be used. */
+  | { readonly kind: "sse-ended"; readonly ending: SseEnding }
+  /** SSE brought text that it cannot carry faithfully. */
+  | { readonly kind: "inexact" }
+  /** A request failed and may not be tried again. */
+  | { readonly kind: "failed"; readonly error: unknown }
+  /** The error handler has decided. */
+  | { readonly kind: "decided"; readonly again: boolean; readonly error: unknown }
+  | { readonly kind: "woke" }
+  | { readonly kind: "pause"; readonly reason: PauseReason }
+  | { readonly kind: "resume"; readonly reason: PauseReason }
+  | { readonly kind: "finish" }
+  | { readonly kind: "cancel"; readonly reason: unknown }
+  | { readonly kind: "abort"; readonly reason: unknown }

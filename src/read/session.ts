@@ -1,0 +1,291 @@
+import { AbortScope } from "../http/abort.ts"
+import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
+import { sleep } from "../http/sleep.ts"
+import { isPlainInSse } from "../protocol/content-type.ts"
+import type { Offset } from "../protocol/offset.ts"
+import type { Page } from "./page.ts"
+import type { BrokenPayload } from "./payload.ts"
+import { ReadAhead } from "./read-ahead.ts"
+import { SessionLifetime, throwOutcome } from "./session-lifetime.ts"
+import { SessionNarrator } from "./session-narrator.ts"
+import type { SessionSettings } from "./session-settings.ts"
+import { initialState, transition } from "./session-state.ts"
+import type { SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
+import type { SseConnection } from "./sse-connection.ts"
+import type { Transport } from "./stream-event.ts"
+import { openTransport, type Opened } from "./transport.ts"
+
+/**
+ * Carries out what the state machine decides (session-state.ts): makes requests, waits, asks the error handler, and
+ * hands pages to one consumer that pulls them. Nothing is requested that the consumer has not asked for, but for what
+ * `readAhead` allows.
+ */
+export class Session {
+  readonly #settings: SessionSettings
+  readonly #narrator: SessionNarrator
+  readonly #readAhead: ReadAhead
+  readonly #lifetime = new SessionLifetime()
+  #endpoint: Endpoint
+  #state: SessionState
+  /** What is under way: a request with its body or connection, a wait, a question. */
+  #current: AbortScope | undefined
+  #page: Page | undefined
+  #connection: SseConnection | undefined
+  #newest: Response | undefined
+  #contentType: string | undefined
+  #consuming = false
+  #wake: () => void = () => undefined
+
+  constructor(endpoint: Endpoint, settings: SessionSettings) {
+    this.#endpoint = endpoint
+    this.#settings = settings
+    this.#narrator = new SessionNarrator(endpoint.url, settings)
+    const live = settings.live === true ? "sse" : settings.live || undefined
+    this.#state = initialState(settings.offset, live)
+    this.#readAhead = new ReadAhead(settings.readAhead, (offset, scope) =>
+      this.#open("catch-up", offset, scope),
+    )
+    const dispatch = (event: SessionEvent) => {
+      this.#dispatch(event)
+    }
+    this.#lifetime.follow([endpoint.signal, settings.signal], dispatch)
+    // A finite read goes on while nobody looks: it ends by itself.
+    if (live !== undefined) this.#lifetime.watch(settings.visibility, dispatch)
+  }
+
+  /** Settles, and never rejects, once the session is over. */
+  get ended(): Promise<SessionOutcome> {
+    return this.#lifetime.ended
+  }
+
+  /** What the session is doing. */
+  get state(): SessionState {
+    return this.#state
+  }
+
+  /** The newest HTTP answer. */
+  get newest(): Response | undefined {
+    return this.#newest
+  }
+
+  /** The stream's content type, once an answer has told it. */
+  get contentType(): string | undefined {
+    return this.#contentType
+  }
+
+  /**
+   * Waits for the first answer.
+   *
+   * @throws what ended the session before it came
+   */
+  async start(): Promise<void> {
+    await this.#run()
+    if (this.#state.kind === "ended") throwOutcome(this.#state.outcome)
+  }
+
+  /**
+   * The next page, or undefined at the end. What the last one became must have been said before, by `delivered` or
+   * `broken`. One call at a time.
+   *
+   * @throws what ended the session, unless that was its end, a cancel, or having caught up
+   */
+  async next(): Promise<Page | undefined> {
+    if (!this.#consuming) {
+      this.#consuming = true
+      this.#lookAhead()
+    }
+    await this.#run()
+    if (this.#state.kind === "delivering") return this.#page
+    if (this.#state.kind === "ended") throwOutcome(this.#state.outcome)
+    return undefined
+  }
+
+  /** The consumer has taken the page. */
+  delivered(bytes: number, empty: boolean): void {
+    this.#dispatch({ kind: "delivered", bytes, empty })
+  }
+
+  /** The page ended before it was whole; the consumer had been handed some bytes behind the session's offset. */
+  broken(payload: Omit<BrokenPayload, "kind">, handedOnBytes: number): void {
+    this.#dispatch({ ...payload, kind: "broken", handedOnBytes })
+  }
+
+  /** The consumer has all it wants. */
+  finish(): void {
+    this.#dispatch({ kind: "finish" })
+  }
+
+  /** Ends the session. */
+  cancel(reason: unknown): void {
+    this.#dispatch({ kind: "cancel", reason })
+  }
+
+  /** Does what the state says until there is a page to hand over, or the session is over. */
+  async #run(): Promise<void> {
+    for (;;) {
+      const state = this.#state
+      switch (state.kind) {
+        case "delivering":
+        case "ended":
+          return
+        case "requesting":
+          await this.#request(state.transport, state.offset)
+          break
+        case "receiving":
+          await this.#receive()
+          break
+        case "waiting":
+          await this.#perform(async (scope) => {
+            await sleep(state.delayMs, scope.signal)
+            return { kind: "woke" }
+          })
+          break
+        case "asking":
+          await this.#perform((scope) => this.#ask(state.error, scope))
+          break
+        case "paused":
+          await new Promise<void>((resolve) => {
+            this.#wake = resolve
+          })
+          break
+      }
+    }
+  }
+
+  async #request(transport: Transport, offset: Offset): Promise<void> {
+    const early = transport === "catch-up" ? this.#readAhead.take(offset) : undefined
+    const scope = early?.scope ?? new AbortScope()
+    this.#current = scope
+    const opened = await (early?.opened ?? this.#open(transport, offset, scope))
+    if (this.#current === scope) this.#take(opened)
+    else scope.abort()
+  }
+
+  #open(transport: Transport, offset: Offset, scope: AbortScope): Promise<Opened> {
+    const context = {
+      endpoint: this.#endpoint,
+      idleTimeoutMs: this.#settings.idleTimeoutMs,
+      contentType: this.#contentType,
+      observer: this.#narrator.observe(transport, offset, (response) => {
+        this.#newest = response
+      }),
+    }
+    return openTransport(context, { transport, offset, cursor: this.#state.cursor }, scope)
+  }
+
+  #take(opened: Opened): void {
+    switch (opened.kind) {
+      case "page":
+        this.#learn(opened.response)
+        this.#page = opened.page
+        this.#dispatch({ kind: "page", mark: opened.page, elapsedMs: opened.elapsedMs })
+        this.#lookAhead()
+        break
+      case "connection":
+        this.#connection = opened.connection
+        this.#dispatch({ kind: "opened" })
+        break
+      case "broken":
+        this.broken(opened, this.#state.handedOnBytes)
+        break
+      default:
+        this.#dispatch(opened)
+    }
+  }
+
+  /** The first answer tells the content type, and with it the transport that fits. */
+  #learn(response: Response): void {
+    if (this.#state.answered) return
+    this.#contentType = response.headers.get("content-type") ?? undefined
+    if (this.#settings.live === true && !isPlainInSse(this.#contentType)) {
+      this.#dispatch({ kind: "live-transport", transport: "long-poll" })
+    }
+  }
+
+  #lookAhead(): void {
+    const state = this.#state
+    if (!this.#consuming || state.kind !== "delivering" || state.transport !== "catch-up") return
+    const { mark, pausedFor, offset } = state
+    if (!mark.upToDate && mark.offset !== offset && pausedFor.size === 0) {
+      this.#readAhead.begin(mark.offset)
+    }
+  }
+
+  async #receive(): Promise<void> {
+    const scope = this.#current
+    const read = await this.#connection?.next()
+    if (this.#current !== scope || read === undefined) return
+    if (read.kind !== "page") {
+      this.#dispatch(read)
+      return
+    }
+    this.#page = read.page
+    this.#dispatch({ kind: "page", mark: read.page, elapsedMs: Infinity })
+  }
+
+  async #ask(error: unknown, scope: AbortScope): Promise<SessionEvent> {
+    const { onError } = this.#settings
+    try {
+      // Whatever a request throws is an Error; a header function may throw anything, and the handler is told it.
+      const decision = await Promise.race([onError?.(error as Error), aborted(scope.signal)])
+      if (typeof decision !== "object") return { kind: "decided", again: false, error }
+      this.#endpoint = extendEndpoint(this.#endpoint, decision)
+      return { kind: "decided", again: true, error }
+    } catch (thrown) {
+      return { kind: "decided", again: false, error: thrown }
+    }
+  }
+
+  /** Does one thing that an event can interrupt. */
+  async #perform(operate: (scope: AbortScope) => Promise<SessionEvent>): Promise<void> {
+    const scope = new AbortScope()
+    this.#current = scope
+    try {
+      const event = await operate(scope)
+      if (this.#current === scope) this.#dispatch(event)
+    } catch (error) {
+      if (this.#current === scope) throw error
+    }
+  }
+
+  #dispatch(event: SessionEvent): void {
+    const before = this.#state
+    const { backoff } = this.#endpoint
+    const env = { url: this.#endpoint.url, backoff, sse: this.#settings.sse, random: Math.random() }
+    const step = transition(before, event, env)
+    const after = step.state
+    if (after === before) return
+    this.#state = after
+    if (interrupts(before, event, after)) this.#drop()
+    if (after.kind === "ended" || after.kind === "paused") this.#readAhead.drop()
+    this.#narrator.tell(before, after, event, step.fellBack)
+    if (after.kind === "ended") this.#lifetime.end(after.outcome)
+    this.#wake()
+  }
+
+  /** Ends what is under way; a page or connection that hangs on it goes with it. */
+  #drop(): void {
+    const scope = this.#current
+    this.#current = undefined
+    this.#connection = undefined
+    this.#page?.payload.release()
+    this.#page = undefined
+    scope?.abort()
+  }
+}
+
+/** A page and a connection outlive the steps that hand them on; everything else ends with its state. */
+function interrupts(before: SessionState, event: SessionEvent, after: SessionState): boolean {
+  if (after.kind === "delivering" || after.kind === "receiving") return false
+  const bystander =
+    event.kind === "pause" || event.kind === "resume" || event.kind === "live-transport"
+  return !(bystander && after.kind === before.kind)
+}
+
+function aborted(signal: AbortSignal): Promise<undefined> {
+  return new Promise((resolve) => {
+    signal.addEventListener("abort", () => {
+      resolve(undefined)
+    })
+  })
+}

@@ -1,0 +1,152 @@
+import { decodeBase64 } from "../platform/base64.ts"
+import { isJsonContentType, isPlainInSse } from "../protocol/content-type.ts"
+import { STREAM_SSE_DATA_ENCODING_HEADER } from "../protocol/names.ts"
+import { SseEventParser } from "../sse/event-parser.ts"
+import { SsePageAssembler, type SsePage } from "../sse/page-assembler.ts"
+import { bodyPayload, type BodyContext } from "./body-payload.ts"
+import type { Page } from "./page.ts"
+import { bufferedPayload, joinBytes, textPayload, type Payload } from "./payload.ts"
+import type { SseEnding } from "./sse-health.ts"
+import { SilentRead } from "./silent-read.ts"
+import type { ReadRequest } from "./read-request.ts"
+
+/** What a connection is read under. */
+export interface SseContext extends BodyContext {
+  readonly contentType: string | undefined
+  readonly request: ReadRequest
+  /** When the request went out, as `performance.now()` tells it. */
+  readonly startedAt: number
+}
+
+/** What a connection brought next. */
+export type SseRead =
+  | { readonly kind: "page"; readonly page: Page }
+  /** Text that SSE could not carry faithfully: read it by another transport. */
+  | { readonly kind: "inexact" }
+  | { readonly kind: "sse-ended"; readonly ending: SseEnding }
+
+/** How events are encoded: decided once for a connection. */
+type Encoding = "json" | "text" | "base64"
+
+/** A connection whose first event is younger than this when it ends brought everything in one burst. */
+const BURST_MS = 100
+
+/** A buffered connection is one that stayed silent for longer than any healthy server does before it speaks. */
+const HELD_BACK_MS = 1_000
+
+/** An open SSE connection. Reports what comes as values; does not reconnect. */
+export class SseConnection {
+  readonly #body: Payload
+  readonly #context: SseContext
+  readonly #encoding: Encoding
+  readonly #assembler = new SsePageAssembler()
+  readonly #parser = new SseEventParser((event) => {
+    this.#spokeAt ??= performance.now()
+    const arrival = this.#assembler.take(event)
+    if (arrival.kind === "page") this.#arrived.push(arrival.page)
+    if (arrival.kind === "malformed") this.#malformed = true
+  })
+  #arrived: SsePage[] = []
+  #malformed = false
+  #inexact = false
+  #spokeAt: number | undefined
+  #progressed = false
+
+  constructor(response: Response, context: SseContext) {
+    this.#body = bodyPayload(response, context)
+    this.#context = context
+    this.#encoding = encodingOf(response, context.contentType)
+  }
+
+  /**
+   * The next page: all that one chunk of the network completed, as one, since a consumer gains nothing from taking
+   * it in smaller parts. One call at a time.
+   */
+  async next(): Promise<SseRead> {
+    for (;;) {
+      const page = this.#takeArrived()
+      if (page !== undefined) return { kind: "page", page }
+      if (this.#inexact) return { kind: "inexact" }
+      if (this.#malformed) return this.#ended("malformed")
+      const part = await this.#body.read()
+      if (part.kind === "chunk") this.#parser.feed(part.bytes)
+      else if (part.kind === "end") return this.#ended("closed")
+      else if (part.error instanceof SilentRead) {
+        return this.#ended(part.damage === "stale" ? "slept" : "idle")
+      } else return this.#ended("closed")
+    }
+  }
+
+  #takeArrived(): Page | undefined {
+    const payloads: DecodedData[] = []
+    let last: SsePage | undefined
+    for (const page of this.#arrived) {
+      if (this.#encoding === "text" && page.data.some((text) => text.includes("\uFFFD"))) {
+        // A page of text can begin or end inside a character; servers put U+FFFD there, which is not what was written.
+        this.#inexact = true
+        break
+      }
+      const decoded = decode(page.data, this.#encoding)
+      if (decoded === undefined) {
+        this.#malformed = true
+        break
+      }
+      payloads.push(decoded)
+      last = page
+      if (page.streamClosed) break
+    }
+    this.#arrived = []
+    if (last === undefined) return undefined
+    if (last.offset !== this.#context.request.offset) this.#progressed = true
+    const { offset, cursor, upToDate, streamClosed } = last
+    return { offset, cursor, upToDate, streamClosed, payload: joinData(payloads) }
+  }
+
+  #ended(kind: SseEnding["kind"]): SseRead {
+    const now = performance.now()
+    const { startedAt } = this.#context
+    const spokeAt = this.#spokeAt
+    const buffered =
+      spokeAt !== undefined && spokeAt - startedAt > HELD_BACK_MS && now - spokeAt < BURST_MS
+    this.#body.release()
+    return {
+      kind: "sse-ended",
+      ending: {
+        kind,
+        livedMs: now - startedAt,
+        spoke: spokeAt !== undefined,
+        progressed: this.#progressed,
+        buffered,
+      },
+    }
+  }
+}
+
+type DecodedData =
+  | { readonly kind: "texts"; readonly texts: readonly string[] }
+  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+
+function encodingOf(response: Response, contentType: string | undefined): Encoding {
+  const header = response.headers.get(STREAM_SSE_DATA_ENCODING_HEADER)?.trim().toLowerCase()
+  // Across origins a browser may hide the header: the content type says it as well.
+  if (header === "base64" || !isPlainInSse(contentType)) return "base64"
+  return isJsonContentType(contentType) ? "json" : "text"
+}
+
+function decode(data: readonly string[], encoding: Encoding): DecodedData | undefined {
+  if (encoding !== "base64") return { kind: "texts", texts: data }
+  const chunks: Uint8Array[] = []
+  for (const text of data) {
+    // Line ends are the framing's, and so is a space that some servers put behind the colon.
+    const bytes = decodeBase64(text.replace(/[\r\n ]+/g, ""))
+    if (bytes === undefined) return undefined
+    chunks.push(bytes)
+  }
+  return { kind: "bytes", bytes: joinBytes(chunks) }
+}
+
+function joinData(parts: readonly DecodedData[]): Payload {
+  const bytes = parts.filter((part) => part.kind === "bytes")
+  if (bytes.length > 0) return bufferedPayload(joinBytes(bytes.map((part) => part.bytes)))
+  return textPayload(parts.flatMap((part) => (part.kind === "texts" ? part.texts : [])))
+}

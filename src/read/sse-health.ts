@@ -1,0 +1,96 @@
+import { backoffDelayMs } from "../http/backoff.ts"
+import type { SSEResilienceOptions } from "./stream-options.ts"
+import type { SseFallbackReason } from "./stream-event.ts"
+
+/** How an SSE connection ended. */
+export interface SseEnding {
+  readonly kind: "closed" | "idle" | "no-answer" | "slept" | "unsupported" | "malformed"
+  readonly livedMs: number
+  /** Whether it brought an event. */
+  readonly spoke: boolean
+  /** Whether what it brought was new. */
+  readonly progressed: boolean
+  /** Whether all it brought came in one burst at its end. */
+  readonly buffered: boolean
+}
+
+/** What is known of SSE in this session. */
+export interface SseHealth {
+  /** Connections in a row that brought nothing and did not live. */
+  readonly failures: number
+}
+
+/** What follows the end of an SSE connection. */
+export type SseVerdict =
+  | { readonly kind: "reconnect"; readonly health: SseHealth; readonly delayMs: number }
+  | { readonly kind: "fall-back"; readonly reason: SseFallbackReason }
+
+/** SSE before its first connection. */
+export const UNTRIED_SSE: SseHealth = { failures: 0 }
+
+/**
+ * Decides after an SSE connection: another one, or long-poll for the rest of the session. A connection that the server
+ * closes after a minute is healthy; so is one that brought something new, however short.
+ */
+export function judgeSse(
+  ending: SseEnding,
+  health: SseHealth,
+  settings: Required<SSEResilienceOptions>,
+  random: number,
+): SseVerdict {
+  const short = ending.livedMs < settings.minConnectionDuration
+  const failing = (reason: SseFallbackReason): SseVerdict => {
+    const failures = health.failures + 1
+    if (failures >= settings.maxShortConnections) return { kind: "fall-back", reason }
+    return { kind: "reconnect", health: { failures }, delayMs: delay(failures) }
+  }
+  const delay = (attempt: number) =>
+    backoffDelayMs(
+      {
+        initialDelay: settings.backoffBaseDelay,
+        maxDelay: settings.backoffMaxDelay,
+        multiplier: 2,
+      },
+      attempt,
+      random,
+    )
+  switch (ending.kind) {
+    case "unsupported":
+      return { kind: "fall-back", reason: "unsupported" }
+    case "malformed":
+      return failing("malformed")
+    case "no-answer":
+      return failing("silent")
+    case "slept":
+      return { kind: "reconnect", health, delayMs: 0 }
+    case "idle":
+      // Headers and then nothing, not even a first control event: something holds the events back.
+      if (!ending.spoke) return { kind: "fall-back", reason: "silent" }
+      return { kind: "reconnect", health, delayMs: 0 }
+    case "closed":
+      if (ending.buffered) return { kind: "fall-back", reason: "buffered" }
+      if (ending.progressed) {
+        // New data on every connection is no failure, but reconnecting must not become a loop without a pause.
+        return { kind: "reconnect", health: UNTRIED_SSE, delayMs: short ? delay(1) : 0 }
+      }
+      if (short) return failing("short-connections")
+      if (!ending.spoke) return failing("silent")
+      return { kind: "reconnect", health: UNTRIED_SSE, delayMs: 0 }
+  }
+}
+
+/** What to tell whoever runs the servers when long-poll takes over. */
+export function fallbackAdvice(reason: SseFallbackReason): string {
+  switch (reason) {
+    case "short-connections":
+      return "SSE connections end as soon as they begin; check the read timeouts of proxies and load balancers"
+    case "buffered":
+      return "a proxy holds SSE back until the connection ends; turn response buffering off (X-Accel-Buffering: no, proxy_buffering off)"
+    case "silent":
+      return "SSE connections stay silent; a proxy may hold events back (X-Accel-Buffering: no, proxy_buffering off)"
+    case "unsupported":
+      return "the answer to an SSE request was no text/event-stream; check that proxies pass query strings and content types on"
+    case "malformed":
+      return "SSE events arrive damaged; check that proxies pass the body on unchanged"
+  }
+}

@@ -1,0 +1,179 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import type { AbortScope } from "../http/abort.ts"
+import type { Endpoint } from "../http/endpoint.ts"
+import { releaseBody, send, type RequestObserver } from "../http/request.ts"
+import { mediaType } from "../protocol/content-type.ts"
+import { CURSOR_QUERY_PARAM, LIVE_QUERY_PARAM, OFFSET_QUERY_PARAM } from "../protocol/names.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
+import { bodyPayload } from "./body-payload.ts"
+import { IdleWatch, type Silence } from "./idle-watch.ts"
+import type { Page } from "./page.ts"
+import type { BrokenPayload } from "./payload.ts"
+import type { ReadRequest } from "./read-request.ts"
+import type { SseEnding } from "./sse-health.ts"
+import { SilentRead } from "./silent-read.ts"
+import { SseConnection } from "./sse-connection.ts"
+
+/** What every request of a session is made with. */
+export interface ReadContext {
+  readonly endpoint: Endpoint
+  readonly idleTimeoutMs: number
+  /** The stream's content type, once an answer has told it. */
+  readonly contentType: string | undefined
+  readonly observer: RequestObserver
+}
+
+/** What became of a request. It has been tried again as often as the settings allow, and is not tried again here. */
+export type Opened =
+  | {
+      readonly kind: "page"
+      readonly page: Page
+      readonly elapsedMs: number
+      readonly response: Response
+    }
+  | { readonly kind: "connection"; readonly connection: SseConnection }
+  | { readonly kind: "sse-ended"; readonly ending: SseEnding }
+  | { readonly kind: "failed"; readonly error: unknown }
+  | BrokenPayload
+
+/** SSE answers begin at once; a request for them that stays without one is held back by something. */
+const SSE_ANSWER_TIMEOUT_MS = 10_000
+
+/** Answers to an SSE request that mean that this server, or something in front of it, does not do SSE. */
+const sseRefusals: readonly number[] = [400, 405, 406, 415, 501]
+
+/**
+ * Makes one read request. Never rejects for what a network may do; what it resolves with after the scope was aborted
+ * means nothing.
+ *
+ * @param scope - lives as long as the answer is used: ending it ends the body or connection too
+ */
+export async function openTransport(
+  context: ReadContext,
+  request: ReadRequest,
+  scope: AbortScope,
+): Promise<Opened> {
+  const { endpoint, idleTimeoutMs, observer } = context
+  const sse = request.transport === "sse"
+  const answerTimeoutMs = sse ? Math.min(SSE_ANSWER_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
+  const startedAt = performance.now()
+  let silence: Silence | undefined
+  const watch = new IdleWatch((what) => {
+    silence = what
+    scope.abort(new SilentRead(endpoint.url, what, sse ? answerTimeoutMs : idleTimeoutMs))
+  })
+  try {
+    const response = await send(
+      endpoint,
+      {
+        method: "GET",
+        operation: "read",
+        retry: "idempotent",
+        query: readQuery(request),
+        timeoutMs: Infinity,
+        observer: watchedBy(watch, answerTimeoutMs, observer),
+      },
+      scope.signal,
+    )
+    const body = { url: endpoint.url, signal: scope.signal, watch, idleTimeoutMs }
+    const elapsedMs = performance.now() - startedAt
+    // An SSE request for a stream that is closed already may be answered as a long-poll is.
+    const page = !sse || (response.status === 204 && saysClosed(response.headers))
+    if (page) return openPage(request, response, body, elapsedMs)
+    if (mediaType(response.headers.get("content-type")) === "text/event-stream") {
+      const connection = new SseConnection(response, { ...body, ...context, request, startedAt })
+      return { kind: "connection", connection }
+    }
+    watch.end()
+    releaseBody(response)
+    return { kind: "sse-ended", ending: unopened("unsupported") }
+  } catch (error) {
+    watch.end()
+    return failedRequest(error, scope, silence, sse)
+  }
+}
+
+function failedRequest(
+  error: unknown,
+  scope: AbortScope,
+  silence: Silence | undefined,
+  sse: boolean,
+): Opened {
+  if (silence !== undefined) {
+    if (sse)
+      return { kind: "sse-ended", ending: unopened(silence === "idle" ? "no-answer" : "slept") }
+    // Put there by the watch above, with what it noticed.
+    const reason = scope.signal.reason as SilentRead
+    return { kind: "broken", damage: reason.damage, error: reason }
+  }
+  const status = error instanceof DurableStreamError ? error.status : undefined
+  if (sse && status !== undefined && sseRefusals.includes(status)) {
+    return { kind: "sse-ended", ending: unopened("unsupported") }
+  }
+  return { kind: "failed", error }
+}
+
+function openPage(
+  request: ReadRequest,
+  response: Response,
+  body: Parameters<typeof bodyPayload>[1],
+  elapsedMs: number,
+): Opened {
+  const metadata = readMetadata(response.headers)
+  // A long-poll that timed out moves nothing, so what it leaves out can be filled in.
+  const offset = metadata.offset ?? (response.status === 204 ? request.offset : undefined)
+  if (offset === undefined) {
+    body.watch.end()
+    releaseBody(response)
+    return { kind: "broken", damage: "malformed", error: withoutOffset(body.url, response) }
+  }
+  const payload = bodyPayload(response, body)
+  return { kind: "page", page: { ...metadata, offset, payload }, elapsedMs, response }
+}
+
+function withoutOffset(url: string, response: Response): DurableStreamError {
+  const type = mediaType(response.headers.get("content-type")) || "unknown type"
+  return new DurableStreamError(
+    `The answer from ${describeUrl(url)} (${response.status}, ${type}) has no Stream-Next-Offset: it is not a ` +
+      "durable stream, a proxy strips the header, or CORS does not expose it (Access-Control-Expose-Headers).",
+    "PROTOCOL",
+    response.status,
+  )
+}
+
+function readQuery(request: ReadRequest): Record<string, string | undefined> {
+  const live = request.transport !== "catch-up"
+  return {
+    [OFFSET_QUERY_PARAM]: request.offset,
+    // Catch-up URLs carry neither, so that caches can keep the answers.
+    [LIVE_QUERY_PARAM]: live ? request.transport : undefined,
+    [CURSOR_QUERY_PARAM]: live ? request.cursor : undefined,
+  }
+}
+
+/** Only attempts are watched: the pauses between them may be long, by the server's own wish. */
+function watchedBy(
+  watch: IdleWatch,
+  timeoutMs: number,
+  observer: RequestObserver,
+): RequestObserver {
+  return {
+    onRequest(attempt) {
+      watch.listen(timeoutMs)
+      observer.onRequest?.(attempt)
+    },
+    onResponse(response) {
+      watch.heard()
+      observer.onResponse?.(response)
+    },
+    onRetry(notice) {
+      watch.heard()
+      observer.onRetry?.(notice)
+    },
+  }
+}
+
+function unopened(kind: "no-answer" | "slept" | "unsupported"): SseEnding {
+  return { kind, livedMs: 0, spoke: false, progressed: false, buffered: false }
+}

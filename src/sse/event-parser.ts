@@ -1,0 +1,80 @@
+/** One event of a stream of server-sent events. */
+export interface SseEvent {
+  /** The `event` field; `message` where there was none. */
+  readonly name: string
+  /**
+   * The `data` lines joined by line feeds, each as it stood behind its colon: whether a leading space is padding or
+   * content is not decided here (see page-assembler.ts).
+   */
+  readonly rawData: string
+}
+
+/**
+ * Splits the bytes of a `text/event-stream` into events. Push based and synchronous: every event that a chunk
+ * completes is given to the callback before `feed` returns. Bytes may be split anywhere, lines end in LF, CR or CRLF,
+ * a BOM may lead; comments, unknown fields and events without data are passed over. What is not ended by an empty
+ * line when the bytes end is no event and is never given.
+ *
+ * Each byte is looked at a fixed number of times, whatever the chunks: a chunk is decoded once, searched for line ends
+ * by the platform's own search, and the pieces of a long line are joined once, when it ends.
+ */
+export class SseEventParser {
+  readonly #onEvent: (event: SseEvent) => void
+  readonly #decoder = new TextDecoder()
+  #partialLine = ""
+  #afterCarriageReturn = false
+  #name = ""
+  #rawData: string | undefined
+
+  /** @param onEvent - takes each event */
+  constructor(onEvent: (event: SseEvent) => void) {
+    this.#onEvent = onEvent
+  }
+
+  /** Takes the next bytes, split wherever the network split them. */
+  feed(chunk: Uint8Array): void {
+    const text = this.#decoder.decode(chunk, { stream: true })
+    if (text === "") return
+    // A CRLF that was split between two chunks is one line end.
+    let start = this.#afterCarriageReturn && text.startsWith("\n") ? 1 : 0
+    this.#afterCarriageReturn = false
+    let cr = text.indexOf("\r", start)
+    let lf = text.indexOf("\n", start)
+    while (cr !== -1 || lf !== -1) {
+      const end = cr === -1 || (lf !== -1 && lf < cr) ? lf : cr
+      this.#takeLine(this.#partialLine + text.slice(start, end))
+      this.#partialLine = ""
+      start = end + 1
+      if (end === cr) {
+        if (start === text.length) this.#afterCarriageReturn = true
+        else if (start === lf) start++
+        cr = text.indexOf("\r", start)
+      }
+      if (lf !== -1 && lf < start) lf = text.indexOf("\n", start)
+    }
+    this.#partialLine += text.slice(start)
+  }
+
+  #takeLine(line: string): void {
+    if (line === "") {
+      this.#endEvent()
+      return
+    }
+    const colon = line.indexOf(":")
+    const field = colon === -1 ? line : line.slice(0, colon)
+    if (field === "data") {
+      const value = colon === -1 ? "" : line.slice(colon + 1)
+      this.#rawData = this.#rawData === undefined ? value : `${this.#rawData}\n${value}`
+    } else if (field === "event") {
+      this.#name = colon === -1 ? "" : line.slice(colon + 1).replace(/^ /, "")
+    }
+  }
+
+  #endEvent(): void {
+    const rawData = this.#rawData
+    const name = this.#name === "" ? "message" : this.#name
+    this.#rawData = undefined
+    this.#name = ""
+    if (rawData !== undefined) this.#onEvent({ name, rawData })
+  }
+}
