@@ -2,10 +2,18 @@
  * TypeScript client for the Durable Streams protocol.
  *
  * - {@link stream} reads a stream from any offset and tails it live.
+ * - {@link DurableStream} is a handle that creates, writes, closes, forks, deletes and reads a stream.
  *
  * @packageDocumentation
  */
 
+export { DurableStream } from "./durable-stream.ts"
+export type {
+  CreateOptions,
+  DurableStreamOptions,
+  ForkOptions,
+  StreamHandleOptions,
+} from "./durable-stream-options.ts"
 export { stream } from "./stream.ts"
 
 export { DurableStreamError } from "./errors/durable-stream-error.ts"
@@ -67,3 +75,11 @@ export type {
   StreamOptions,
 } from "./read/stream-options.ts"
 export type { StreamResponse } from "./read/stream-response.ts"
+
+export type {
+  AppendOptions,
+  AppendResult,
+  CloseOptions,
+  CloseResult,
+  HeadResult,
+} from "./write/write-options.ts"
