@@ -2,9 +2,10 @@ import { defineConfig } from "tsdown"
 
 // Two chunks, because fastq is CommonJS: a bundler drops it only together with the whole chunk that imports it,
 // so who imports `stream` alone is spared it.
-const WRITING = /\/src\/(write\/|producer\/|durable-stream\.ts$|idempotent-producer\.ts$)/
-const isReading = (id: string) =>
-  /\/src\/.*(?<!\.d)\.ts$/.test(id) && !WRITING.test(id) && !id.endsWith("/src/index.ts")
+const isSource = (id: string) => /\/src\/.*(?<!\.d)\.ts$/.test(id) && !id.endsWith("/src/index.ts")
+const isWriting = (id: string) =>
+  isSource(id) && /\/src\/(write|producer)\/|\/(durable-stream|idempotent-producer)\.ts$/.test(id)
+const isReading = (id: string) => isSource(id) && !isWriting(id)
 
 export default defineConfig({
   entry: "src/index.ts",
@@ -24,7 +25,7 @@ export default defineConfig({
       // A group takes along what its modules import: reading goes first and keeps what both share.
       groups: [
         { name: "reading", test: isReading, priority: 2 },
-        { name: "writing", test: WRITING, priority: 1 },
+        { name: "writing", test: isWriting, priority: 1 },
       ],
     },
   },

@@ -73,22 +73,22 @@ describe.each([
 ])("a browser bundle by %s", (_, bundle) => {
   it("has everything in it", async () => {
     const { code } = await bundle(EVERYTHING)
-    expect(code).toContain("IdempotentProducer")
-    expect(code).not.toMatch(/\brequire\(|\bfrom\s*["']|\bimport\s*["'(]|node:/)
+    expect(code.includes("IdempotentProducer")).toBe(true)
+    expect(code.match(/\brequire\(|\bfrom\s*["']|\bimport\s*["'(]|node:/)).toBeNull()
   })
 
   it("needs no global of Node", async () => {
     // Without fastq, whose drained() asks for process.nextTick: the client never calls it.
     const { code } = await bundle(EVERYTHING, ["fastq"])
-    expect(code).toContain("IdempotentProducer")
-    expect(code).not.toMatch(/\b(process|Buffer|__dirname|global|setImmediate)\b\s*[.[(]/)
+    expect(code.includes("IdempotentProducer")).toBe(true)
+    expect(code.match(/\b(process|Buffer|__dirname|global|setImmediate)\b\s*[.[(]/)).toBeNull()
   })
 
   it("brings neither the producer nor its queue where only stream is imported", async () => {
     const { code, inputs } = await bundle(STREAM_ALONE)
     expect(inputs.filter((file) => /fastq|reusify|writing/.test(file))).toEqual([])
     expect(inputs.some((file) => file.includes("reading.js"))).toBe(true)
-    expect(code).not.toMatch(/Producer-Id|Stream-Seq|Stream-TTL/)
+    expect(code.match(/Producer-Id|Stream-TTL|Stream-Forked-From/)).toBeNull()
   })
 })
 
