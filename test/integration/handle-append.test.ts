@@ -1,0 +1,260 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { DurableStream } from "../../src/durable-stream.ts"
+import { StreamClosedError } from "../../src/errors/stream-closed-error.ts"
+import { startBreakingProxy } from "../support/breaking-proxy.ts"
+import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
+import { rejection } from "../support/rejection.ts"
+
+let server: ReferenceServer
+beforeAll(async () => {
+  server = await startReferenceServer()
+})
+afterAll(() => server.stop())
+
+const json = "application/json"
+const utf8 = new TextEncoder()
+
+function createStream(contentType: string): Promise<DurableStream> {
+  return DurableStream.create({ url: server.streamUrl(), contentType })
+}
+
+async function contentOf(handle: DurableStream): Promise<string> {
+  return (await fetch(`${handle.url}?offset=-1`)).text()
+}
+
+describe("append to a JSON stream", () => {
+  it("stores every kind of value as exactly one message", async () => {
+    const handle = await createStream(json)
+    const values = [{ a: 1 }, [1, 2], [], null, 0, false, { nested: [{ x: "ü" }] }]
+    for (const value of values) await handle.append(value)
+    expect(JSON.parse(await contentOf(handle))).toEqual(values)
+  })
+
+  it("takes strings and bytes as one value that is serialized already", async () => {
+    const handle = await createStream(json)
+    await handle.append('"text"')
+    await handle.append(" [1,2] ")
+    await handle.append(utf8.encode('{"from":"bytes"}'))
+    await handle.append(utf8.encode("3").buffer)
+    await handle.append(new DataView(utf8.encode("4").buffer))
+    await handle.append(Buffer.from("5"))
+    expect(JSON.parse(await contentOf(handle))).toEqual([
+      "text",
+      [1, 2],
+      { from: "bytes" },
+      3,
+      4,
+      5,
+    ])
+  })
+
+  it("refuses what is not exactly one value, for that call alone", async () => {
+    const handle = await createStream(json)
+    const circular: Record<string, unknown> = {}
+    circular["self"] = circular
+    const bad = [
+      "not json",
+      '1},{"x":2',
+      "1,2",
+      "",
+      "{} {}",
+      "\uFEFF{}",
+      utf8.encode("\uFEFF{}"),
+      new Uint8Array([0x22, 0xff, 0x22]),
+      undefined,
+      () => 1,
+      Symbol("s"),
+      10n,
+      circular,
+    ]
+    const calls = bad.flatMap((value, index) => [
+      handle.append({ before: index }),
+      rejection(handle.append(value)),
+    ])
+    const results = await Promise.all(calls)
+    const errors = results.filter((result) => result instanceof Error)
+    expect(errors).toHaveLength(bad.length)
+    for (const error of errors) {
+      expect(error).toMatchObject({ name: "DurableStreamError", code: "PARSE_ERROR" })
+    }
+    const stored: unknown = JSON.parse(await contentOf(handle))
+    expect(stored).toEqual(bad.map((_value, index) => ({ before: index })))
+  })
+
+  it("takes a value as it is at the call", async () => {
+    const handle = await createStream(json)
+    const value = { count: 1 }
+    const bytes = utf8.encode("1")
+    const calls = [handle.append(value), handle.append(value), handle.append(bytes)]
+    value.count = 2
+    bytes[0] = 0x39
+    await Promise.all(calls)
+    expect(JSON.parse(await contentOf(handle))).toEqual([{ count: 1 }, { count: 1 }, 1])
+  })
+})
+
+describe("append to a stream of bytes or text", () => {
+  it("stores strings and bytes side by side", async () => {
+    const handle = await createStream("text/plain")
+    const { offset } = await handle.append("ä")
+    await Promise.all([handle.append("b"), handle.append(utf8.encode("ç")), handle.append("😀")])
+    expect(await contentOf(handle)).toBe("äbç😀")
+    const tail = await fetch(`${handle.url}?offset=${offset}`)
+    expect(await tail.text()).toBe("bç😀")
+  })
+
+  it("refuses an empty body and values at once, without a request", async () => {
+    await using proxy = await startBreakingProxy(server.url)
+    const created = await createStream("text/plain")
+    const handle = new DurableStream({
+      url: proxy.through(created.url),
+      contentType: "text/plain",
+    })
+    for (const body of ["", new Uint8Array(), { a: 1 }, 1, null]) {
+      expect(await rejection(handle.append(body))).toMatchObject({ code: "BAD_REQUEST" })
+    }
+    for (const body of [new ReadableStream(), (async function* () {})()]) {
+      const error = await rejection(handle.append(body))
+      expect(error).toMatchObject({ code: "BAD_REQUEST" })
+      expect(error.message).toContain("appendStream")
+    }
+    expect(proxy.requests).toEqual([])
+  })
+})
+
+describe("append without a known content type", () => {
+  it("finds the type by the first append, whatever it is", async () => {
+    const cases: [type: string, body: unknown, stored: string][] = [
+      [json, { a: 1 }, '[{"a":1}]'],
+      [json, '"text"', '["text"]'],
+      [json, utf8.encode("1"), "[1]"],
+      ["text/plain", "text", "text"],
+      ["text/markdown; charset=utf-8", "# text", "# text"],
+      ["application/octet-stream", new Uint8Array([104, 105]), "hi"],
+      ["image/svg+xml", "<svg/>", "<svg/>"],
+    ]
+    for (const [type, body, stored] of cases) {
+      const { url } = await createStream(type)
+      const handle = new DurableStream({ url })
+      await handle.append(body)
+      expect(await contentOf(handle)).toBe(stored)
+      expect(handle.contentType?.split(";")[0]).toBe(type.split(";")[0])
+    }
+  })
+
+  it("asks once, and keeps bad values out", async () => {
+    await using proxy = await startBreakingProxy(server.url)
+    const { url } = await createStream(json)
+    const handle = new DurableStream({ url: proxy.through(url) })
+    const calls = [handle.append('"a"'), rejection(handle.append("no json")), handle.append('"b"')]
+    const [, error] = await Promise.all(calls)
+    expect(error).toMatchObject({ code: "PARSE_ERROR" })
+    await handle.append({ c: 1 })
+    expect(JSON.parse(await contentOf(handle))).toEqual(["a", "b", { c: 1 }])
+    expect(proxy.requests.filter(({ method }) => method === "HEAD")).toHaveLength(1)
+  })
+
+  it("refuses a value where the stream turns out not to be JSON", async () => {
+    const { url } = await createStream("text/plain")
+    const error = await rejection(new DurableStream({ url }).append({ a: 1 }))
+    expect(error).toMatchObject({ code: "BAD_REQUEST" })
+    expect(error.message).toContain("text/plain")
+  })
+
+  it("finds it for a seq and for a last message too", async () => {
+    const { url } = await createStream(json)
+    await new DurableStream({ url }).append('"a"', { seq: "1" })
+    const error = await rejection(new DurableStream({ url }).append('"b"', { seq: "1" }))
+    expect(error).toMatchObject({ code: "CONFLICT_SEQ" })
+    await new DurableStream({ url }).close({ body: '"c"' })
+    expect(await contentOf(new DurableStream({ url }))).toBe('["a","c"]')
+  })
+
+  it("says what the append was refused for where the question fails", async () => {
+    const handle = new DurableStream({ url: server.streamUrl("missing") })
+    expect(await rejection(handle.append("x"))).toMatchObject({ code: "NOT_FOUND", status: 404 })
+  })
+})
+
+describe("append with marks", () => {
+  it("sends a seq by itself and in order, and tells its conflict from a wrong type", async () => {
+    await using proxy = await startBreakingProxy(server.url)
+    const { url } = await createStream(json)
+    const handle = new DurableStream({ url: proxy.through(url), contentType: json })
+    const calls = ["a", "b", "c"].map((seq) => handle.append({ seq }, { seq }))
+    await Promise.all([...calls, handle.append({ plain: 1 }), handle.append({ plain: 2 })])
+    expect(proxy.requests).toHaveLength(4)
+    expect(JSON.parse(await contentOf(handle))).toEqual([
+      { seq: "a" },
+      { seq: "b" },
+      { seq: "c" },
+      { plain: 1 },
+      { plain: 2 },
+    ])
+    const conflict = await rejection(handle.append({}, { seq: "b" }))
+    expect(conflict).toMatchObject({ code: "CONFLICT_SEQ", status: 409 })
+    const mismatch = await rejection(handle.append("x", { contentType: "text/plain" }))
+    expect(mismatch).toMatchObject({ code: "CONTENT_TYPE_MISMATCH", status: 409 })
+  })
+
+  it("stores an append with a producer's numbers once, however often it is sent", async () => {
+    await using proxy = await startBreakingProxy(server.url)
+    const { url } = await createStream("text/plain")
+    const handle = new DurableStream({
+      url: proxy.through(url),
+      contentType: "text/plain",
+      backoffOptions: { initialDelay: 1 },
+    })
+    proxy.next({ kind: "lose-answer", how: "reset" }, { kind: "answer", status: 502 })
+    const producer = { producerId: "p", producerEpoch: 0 }
+    await handle.append("a", { ...producer, producerSeq: 0 })
+    await handle.append("a", { ...producer, producerSeq: 0 })
+    await Promise.all([
+      handle.append("b", { ...producer, producerSeq: 1 }),
+      handle.append("c", { ...producer, producerSeq: 2 }),
+    ])
+    expect(await contentOf(handle)).toBe("abc")
+    const gap = handle.append("e", { ...producer, producerSeq: 4 })
+    expect(await rejection(gap)).toMatchObject({
+      code: "SEQUENCE_GAP",
+      expectedSeq: 3,
+      receivedSeq: 4,
+    })
+    await handle.append("d", { ...producer, producerEpoch: 1, producerSeq: 0 })
+    const stale = handle.append("e", { ...producer, producerSeq: 3 })
+    expect(await rejection(stale)).toMatchObject({ code: "STALE_EPOCH", currentEpoch: 1 })
+  })
+
+  it.each([
+    [{ producerId: "p" }, "producerEpoch"],
+    [{ producerEpoch: 0, producerSeq: 0 }, "producerId"],
+    [{ producerId: "", producerEpoch: 0, producerSeq: 0 }, "producerId"],
+    [{ producerId: "a\nb", producerEpoch: 0, producerSeq: 0 }, "Producer-Id"],
+    [{ producerId: "p", producerEpoch: -1, producerSeq: 0 }, "producerEpoch"],
+    [{ producerId: "p", producerEpoch: 0, producerSeq: 2 ** 53 }, "producerSeq"],
+    [{ producerId: "p", producerEpoch: 0, producerSeq: "0" }, "producerSeq"],
+    [{ seq: 1 }, "seq"],
+    [{ seq: "" }, "seq"],
+    [{ signal: {} }, "signal"],
+    [{ contentType: 1 }, "contentType"],
+  ])("refuses the options %o", async (options, named) => {
+    const handle = new DurableStream({ url: "http://localhost:1/s", contentType: "text/plain" })
+    // Options that the types forbid.
+    const error = await rejection(handle.append("x", options as object))
+    expect(error).toMatchObject({ code: "BAD_REQUEST" })
+    expect(error.message).toContain(named)
+  })
+})
+
+describe("append to a closed stream", () => {
+  it("rejects with the final offset", async () => {
+    const handle = await createStream(json)
+    const { finalOffset } = await handle.close({ body: 1 })
+    for (const options of [{}, { seq: "a" }, { contentType: "text/plain" }]) {
+      const error = await rejection(handle.append("2", options))
+      expect(error).toBeInstanceOf(StreamClosedError)
+      expect(error).toMatchObject({ code: "STREAM_CLOSED", status: 409, finalOffset })
+      expect(error.message).toContain(handle.url)
+    }
+  })
+})

@@ -1,0 +1,212 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { DurableStream } from "../../src/durable-stream.ts"
+import { FetchError } from "../../src/errors/fetch-error.ts"
+import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
+import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
+import { rejection } from "../support/rejection.ts"
+
+let server: ReferenceServer
+beforeAll(async () => {
+  server = await startReferenceServer()
+})
+afterAll(() => server.stop())
+
+async function contentOf(url: string): Promise<string> {
+  return (await fetch(`${url}?offset=-1`)).text()
+}
+
+describe("create", () => {
+  it("gives a handle that knows its content type, whoever named it", async () => {
+    const byOption = await DurableStream.create({
+      url: server.streamUrl(),
+      contentType: "application/json",
+    })
+    expect(byOption.contentType).toBe("application/json")
+    const byHeader = await DurableStream.create({
+      url: server.streamUrl(),
+      headers: { "CONTENT-type": "text/plain" },
+    })
+    expect(byHeader.contentType).toBe("text/plain")
+    expect(await byHeader.head()).toMatchObject({ contentType: "text/plain" })
+    const byServer = await DurableStream.create({ url: server.streamUrl() })
+    expect(byServer.contentType).toBe("application/octet-stream")
+    const byFunction = await DurableStream.create({
+      url: server.streamUrl(),
+      headers: { "Content-Type": () => "text/markdown" },
+    })
+    expect(byFunction.contentType).toBe("text/markdown")
+  })
+
+  it("succeeds again with the same configuration, and is a CONFLICT_EXISTS with another", async () => {
+    const url = server.streamUrl()
+    await DurableStream.create({ url, contentType: "text/plain", body: "first" })
+    const again = await DurableStream.create({ url, contentType: "text/plain", body: "first" })
+    expect(await contentOf(url)).toBe("first")
+    expect(again.contentType).toBe("text/plain")
+    const error = await rejection(DurableStream.create({ url, contentType: "application/json" }))
+    expect(error).toBeInstanceOf(FetchError)
+    expect(error).toMatchObject({ code: "CONFLICT_EXISTS", status: 409 })
+    expect(error.message).toContain(url)
+  })
+
+  it("sends the time to live or the expiry, by option or by hand", async () => {
+    const ttl = await DurableStream.create({ url: server.streamUrl(), ttlSeconds: 86_400 })
+    expect(await ttl.head()).toMatchObject({ ttlSeconds: 86_400 })
+    const expiresAt = new Date(Date.now() + 3_600_000).toISOString()
+    const expiring = await DurableStream.create({ url: server.streamUrl(), expiresAt })
+    expect(await expiring.head()).toMatchObject({ expiresAt })
+    const byHand = await DurableStream.create({
+      url: server.streamUrl(),
+      headers: { "stream-ttl": "60" },
+    })
+    expect(await byHand.head()).toMatchObject({ ttlSeconds: 60 })
+  })
+
+  it.each([
+    [{ ttlSeconds: 60, expiresAt: "2999-01-01T00:00:00Z" }, "exclude"],
+    [{ ttlSeconds: 0 }, "ttlSeconds"],
+    [{ ttlSeconds: 1.5 }, "ttlSeconds"],
+    [{ ttlSeconds: -1 }, "ttlSeconds"],
+    [{ ttlSeconds: Number.NaN }, "ttlSeconds"],
+    [{ ttlSeconds: "60" }, "ttlSeconds"],
+    [{ expiresAt: "tomorrow" }, "expiresAt"],
+    [{ expiresAt: "2999-01-01" }, "expiresAt"],
+    [{ expiresAt: "2999-02-30T00:00:00Z" }, "expiresAt"],
+    [{ expiresAt: "2999-01-01T25:00:00Z" }, "expiresAt"],
+    [{ expiresAt: new Date(32_503_680_000_000) }, "expiresAt"],
+    [{ expiresAt: "1999-01-01T00:00:00Z" }, "past"],
+    [{ headers: { "Stream-TTL": "1h" } }, "Stream-TTL"],
+    [{ headers: { "Stream-Expires-At": "soon" } }, "Stream-Expires-At"],
+    [{ headers: { "stream-ttl": "60" }, expiresAt: "2999-01-01T00:00:00Z" }, "exclude"],
+    [{ contentType: "" }, "contentType"],
+    [{ contentType: "text/plain\n" + "x: y" }, "content-type"],
+    [{ signal: {} }, "signal"],
+    [{ body: { a: 1 }, contentType: "text/plain" }, "JSON stream"],
+  ])("refuses %o before any request", async (options, named) => {
+    let requests = 0
+    const create = DurableStream.create({
+      url: "http://localhost:1/s",
+      fetch: () => {
+        requests++
+        return Promise.reject(new Error("no request was to be made"))
+      },
+      ...(options as object),
+    })
+    const error = await rejection(create)
+    expect(error).toMatchObject({ code: "BAD_REQUEST" })
+    expect(error.message).toContain(named)
+    expect(requests).toBe(0)
+  })
+
+  it("stores a first body: an array on a JSON stream is its messages, anything else one", async () => {
+    const cases: [body: unknown, stored: string][] = [
+      [{ a: 1 }, '[{"a":1}]'],
+      ['{"a":1}', '[{"a":1}]'],
+      [new TextEncoder().encode('"text"'), '["text"]'],
+      [[1, 2], "[1,2]"],
+      ["[1,2]", "[1,2]"],
+      [[[1, 2]], "[[1,2]]"],
+      [[], "[]"],
+      [null, "[null]"],
+    ]
+    for (const [body, stored] of cases) {
+      const url = server.streamUrl()
+      await DurableStream.create({ url, contentType: "application/json", body })
+      expect(await contentOf(url)).toBe(stored)
+    }
+    for (const body of ["{bad", '1},{"x":2', "", () => 1]) {
+      const create = DurableStream.create({
+        url: server.streamUrl(),
+        contentType: "application/json",
+        body,
+      })
+      expect(await rejection(create)).toMatchObject({ code: "PARSE_ERROR" })
+    }
+  })
+
+  it("takes the content type from the body where nobody names one", async () => {
+    const text = await DurableStream.create({ url: server.streamUrl(), body: "grüße" })
+    expect(text.contentType).toBe("text/plain")
+    expect(await contentOf(text.url)).toBe("grüße")
+    const bytes = await DurableStream.create({ url: server.streamUrl(), body: new Uint8Array([1]) })
+    expect(bytes.contentType).toBe("application/octet-stream")
+    const value = await DurableStream.create({ url: server.streamUrl(), body: { a: 1 } })
+    expect(value.contentType).toBe("application/json")
+    const nothing = await DurableStream.create({ url: server.streamUrl(), body: "" })
+    expect(await contentOf(nothing.url)).toBe("")
+  })
+
+  it("creates a stream that is closed from the start", async () => {
+    const handle = await DurableStream.create({
+      url: server.streamUrl(),
+      contentType: "text/plain",
+      body: "all there is",
+      closed: true,
+    })
+    expect(await handle.head()).toMatchObject({ streamClosed: true })
+    expect(await rejection(handle.append("more"))).toMatchObject({ code: "STREAM_CLOSED" })
+  })
+
+  it("keeps headers that are for the create alone out of every other request", async () => {
+    await using misbehaving = await startMisbehavingServer(
+      respond(201, { "content-type": "text/plain" }),
+      respond(204, { "stream-next-offset": "1" }),
+    )
+    const handle = await DurableStream.create({
+      url: misbehaving.url,
+      headers: { "Stream-Closed": "true", "Stream-TTL": "60", "x-mine": "1" },
+    })
+    await handle.append("a")
+    const [put, post] = misbehaving.requests
+    expect(put?.headers).toMatchObject({ "stream-closed": "true", "stream-ttl": "60" })
+    expect(post?.headers).toMatchObject({ "x-mine": "1" })
+    expect(post?.headers).not.toHaveProperty("stream-closed")
+    expect(post?.headers).not.toHaveProperty("stream-ttl")
+  })
+
+  it("creates by the handle's options with the call's over them", async () => {
+    await using misbehaving = await startMisbehavingServer(
+      respond(201, { "content-type": "text/plain" }),
+    )
+    const handle = new DurableStream({
+      url: `${misbehaving.url}/s?from=url`,
+      contentType: "text/css",
+      headers: { a: "handle", b: "handle", "stream-ttl": "60" },
+      params: { p: "handle", q: "handle" },
+    })
+    const same = await handle.create({
+      contentType: "text/plain",
+      headers: { B: "call" },
+      params: { q: "call" },
+      body: "x",
+    })
+    expect(same).toBe(handle)
+    expect(handle.contentType).toBe("text/plain")
+    const [put] = misbehaving.requests
+    expect(put?.path).toBe("/s?from=url&p=handle&q=call")
+    expect(put?.headers).toMatchObject({
+      a: "handle",
+      b: "call",
+      "stream-ttl": "60",
+      "content-type": "text/plain",
+    })
+    expect(put?.body.toString()).toBe("x")
+  })
+
+  it("is tried again whatever fails, as a repetition changes nothing", async () => {
+    await using misbehaving = await startMisbehavingServer(
+      (_request, response) => void response.socket?.resetAndDestroy(),
+      respond(504),
+      respond(503, { "retry-after": "0" }),
+      respond(200, { "content-type": "text/plain" }),
+    )
+    await DurableStream.create({
+      url: misbehaving.url,
+      contentType: "text/plain",
+      body: "x",
+      backoffOptions: { initialDelay: 1, maxDelay: 2 },
+    })
+    expect(misbehaving.requests.map(({ method }) => method)).toEqual(["PUT", "PUT", "PUT", "PUT"])
+    expect(misbehaving.requests.at(-1)?.body.toString()).toBe("x")
+  })
+})
