@@ -11,6 +11,8 @@ export interface BodyContext {
   readonly signal: AbortSignal
   readonly watch: IdleWatch
   readonly idleTimeoutMs: number
+  /** Looks at the bytes that arrive. */
+  readonly onBytes?: ((bytes: Uint8Array) => void) | undefined
 }
 
 /**
@@ -19,7 +21,10 @@ export interface BodyContext {
  */
 export function bodyPayload(response: Response, context: BodyContext): Payload {
   const { body } = response
-  if (body === null) return bufferedPayload(new Uint8Array())
+  if (body === null) {
+    context.watch.end()
+    return bufferedPayload(new Uint8Array())
+  }
   // The platform's type says that a body is a stream or null; React Native's is neither.
   if ((body as ReadableStream<Uint8Array> | undefined) === undefined)
     return wholeBody(response, context)
@@ -32,9 +37,9 @@ class BodyPayload implements Payload {
   readonly #context: BodyContext
   #receivedBytes = 0
   #ended = false
-  readonly #cancel = (): void => {
-    // What the end of a body says that nobody wants any more is of no interest.
-    this.#reader.cancel(this.#context.signal.reason).catch(() => undefined)
+  readonly #onAbort = (): void => {
+    this.#context.watch.end()
+    this.#cancel()
   }
 
   constructor(
@@ -46,8 +51,8 @@ class BodyPayload implements Payload {
     this.#expectedBytes = expected
     this.#context = context
     // Some bodies do not follow the signal that fetch was given; a cancelled reader ends every wait at once.
-    if (context.signal.aborted) this.#cancel()
-    else context.signal.addEventListener("abort", this.#cancel, { once: true })
+    if (context.signal.aborted) this.#onAbort()
+    else context.signal.addEventListener("abort", this.#onAbort, { once: true })
   }
 
   async read(): Promise<PayloadRead> {
@@ -60,6 +65,7 @@ class BodyPayload implements Payload {
       if (signal.aborted) return this.#broken(signal.reason)
       if (!done) {
         this.#receivedBytes += value.byteLength
+        this.#context.onBytes?.(value)
         return { kind: "chunk", bytes: value }
       }
       if (this.#receivedBytes < (this.#expectedBytes ?? 0)) return this.#broken(undefined)
@@ -79,7 +85,12 @@ class BodyPayload implements Payload {
   #end(): void {
     this.#ended = true
     this.#context.watch.end()
-    this.#context.signal.removeEventListener("abort", this.#cancel)
+    this.#context.signal.removeEventListener("abort", this.#onAbort)
+  }
+
+  #cancel(): void {
+    // What the end of a body says that nobody wants any more is of no interest.
+    this.#reader.cancel(this.#context.signal.reason).catch(() => undefined)
   }
 
   #broken(cause: unknown): PayloadRead {

@@ -13,6 +13,7 @@ import { initialState, transition } from "./session-state.ts"
 import type { SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
 import type { SseConnection } from "./sse-connection.ts"
 import type { Transport } from "./stream-event.ts"
+import { TextFidelity } from "./text-fidelity.ts"
 import { openTransport, type Opened } from "./transport.ts"
 
 /**
@@ -25,6 +26,7 @@ export class Session {
   readonly #narrator: SessionNarrator
   readonly #readAhead: ReadAhead
   readonly #lifetime = new SessionLifetime()
+  readonly #fidelity = new TextFidelity()
   #endpoint: Endpoint
   #state: SessionState
   /** What is under way: a request with its body or connection, a wait, a question. */
@@ -102,6 +104,9 @@ export class Session {
 
   /** The consumer has taken the page. */
   delivered(bytes: number, empty: boolean): void {
+    if (this.#fidelity.needsBytes && this.#state.liveTransport === "sse") {
+      this.#dispatch({ kind: "live-transport", transport: "long-poll" })
+    }
     this.#dispatch({ kind: "delivered", bytes, empty })
   }
 
@@ -166,6 +171,7 @@ export class Session {
       endpoint: this.#endpoint,
       idleTimeoutMs: this.#settings.idleTimeoutMs,
       contentType: this.#contentType,
+      fidelity: this.#fidelity,
       observer: this.#narrator.observe(transport, offset, (response) => {
         this.#newest = response
       }),

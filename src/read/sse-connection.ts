@@ -7,6 +7,7 @@ import { bodyPayload, type BodyContext } from "./body-payload.ts"
 import type { Page } from "./page.ts"
 import { bufferedPayload, joinBytes, textPayload, type Payload } from "./payload.ts"
 import type { SseEnding } from "./sse-health.ts"
+import type { TextFidelity } from "./text-fidelity.ts"
 import { SilentRead } from "./silent-read.ts"
 import type { ReadRequest } from "./read-request.ts"
 
@@ -14,6 +15,7 @@ import type { ReadRequest } from "./read-request.ts"
 export interface SseContext extends BodyContext {
   readonly contentType: string | undefined
   readonly request: ReadRequest
+  readonly fidelity: TextFidelity
   /** When the request went out, as `performance.now()` tells it. */
   readonly startedAt: number
 }
@@ -81,8 +83,10 @@ export class SseConnection {
     const payloads: DecodedData[] = []
     let last: SsePage | undefined
     for (const page of this.#arrived) {
-      if (this.#encoding === "text" && page.data.some((text) => text.includes("\uFFFD"))) {
-        // A page of text can begin or end inside a character; servers put U+FFFD there, which is not what was written.
+      if (
+        this.#encoding === "text" &&
+        !page.data.every((text) => this.#context.fidelity.trusts(text))
+      ) {
         this.#inexact = true
         break
       }

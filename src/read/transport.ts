@@ -11,6 +11,7 @@ import { IdleWatch, type Silence } from "./idle-watch.ts"
 import type { Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
 import type { ReadRequest } from "./read-request.ts"
+import type { TextFidelity } from "./text-fidelity.ts"
 import type { SseEnding } from "./sse-health.ts"
 import { SilentRead } from "./silent-read.ts"
 import { SseConnection } from "./sse-connection.ts"
@@ -22,6 +23,7 @@ export interface ReadContext {
   /** The stream's content type, once an answer has told it. */
   readonly contentType: string | undefined
   readonly observer: RequestObserver
+  readonly fidelity: TextFidelity
 }
 
 /** What became of a request. It has been tried again as often as the settings allow, and is not tried again here. */
@@ -63,6 +65,10 @@ export async function openTransport(
     silence = what
     scope.abort(new SilentRead(endpoint.url, what, sse ? answerTimeoutMs : idleTimeoutMs))
   })
+  // Whatever ends the use of the answer ends the watch, so that no timer is left.
+  scope.signal.addEventListener("abort", () => {
+    watch.end()
+  })
   try {
     const response = await send(
       endpoint,
@@ -80,7 +86,8 @@ export async function openTransport(
     const elapsedMs = performance.now() - startedAt
     // An SSE request for a stream that is closed already may be answered as a long-poll is.
     const page = !sse || (response.status === 204 && saysClosed(response.headers))
-    if (page) return openPage(request, response, body, elapsedMs)
+    if (page)
+      return openPage(request, response, { ...body, onBytes: scanOf(response, context) }, elapsedMs)
     if (mediaType(response.headers.get("content-type")) === "text/event-stream") {
       const connection = new SseConnection(response, { ...body, ...context, request, startedAt })
       return { kind: "connection", connection }
@@ -140,6 +147,15 @@ function withoutOffset(url: string, response: Response): DurableStreamError {
     "PROTOCOL",
     response.status,
   )
+}
+
+/** Text is looked at for what SSE could not carry. */
+function scanOf(
+  response: Response,
+  { fidelity }: ReadContext,
+): ((bytes: Uint8Array) => void) | undefined {
+  const isText = mediaType(response.headers.get("content-type")).startsWith("text/")
+  return isText ? fidelity.scan : undefined
 }
 
 function readQuery(request: ReadRequest): Record<string, string | undefined> {

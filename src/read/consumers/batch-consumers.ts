@@ -22,7 +22,8 @@ export async function subscribe<TBatch>(
   callback: (batch: TBatch) => unknown,
 ): Promise<void> {
   for (;;) {
-    const delivery = await source()
+    // What ended the session is not the callback's failure: the session tells it.
+    const delivery = await source().catch(() => undefined)
     if (delivery === undefined) return
     const takeBack = progress.move(delivery.mark)
     try {
