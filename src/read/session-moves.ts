@@ -84,6 +84,7 @@ export function readingOf(state: Reading): Reading {
     handedOnBytes: state.handedOnBytes,
     answered: state.answered,
     liveTransport: state.liveTransport,
+    roundTripMs: state.roundTripMs,
     pausedFor: state.pausedFor,
     sse: state.sse,
     stalls: state.stalls,

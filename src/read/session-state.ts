@@ -57,6 +57,8 @@ export interface Step {
 export const MAX_MALFORMED = 4
 /** A long-poll that is answered sooner than this with nothing has not been held open by its server. */
 export const MIN_HELD_MS = 50
+/** A server that is far away takes longer to answer at once; no longer than this, though. */
+export const MAX_HELD_MS = 500
 
 /** The state of a session that has not made a request yet. */
 export function initialState(
@@ -73,6 +75,7 @@ export function initialState(
     handedOnBytes: 0,
     answered: false,
     liveTransport,
+    roundTripMs: Infinity,
     pausedFor: new Set(),
     sse: UNTRIED_SSE,
     stalls: 0,
@@ -137,11 +140,14 @@ function onPage(
 ): SessionState {
   if (state.kind !== "requesting" && state.kind !== "receiving") return state
   const transport = state.kind === "receiving" ? "sse" : state.transport
-  const hasty = transport === "long-poll" && elapsedMs < MIN_HELD_MS
+  const atOnceMs = Math.max(MIN_HELD_MS, Math.min(2 * state.roundTripMs, MAX_HELD_MS))
+  const hasty = transport === "long-poll" && elapsedMs < atOnceMs
   const news = mark.streamClosed || (mark.upToDate && !state.upToDate)
   const reading: Reading = {
     ...readingOf(state),
     answered: true,
+    roundTripMs:
+      transport === "catch-up" ? Math.min(state.roundTripMs, elapsedMs) : state.roundTripMs,
     cursor: mark.cursor ?? state.cursor,
   }
   if (mark.offset !== state.offset || news) {

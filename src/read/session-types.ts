@@ -42,6 +42,8 @@ export interface Reading {
   readonly answered: boolean
   /** The transport once caught up; undefined for a finite read. */
   readonly liveTransport: "long-poll" | "sse" | undefined
+  /** The quickest catch-up answer so far, in milliseconds: how far away the server is. */
+  readonly roundTripMs: number
   readonly pausedFor: ReadonlySet<PauseReason>
   readonly sse: SseHealth
   /** Answers in a row that brought nothing new when they should have. */
