@@ -127,6 +127,7 @@ export default defineConfig(
       "local/no-cycle": "error",
       "import-x/extensions": ["error", "always", { ignorePackages: true, checkTypeImports: true }],
       "local/cast-needs-reason": "error",
+      "@typescript-eslint/explicit-module-boundary-types": "error",
       // A handler may return nothing or something: `void | RetryOpts`.
       "@typescript-eslint/no-invalid-void-type": "off",
       // What an abort gives as its reason may be anything and is passed on as it is.
