@@ -1,0 +1,40 @@
+/** Browsers refuse requests that outlive their page once the bodies of all of them together exceed this. */
+const KEEPALIVE_BUDGET_BYTES = 64 * 1024
+
+let keptBytes = 0
+
+/**
+ * Calls back when the page is about to go, or can be ended at any time without further notice: hidden, or left.
+ *
+ * @returns a function that ends the watch
+ */
+export function onPageDeparture(callback: () => void): () => void {
+  if (typeof document === "undefined" || typeof document.addEventListener !== "function") {
+    return () => undefined
+  }
+  const page = document
+  const onChange = () => {
+    if (page.visibilityState === "hidden") callback()
+  }
+  page.addEventListener("visibilitychange", onChange)
+  globalThis.addEventListener?.("pagehide", callback)
+  return () => {
+    page.removeEventListener("visibilitychange", onChange)
+    globalThis.removeEventListener?.("pagehide", callback)
+  }
+}
+
+/**
+ * Asks for a request to outlive its page. Only a page that is hidden needs it.
+ *
+ * @param bodyBytes - what the request's body takes of the browser's budget
+ * @returns a function that gives the share of the budget back, or undefined where the request is an ordinary one
+ */
+export function takeKeepalive(bodyBytes: number): (() => void) | undefined {
+  if (typeof document === "undefined" || document.visibilityState !== "hidden") return undefined
+  if (keptBytes + bodyBytes > KEEPALIVE_BUDGET_BYTES) return undefined
+  keptBytes += bodyBytes
+  return () => {
+    keptBytes -= bodyBytes
+  }
+}

@@ -1,0 +1,192 @@
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { FetchError } from "../errors/fetch-error.ts"
+import { StreamClosedError } from "../errors/stream-closed-error.ts"
+import { AbortScope } from "../http/abort.ts"
+import type { Endpoint } from "../http/endpoint.ts"
+import { exchange, type StreamRequest } from "../http/request.ts"
+import type { RetryNotice } from "../http/retry-loop.ts"
+import { sleep } from "../http/sleep.ts"
+import { takeKeepalive } from "../platform/page-departure.ts"
+import {
+  CONTENT_TYPE_HEADER,
+  PRODUCER_EPOCH_HEADER,
+  PRODUCER_ID_HEADER,
+  PRODUCER_SEQ_HEADER,
+  STREAM_CLOSED_HEADER,
+} from "../protocol/names.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import type { Batch, BatchNumber } from "./batch.ts"
+import type { Delivery } from "./delivery.ts"
+import { verdictOfAnswer, verdictOfError, type Verdict } from "./verdict.ts"
+
+/** What every attempt of a producer is made with. */
+export interface AttemptSettings {
+  readonly endpoint: Endpoint
+  readonly producerId: string
+  readonly deliveryTimeoutMs: number
+  /** Ends everything. */
+  readonly signal: AbortSignal
+  readonly contentType: () => string
+  /** The highest seq given out in the epoch. */
+  readonly highestSeq: () => number
+}
+
+/** What one attempt is told. */
+export interface AttemptOptions {
+  readonly number: BatchNumber
+  /** Whether to try again until the delivery's time is up, or only once. */
+  readonly persists: boolean
+  /** Not to be sent before, by the clock. */
+  readonly notBeforeMs: number
+  /** Told before each wait for the next try; says whether there shall be one. */
+  readonly onBackoff: (delayMs: number) => boolean
+}
+
+const EXPIRED: unique symbol = Symbol("expired")
+const CALLED_OFF: unique symbol = Symbol("called off")
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** One attempt to deliver a batch under its number: a request, or as many as it takes within the delivery's time. */
+export class Attempt {
+  readonly #delivery: Delivery
+  readonly #settings: AttemptSettings
+  readonly #scope: AbortScope
+  #timer: ReturnType<typeof setTimeout> | undefined
+  #lastError: Error | undefined
+
+  constructor(delivery: Delivery, settings: AttemptSettings) {
+    this.#delivery = delivery
+    this.#settings = settings
+    this.#scope = new AbortScope(settings.signal)
+  }
+
+  /** Calls it off where no request is out. One that is out gets its answer: it says whether the batch is stored. */
+  callOff(): void {
+    if (!this.#delivery.isAsking) this.#scope.abort(CALLED_OFF)
+  }
+
+  /**
+   * Makes the attempt. Never rejects. The delivery is told whether a request is out, and whether it may have been stored
+   * without an answer that says so.
+   */
+  async run(options: AttemptOptions): Promise<Verdict> {
+    const delivery = this.#delivery
+    try {
+      if (delivery.sentAtMs !== undefined) this.#startClock(delivery.sentAtMs)
+      return await this.#send(options)
+    } catch (error) {
+      if (!(error instanceof FetchBackoffAbortError)) {
+        delivery.noteFailure(error)
+        return this.#verdictOf(error)
+      }
+      if (delivery.isAsking) delivery.inDoubt = true
+      const isExpired = this.#scope.signal.reason === EXPIRED
+      return isExpired ? { kind: "fatal", error: this.#expiredError() } : { kind: "interrupted" }
+    } finally {
+      clearTimeout(this.#timer)
+      this.#scope.end()
+      delivery.isAsking = false
+    }
+  }
+
+  async #send(options: AttemptOptions): Promise<Verdict> {
+    const { endpoint, highestSeq } = this.#settings
+    const { number } = options
+    const { signal } = this.#scope
+    const waitMs = options.notBeforeMs - Date.now()
+    if (waitMs > 0) await sleep(waitMs, signal)
+    const { body } = this.#delivery.batch
+    const release = takeKeepalive(body.byteLength)
+    try {
+      const request = this.#request(options, release !== undefined)
+      const answer = await exchange(endpoint, request, signal)
+      const { tries } = this.#delivery
+      return verdictOfAnswer(answer, { url: endpoint.url, number, highestSeq: highestSeq(), tries })
+    } finally {
+      release?.()
+    }
+  }
+
+  #verdictOf(error: unknown): Verdict {
+    const { closesStream, count } = this.#delivery.batch
+    // Closed is what was wanted, whoever did it; only a last message would be lost.
+    if (error instanceof StreamClosedError && closesStream && count === 0) {
+      const result = { offset: error.finalOffset ?? "", duplicate: true }
+      return { kind: "acknowledged", result }
+    }
+    return verdictOfError(error, Date.now())
+  }
+
+  #request({ number, persists, onBackoff }: AttemptOptions, keepalive: boolean): StreamRequest {
+    const { batch } = this.#delivery
+    const { producerId, contentType } = this.#settings
+    return {
+      method: "POST",
+      operation: batch.closesStream ? "close" : "append",
+      retry: persists ? "idempotent" : "never",
+      headers: headersOf(batch, number, producerId, contentType),
+      ...(batch.count > 0 && { body: batch.body }),
+      keepalive,
+      observer: {
+        onRequest: () => {
+          this.#delivery.isAsking = true
+          this.#delivery.tries++
+          if (this.#delivery.sentAtMs !== undefined) return
+          this.#delivery.sentAtMs = Date.now()
+          this.#startClock(this.#delivery.sentAtMs)
+        },
+        onRetry: ({ error, delayMs }: RetryNotice) => {
+          this.#lastError = error
+          this.#delivery.noteFailure(error)
+          if (this.#remainingMs(this.#delivery.sentAtMs ?? 0) <= 0) this.#scope.abort(EXPIRED)
+          else if (!onBackoff(delayMs)) this.#scope.abort(CALLED_OFF)
+        },
+      },
+    }
+  }
+
+  #startClock(sentAtMs: number): void {
+    const remainingMs = this.#remainingMs(sentAtMs)
+    if (remainingMs <= 0) this.#scope.abort(EXPIRED)
+    // A timer cannot wait for longer; the check before each retry can.
+    else if (remainingMs <= MAX_TIMER_MS) {
+      this.#timer = setTimeout(() => {
+        this.#scope.abort(EXPIRED)
+      }, remainingMs)
+    }
+  }
+
+  #remainingMs(sentAtMs: number): number {
+    return sentAtMs + this.#settings.deliveryTimeoutMs - Date.now()
+  }
+
+  #expiredError(): FetchError {
+    const { endpoint, deliveryTimeoutMs } = this.#settings
+    const stream = describeUrl(endpoint.url)
+    const why = this.#lastError === undefined ? "" : ` The last attempt: ${this.#lastError.message}`
+    return new FetchError(
+      0,
+      undefined,
+      undefined,
+      {},
+      stream,
+      `A batch for ${stream} was not acknowledged within ${deliveryTimeoutMs} ms (deliveryTimeoutMs).${why}`,
+      { code: "TIMEOUT", cause: this.#lastError, indeterminate: this.#delivery.inDoubt },
+    )
+  }
+}
+
+function headersOf(
+  batch: Batch,
+  { epoch, seq }: BatchNumber,
+  producerId: string,
+  contentType: () => string,
+): Record<string, string> {
+  return {
+    ...(batch.count > 0 && { [CONTENT_TYPE_HEADER]: contentType() }),
+    ...(batch.closesStream && { [STREAM_CLOSED_HEADER]: "true" }),
+    [PRODUCER_ID_HEADER]: producerId,
+    [PRODUCER_EPOCH_HEADER]: String(epoch),
+    [PRODUCER_SEQ_HEADER]: String(seq),
+  }
+}

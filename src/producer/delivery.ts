@@ -1,0 +1,48 @@
+import { FetchError } from "../errors/fetch-error.ts"
+import type { Batch, BatchNumber } from "./batch.ts"
+import type { Verdict } from "./verdict.ts"
+
+/** One sealed batch on its way, until its fate is known. A link of the {@link Backlog}. */
+export class Delivery {
+  readonly batch: Batch
+  /** Its place among all batches. The halves of a batch keep its place. */
+  readonly ordinal: number
+  /** Under one number the batch is sent any number of times, and nothing else ever is. */
+  number: BatchNumber | undefined
+  /** When it was first sent under its number. */
+  sentAtMs: number | undefined
+  /** How often it was sent under its number. */
+  tries = 0
+  /** Whether an attempt under its number may have been stored although no answer says so. */
+  inDoubt = false
+  /** Whether a request is out and its answer is not in. */
+  isAsking = false
+  /** What kept it from being acknowledged, once nothing more is tried under its number. */
+  verdict: Verdict | undefined
+  /** Calls off what it waits for, where no request is out. */
+  callOff: (() => void) | undefined
+  /** Wakes it when everything before it is settled. */
+  wake: (() => void) | undefined
+  previous: Delivery | undefined
+  next: Delivery | undefined
+
+  constructor(batch: Batch, ordinal: number) {
+    this.batch = batch
+    this.ordinal = ordinal
+  }
+
+  /** Takes in what a failed attempt says about whether it was stored. */
+  noteFailure(error: unknown): void {
+    this.isAsking = false
+    if (error instanceof FetchError && error.indeterminate) this.inDoubt = true
+  }
+
+  /** Forgets everything about its number. Only for a batch that is known not to be stored under it. */
+  unnumber(): void {
+    this.number = undefined
+    this.sentAtMs = undefined
+    this.tries = 0
+    this.inDoubt = false
+    this.verdict = undefined
+  }
+}

@@ -1,0 +1,281 @@
+import type { Endpoint } from "../http/endpoint.ts"
+import { onPageDeparture } from "../platform/page-departure.ts"
+import type { Offset } from "../protocol/offset.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { asError } from "./as-error.ts"
+import { Backpressure } from "./backpressure.ts"
+import type { Batch, IdempotentAppendResult } from "./batch.ts"
+import { Deferred } from "./deferred.ts"
+import { FlushQueue } from "./flush-queue.ts"
+import { Intake, type MessageWaiter } from "./intake.ts"
+import { leftOutError } from "./left-out-error.ts"
+import type { HeldMessage } from "./message.ts"
+import { Pipeline } from "./pipeline.ts"
+import type { ProducerSettings } from "./producer-options.ts"
+import type { StreamEnd } from "./producer-state.ts"
+import { askForTail, discoverContentType } from "./stream-head.ts"
+
+/** What a flow is made with. */
+export interface FlowSettings extends ProducerSettings {
+  readonly endpoint: Endpoint
+  /** The stream's content type, where somebody knows it. */
+  readonly contentType: () => string | undefined
+  /** Aborted when the flow stops. */
+  readonly stopSignal: AbortSignal
+}
+
+/** What a flow tells its owner. */
+export interface FlowEvents {
+  /** One message was refused; the others go on. */
+  onLeftOut(error: Error): void
+  /** Nothing more will be sent. The owner stops the flow. */
+  onFailed(error: Error): void
+}
+
+/** The way of the messages: taken in, sealed into batches, delivered, acknowledged. */
+export class MessageFlow {
+  readonly #settings: FlowSettings
+  readonly #events: FlowEvents
+  readonly #stream: string
+  readonly #intake: Intake
+  readonly #pipeline: Pipeline
+  readonly #backpressure: Backpressure
+  readonly #flushes = new FlushQueue()
+  #lingering: (() => void) | undefined
+  /** The open batch shall go as soon as there is room. */
+  #isDue = false
+  #discovery: Promise<void> | undefined
+  #failure: Error | undefined
+  #lastOffset: { readonly ordinal: number; readonly offset: Offset } | undefined
+
+  constructor(settings: FlowSettings, events: FlowEvents) {
+    const { endpoint, stopSignal } = settings
+    this.#settings = settings
+    this.#events = events
+    this.#stream = describeUrl(endpoint.url)
+    this.#backpressure = new Backpressure(settings.highWaterMarkBytes)
+    this.#intake = new Intake({ ...settings, stream: this.#stream }, (batch) => {
+      this.#send(batch)
+    })
+    const attempts = { contentType: () => this.#intake.contentType ?? "", signal: stopSignal }
+    this.#pipeline = new Pipeline(
+      { ...settings, ...attempts, backoff: endpoint.backoff },
+      {
+        onAcknowledged: (batch, ordinal, result) => {
+          this.#acknowledged(batch, ordinal, result)
+        },
+        onLeftOut: (batch, ordinal, error) => {
+          const [message = new Uint8Array(0)] = batch.messages()
+          this.#leaveOut({ message, ordinal, error, reject: (told) => batch.reject(told) })
+        },
+        onTooLarge: (bodyBytes) => {
+          this.#intake.lowerBatchLimit(bodyBytes >> 1)
+        },
+        onProgress: () => {
+          this.#sendIfDue()
+          this.#flushes.settle(this.#firstUnsettled())
+        },
+        onFailed: events.onFailed.bind(events),
+      },
+    )
+  }
+
+  get ready(): Promise<void> {
+    return this.#backpressure.ready
+  }
+
+  get bufferedBytes(): number {
+    return this.#backpressure.bytes
+  }
+
+  get epoch(): number {
+    return this.#pipeline.epoch
+  }
+
+  get nextSeq(): number {
+    return this.#pipeline.nextSeq
+  }
+
+  get inFlightCount(): number {
+    return this.#pipeline.inFlightCount
+  }
+
+  get pendingCount(): number {
+    return this.#intake.count + this.#pipeline.unsentCount
+  }
+
+  get inDoubtCount(): number {
+    return this.#pipeline.inDoubtCount()
+  }
+
+  get lastOffset(): Offset | undefined {
+    return this.#lastOffset?.offset
+  }
+
+  /**
+   * Takes a message in; it is sent with others after a while.
+   *
+   * @throws DurableStreamError where it is no message of this stream, or `BUFFER_FULL`
+   */
+  take(value: unknown, waiter: MessageWaiter): void {
+    if (this.#intake.contentType === undefined) void this.#learnContentType()
+    this.#backpressure.add(this.#intake.take(value, waiter, this.#backpressure.bytes))
+    if (this.#lingering === undefined && !this.#isDue) this.#linger()
+  }
+
+  /** Resolves once everything taken so far is acknowledged, rejects once all of it is settled and some was left out. */
+  async flush(): Promise<void> {
+    if (this.#intake.contentType === undefined && this.#intake.count > 0) await this.#discovery
+    if (this.#failure !== undefined) throw this.#failure
+    this.#isDue = this.#intake.count > 0
+    this.#sendIfDue()
+    const done = this.#flushes.wait(this.#pipeline.lastOrdinal + (this.#intake.count > 0 ? 1 : 0))
+    this.#flushes.settle(this.#firstUnsettled())
+    return done
+  }
+
+  /** Delivers everything taken so far, then starts the next epoch with what was taken since. */
+  async startEpoch(): Promise<void> {
+    if (this.#intake.contentType === undefined && this.#intake.count > 0) await this.#discovery
+    const batch = this.#intake.seal()
+    if (batch !== undefined) this.#send(batch)
+    this.#pipeline.hold()
+    try {
+      await this.flush()
+      this.#pipeline.beginEpoch()
+    } finally {
+      this.#pipeline.release()
+    }
+  }
+
+  /**
+   * Closes the stream. Everything else must be settled.
+   *
+   * @param last - stored together with the closure or not at all
+   */
+  async closeStream(last: HeldMessage | undefined): Promise<StreamEnd> {
+    if (last !== undefined) await this.#learnContentType()
+    if (this.#failure !== undefined) throw this.#failure
+    const waiter = new Deferred<IdempotentAppendResult>()
+    const batch = this.#intake.sealClosing(last, waiter)
+    this.#backpressure.add(batch.messageBytes)
+    this.#pipeline.push(batch)
+    const { offset } = await waiter.promise
+    const { endpoint, stopSignal } = this.#settings
+    return { finalOffset: offset === "" ? await askForTail(endpoint, stopSignal) : offset }
+  }
+
+  /** Stops for good: nothing is sent any more, no timer is left. */
+  stop(): void {
+    this.#stopLingering()
+    this.#pipeline.stop()
+    const batch = this.#intake.seal()
+    if (batch !== undefined) this.#pipeline.push(batch)
+  }
+
+  /** Tells everybody who waits that it came to nothing. The flow must be stopped. */
+  fail(error: Error): void {
+    this.#failure = error
+    for (const unsettled of this.#pipeline.unsettled()) unsettled.reject(error)
+    this.#intake.rejectHeld(error)
+    this.#flushes.fail(error)
+    this.#backpressure.fail(error)
+  }
+
+  /** The messages that were not acknowledged, in order. The flow must have failed. */
+  undelivered(): Uint8Array[] {
+    const batches = this.#pipeline.unsettled()
+    return [...batches.flatMap((batch) => batch.messages()), ...this.#intake.held()]
+  }
+
+  #learnContentType(): Promise<void> {
+    if (this.#intake.contentType !== undefined) return Promise.resolve()
+    const { contentType, endpoint, deliveryTimeoutMs, stopSignal } = this.#settings
+    const known = contentType()
+    if (known !== undefined) {
+      this.#open(known)
+      return Promise.resolve()
+    }
+    this.#discovery ??= discoverContentType(endpoint, deliveryTimeoutMs, stopSignal).then(
+      (discovered) => {
+        this.#open(discovered)
+      },
+      (error: unknown) => {
+        this.#events.onFailed(asError(error))
+      },
+    )
+    return this.#discovery
+  }
+
+  #open(contentType: string): void {
+    if (this.#intake.contentType !== undefined || this.#failure !== undefined) return
+    for (const { message, error, waiter } of this.#intake.open(contentType)) {
+      const ordinal = this.#pipeline.lastOrdinal
+      this.#leaveOut({ message, ordinal, error, reject: (told) => waiter?.reject(told) })
+    }
+    this.#sendIfDue()
+  }
+
+  #linger(): void {
+    const timer = setTimeout(() => {
+      this.#stopLingering()
+      this.#isDue = true
+      this.#sendIfDue()
+    }, this.#settings.lingerMs)
+    const unwatch = onPageDeparture(() => {
+      const batch = this.#intake.seal()
+      if (batch !== undefined) this.#send(batch)
+    })
+    this.#lingering = () => {
+      clearTimeout(timer)
+      unwatch()
+    }
+  }
+
+  #stopLingering(): void {
+    this.#lingering?.()
+    this.#lingering = undefined
+  }
+
+  /** Seals late: while every slot is taken, the open batch grows rather than queue up. */
+  #sendIfDue(): void {
+    if (!this.#isDue || !this.#pipeline.hasRoom) return
+    const batch = this.#intake.seal()
+    if (batch !== undefined) this.#send(batch)
+  }
+
+  #send(batch: Batch): void {
+    this.#stopLingering()
+    this.#isDue = false
+    this.#pipeline.push(batch)
+  }
+
+  #acknowledged(batch: Batch, ordinal: number, result: IdempotentAppendResult): void {
+    if (result.offset !== "" && ordinal >= (this.#lastOffset?.ordinal ?? 0)) {
+      this.#lastOffset = { ordinal, offset: result.offset }
+    }
+    batch.resolve(result)
+    this.#backpressure.remove(batch.messageBytes)
+  }
+
+  #leaveOut({ message, ordinal, error: cause, reject }: LeftOut): void {
+    const error = leftOutError(this.#stream, message, cause)
+    reject(error)
+    this.#flushes.leftOut(ordinal, error)
+    this.#backpressure.remove(message.byteLength)
+    this.#events.onLeftOut(error)
+  }
+
+  /** The ordinal of the first batch that is not settled; the open one has the next. */
+  #firstUnsettled(): number | undefined {
+    const { firstUnsettled, lastOrdinal } = this.#pipeline
+    return firstUnsettled ?? (this.#intake.count > 0 ? lastOrdinal + 1 : undefined)
+  }
+}
+
+interface LeftOut {
+  readonly message: Uint8Array
+  readonly ordinal: number
+  readonly error: Error
+  readonly reject: (error: Error) => void
+}

@@ -1,0 +1,106 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { StaleEpochError } from "../errors/stale-epoch-error.ts"
+import { backoffDelayMs, type Backoff } from "../http/backoff.ts"
+import type { BatchNumber } from "./batch.ts"
+
+/** Two producers that share an id fence each other again and again: so often within an hour, then one gives up. */
+const MAX_CLAIMS = 10
+const CLAIMS_PERIOD_MS = 3_600_000
+/** So many messages in a row are left out as refused; then it is not the messages. */
+const MAX_LEFT_OUT = 10
+/** Finding one bad message among thousands takes a dozen refusals; the first few need not wait. */
+const FREE_REFUSALS = 4
+const MAX_REFUSAL_DELAY_MS = 1000
+
+/**
+ * Gives out the numbers of batches, and keeps watch that no answer of a server makes it start epochs in a hot loop.
+ */
+export class Sequencer {
+  readonly #backoff: Backoff
+  #epoch: number
+  #nextSeq = 0
+  #highestAcknowledgedSeq = -1
+  #claims = 0
+  #lastClaimMs = 0
+  #refusals = 0
+  #leftOut = 0
+
+  constructor(epoch: number, backoff: Backoff) {
+    this.#epoch = epoch
+    this.#backoff = backoff
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  get nextSeq(): number {
+    return this.#nextSeq
+  }
+
+  take(): BatchNumber {
+    return { epoch: this.#epoch, seq: this.#nextSeq++ }
+  }
+
+  acknowledged({ epoch, seq }: BatchNumber): void {
+    if (epoch === this.#epoch) {
+      this.#highestAcknowledgedSeq = Math.max(this.#highestAcknowledgedSeq, seq)
+    }
+    this.#refusals = 0
+    this.#leftOut = 0
+  }
+
+  /** Whether the server has accepted a later batch, which it does only once this one is stored. */
+  isProven({ epoch, seq }: BatchNumber): boolean {
+    return epoch === this.#epoch && seq < this.#highestAcknowledgedSeq
+  }
+
+  /**
+   * Starts an epoch.
+   *
+   * @throws DurableStreamError `BAD_REQUEST` where there is none left
+   */
+  begin(epoch: number): void {
+    if (!Number.isSafeInteger(epoch)) {
+      throw new DurableStreamError(
+        `There is no epoch after ${this.#epoch}: use another id.`,
+        "BAD_REQUEST",
+      )
+    }
+    this.#epoch = epoch
+    this.#nextSeq = 0
+    this.#highestAcknowledgedSeq = -1
+  }
+
+  /**
+   * Counts a claim.
+   *
+   * @returns how long to wait before it, in milliseconds
+   * @throws StaleEpochError where it was fenced too often
+   */
+  noteClaim(currentEpoch: number, nowMs: number): number {
+    if (nowMs - this.#lastClaimMs > CLAIMS_PERIOD_MS) this.#claims = 0
+    this.#lastClaimMs = nowMs
+    if (++this.#claims > MAX_CLAIMS) {
+      throw new StaleEpochError(
+        currentEpoch,
+        `This producer has claimed ${MAX_CLAIMS} epochs and is fenced again by epoch ${currentEpoch}: another one with the ` +
+          "same id is at work. Give each an id of its own.",
+      )
+    }
+    return this.#claims === 1 ? 0 : backoffDelayMs(this.#backoff, this.#claims - 1, Math.random())
+  }
+
+  /** Counts a refusal. @returns how long to wait before the next request, in milliseconds */
+  noteRefusal(): number {
+    this.#refusals++
+    if (this.#refusals <= FREE_REFUSALS) return 0
+    const delayMs = backoffDelayMs(this.#backoff, this.#refusals - FREE_REFUSALS, Math.random())
+    return Math.min(delayMs, MAX_REFUSAL_DELAY_MS)
+  }
+
+  /** Counts a message left out. @returns whether it still can be the message's own fault */
+  noteLeftOut(): boolean {
+    return ++this.#leftOut <= MAX_LEFT_OUT
+  }
+}

@@ -1,0 +1,66 @@
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { FetchError } from "../errors/fetch-error.ts"
+import { AbortScope } from "../http/abort.ts"
+import type { Endpoint } from "../http/endpoint.ts"
+import { exchange } from "../http/request.ts"
+import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
+import type { Offset } from "../protocol/offset.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+
+const MAX_TIMER_MS = 2 ** 31 - 1
+
+/**
+ * Asks the server for a stream's content type, by one HEAD that is tried again as reads are.
+ *
+ * @param timeoutMs - how long it is tried
+ * @param signal - ends it
+ * @throws what HEAD is answered, `TIMEOUT`, or FetchBackoffAbortError
+ */
+export async function discoverContentType(
+  endpoint: Endpoint,
+  timeoutMs: number,
+  signal: AbortSignal,
+): Promise<string> {
+  const scope = new AbortScope(signal)
+  const timeout = timeoutError(endpoint.url, timeoutMs)
+  const timer =
+    timeoutMs > MAX_TIMER_MS
+      ? undefined
+      : setTimeout(() => {
+          scope.abort(timeout)
+        }, timeoutMs)
+  try {
+    const request = { method: "HEAD", operation: "head", retry: "idempotent" } as const
+    const { headers } = await exchange(endpoint, request, scope.signal)
+    // A stream that was created without a type has this one.
+    return headers.get(CONTENT_TYPE_HEADER) ?? "application/octet-stream"
+  } catch (error) {
+    throw error instanceof FetchBackoffAbortError && scope.signal.reason === timeout
+      ? timeout
+      : error
+  } finally {
+    clearTimeout(timer)
+    scope.end()
+  }
+}
+
+/**
+ * Asks the server, once, where a closed stream ends.
+ *
+ * @returns an empty string where that cannot be found out: the stream is closed all the same
+ */
+export async function askForTail(endpoint: Endpoint, signal: AbortSignal): Promise<Offset> {
+  try {
+    const request = { method: "HEAD", operation: "head", retry: "never" } as const
+    const { headers } = await exchange(endpoint, request, signal)
+    return headers.get(STREAM_OFFSET_HEADER) ?? ""
+  } catch {
+    return ""
+  }
+}
+
+function timeoutError(url: string, timeoutMs: number): FetchError {
+  const stream = describeUrl(url)
+  const message = `The content type of ${stream} could not be found out within ${timeoutMs} ms (deliveryTimeoutMs).`
+  return new FetchError(0, undefined, undefined, {}, stream, message, { code: "TIMEOUT" })
+}

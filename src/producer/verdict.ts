@@ -1,0 +1,130 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { FetchError } from "../errors/fetch-error.ts"
+import { SequenceGapError } from "../errors/sequence-gap-error.ts"
+import { StaleEpochError } from "../errors/stale-epoch-error.ts"
+import { StreamClosedError } from "../errors/stream-closed-error.ts"
+import type { Answer } from "../http/request.ts"
+import { retryAfterMs } from "../http/retry-after.ts"
+import { mayTryAgain } from "../http/retry-loop.ts"
+import { mediaType } from "../protocol/content-type.ts"
+import {
+  CONTENT_TYPE_HEADER,
+  PRODUCER_EPOCH_HEADER,
+  PRODUCER_SEQ_HEADER,
+  STREAM_OFFSET_HEADER,
+} from "../protocol/names.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { integerHeader } from "../protocol/response-metadata.ts"
+import { asError } from "./as-error.ts"
+import type { BatchNumber, IdempotentAppendResult } from "./batch.ts"
+
+/**
+ * What the attempts to deliver a batch came to.
+ *
+ * - `acknowledged`: it is stored, once.
+ * - `fenced`: another producer of the same id has used this epoch or a higher one.
+ * - `gap`: the server waits for an earlier batch.
+ * - `refused`: the server does not take these bytes (400, 413, 422).
+ * - `transient`: it may go better the next time.
+ * - `fatal`: it never will.
+ * - `interrupted`: it was called off while no request was out.
+ */
+export type Verdict =
+  | { readonly kind: "acknowledged"; readonly result: IdempotentAppendResult }
+  | { readonly kind: "fenced"; readonly error: StaleEpochError }
+  | { readonly kind: "gap"; readonly error: SequenceGapError }
+  | { readonly kind: "refused"; readonly error: FetchError }
+  | { readonly kind: "transient"; readonly error: Error; readonly retryAfterMs: number }
+  | { readonly kind: "fatal"; readonly error: Error }
+  | { readonly kind: "interrupted" }
+
+/** What was sent, as far as its answer depends on it. */
+export interface Sent {
+  readonly url: string
+  readonly number: BatchNumber
+  /** The highest seq that this producer has sent in the epoch. */
+  readonly highestSeq: number
+  /** How often the batch was sent under its number. */
+  readonly tries: number
+}
+
+const REFUSALS: readonly number[] = [400, 413, 422]
+
+/** What a success means. */
+export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdict {
+  const offset = headers.get(STREAM_OFFSET_HEADER)
+  const seq = integerHeader(headers, PRODUCER_SEQ_HEADER)
+  if (offset === null && seq === undefined && isPage(headers)) {
+    return { kind: "fatal", error: notTheServer(sent.url, status) }
+  }
+  if (status === 204 && seq !== undefined && isForeign(seq, offset, sent)) {
+    const epoch = integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? sent.number.epoch
+    return { kind: "fenced", error: numberTaken(epoch, seq) }
+  }
+  return { kind: "acknowledged", result: { offset: offset ?? "", duplicate: status === 204 } }
+}
+
+/**
+ * What a failure means.
+ *
+ * @param error - what the request was rejected with
+ */
+export function verdictOfError(error: unknown, nowMs: number): Verdict {
+  if (error instanceof StaleEpochError) return { kind: "fenced", error }
+  if (error instanceof SequenceGapError) return { kind: "gap", error }
+  if (error instanceof StreamClosedError) return { kind: "fatal", error }
+  if (error instanceof FetchError) {
+    if (REFUSALS.includes(error.status)) return { kind: "refused", error }
+    if (isTransient(error)) {
+      return {
+        kind: "transient",
+        error,
+        retryAfterMs: retryAfterMs(error.headers["retry-after"], nowMs),
+      }
+    }
+  }
+  return { kind: "fatal", error: asError(error) }
+}
+
+/** Whether a batch that has others before it may wait for its turn and try again. */
+export function canWait({ kind }: Verdict): boolean {
+  return kind === "gap" || kind === "refused" || kind === "transient"
+}
+
+function isTransient({ status, code }: FetchError): boolean {
+  if (status === 0) return code === "NETWORK" || code === "TIMEOUT"
+  return mayTryAgain("idempotent", status)
+}
+
+/**
+ * Whether it is another producer's batch that a duplicate is a duplicate of: a batch was stored that this producer has
+ * never sent, or the first batch of an epoch is there before its only try. The latter is what becomes of a process that
+ * starts anew with its old epoch, and of the slower one of two that claim the same epoch. Later batches get the benefit
+ * of the doubt, as something in between may send a request twice on its own.
+ */
+function isForeign(storedSeq: number, offset: string | null, sent: Sent): boolean {
+  if (storedSeq > sent.highestSeq) return true
+  return sent.number.seq === 0 && sent.tries === 1 && offset === null
+}
+
+/** A page of HTML with status 200: a login, a captive portal. Nothing was stored by it. */
+function isPage(headers: Headers): boolean {
+  return mediaType(headers.get(CONTENT_TYPE_HEADER)) === "text/html"
+}
+
+function notTheServer(url: string, status: number): DurableStreamError {
+  return new DurableStreamError(
+    `A page of HTML with status ${status} came back for an append to ${describeUrl(url)}: something in between answers in ` +
+      "the server's place.",
+    "PROTOCOL",
+    status,
+  )
+}
+
+function numberTaken(epoch: number, seq: number): StaleEpochError {
+  return new StaleEpochError(
+    epoch,
+    `A producer with the same id has stored batches up to ${seq} in epoch ${epoch} already, and they are not this one's. ` +
+      "Start with a higher epoch (autoClaim does it), or use an id of your own.",
+  )
+}
