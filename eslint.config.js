@@ -211,10 +211,12 @@ export default defineConfig(
     files: ["test/**/*.ts", "bench/**/*.ts", "examples/**/*.ts", "*.ts"],
     rules: {
       // A test feeds in what the types forbid and reads what they leave open.
+      "@typescript-eslint/no-base-to-string": "off",
       "@typescript-eslint/no-confusing-void-expression": "off",
       "@typescript-eslint/no-dynamic-delete": "off",
       "@typescript-eslint/no-empty-function": "off",
       "@typescript-eslint/no-invalid-void-type": "off",
+      "@typescript-eslint/no-misused-spread": "off",
       "@typescript-eslint/no-non-null-assertion": "off",
       "@typescript-eslint/no-unnecessary-condition": "off",
       "@typescript-eslint/no-unsafe-argument": "off",
