@@ -5,12 +5,15 @@ import type {
   DurableStreamOptions,
   ForkOptions,
   StreamCallOptions,
+  WritableOptions,
 } from "./durable-stream-options.ts"
 import { endpointSymbol } from "./http/endpoint-of.ts"
 import { checkSignal, createEndpoint, extendEndpoint, type Endpoint } from "./http/endpoint.ts"
 import { mergeHeaders, type HeadersRecord } from "./http/request-inputs.ts"
 import { warnIfUsingHttpInBrowser } from "./platform/http-warning.ts"
+import { randomId } from "./platform/random-id.ts"
 import { STREAM_OFFSET_HEADER } from "./protocol/names.ts"
+import { ProducerCore } from "./producer/producer-core.ts"
 import { openStream } from "./read/open-stream.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
 import { AppendQueue } from "./write/append-queue.ts"
@@ -23,6 +26,7 @@ import { headExistingStream, headStream } from "./write/head-stream.ts"
 import type { AppendSource } from "./write/source-reader.ts"
 import { contentTypeHeader, StreamContentType } from "./write/stream-content-type.ts"
 import { streamedAppend } from "./write/streamed-append.ts"
+import { writableTo } from "./write/writable.ts"
 import { checkAppendOptions, checkHandleOptions } from "./write/write-checks.ts"
 import type {
   AppendOptions,
@@ -210,6 +214,32 @@ export class DurableStream {
   appendStream(source: AppendSource, options: AppendOptions = {}): Promise<AppendResult> {
     const target = { endpoint: this.#endpoint, contentType: this.#contentType }
     return streamedAppend(target, source, options)
+  }
+
+  /**
+   * Opens a WritableStream whose chunks are stored exactly once and in order, by an idempotent producer of its own. A write
+   * waits while more than `highWaterMarkBytes` are not acknowledged. On a JSON stream each chunk is one serialized value.
+   *
+   * Closing it delivers everything and closes the stream for good; aborting it does neither. What fails the producer, or
+   * a chunk that the server refuses, fails the WritableStream.
+   *
+   * @param options - the producer's; `producerId` is a new random one unless it is given
+   * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
+   */
+  writable(options: WritableOptions = {}): WritableStream<Uint8Array | string> {
+    const { producerId = randomId(), onError } = options
+    return writableTo((fail) => {
+      const told = (error: Error) => {
+        fail(error)
+        return onError?.(error)
+      }
+      return new ProducerCore({
+        endpoint: this.#endpoint,
+        producerId,
+        options: { ...options, onError: told },
+        contentType: () => this.contentType,
+      })
+    })
   }
 
   /**

@@ -86,6 +86,16 @@ function checkExpiry(name: string, value: unknown, nowMs: number): string {
   return value
 }
 
+/** Whether a caller says how long a new stream lives. */
+export function namesLifetime(settings: CreateSettings, byHand: HeadersRecord): boolean {
+  return [
+    settings.ttlSeconds,
+    settings.expiresAt,
+    headerOf(byHand, STREAM_TTL_HEADER),
+    headerOf(byHand, STREAM_EXPIRES_AT_HEADER),
+  ].some((given) => given !== undefined)
+}
+
 function headerOf(headers: HeadersRecord, name: string): HeadersRecord[string] | undefined {
   const wanted = name.toLowerCase()
   return Object.entries(headers).find(([given]) => given.toLowerCase() === wanted)?.[1]

@@ -2,14 +2,17 @@ import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { checkSignal, type Endpoint } from "../http/endpoint.ts"
 import {
+  STREAM_EXPIRES_AT_HEADER,
   STREAM_FORKED_FROM_HEADER,
   STREAM_FORK_OFFSET_HEADER,
   STREAM_FORK_SUB_OFFSET_HEADER,
+  STREAM_TTL_HEADER,
 } from "../protocol/names.ts"
 import { NOW_OFFSET } from "../protocol/offset.ts"
 import { pathOf } from "../protocol/request-url.ts"
+import { createHeaders, namesLifetime } from "./create-headers.ts"
 import { createStream, type CreatedStream } from "./create-stream.ts"
-import { headExistingStream } from "./head-stream.ts"
+import { headExistingStream, type ExistingStream } from "./head-stream.ts"
 import type { StreamContentType } from "./stream-content-type.ts"
 import { checkText, checkWholeNumber } from "./write-checks.ts"
 import type { CreateSettings, ForkPoint } from "./write-options.ts"
@@ -23,8 +26,8 @@ export interface ForkSource {
 /**
  * Creates a fork.
  *
- * Without an offset the source is asked for its tail first: the offset then stays the same when the create is tried
- * again after a lost answer, while the tail moves on.
+ * The source is asked first, and what a fork would inherit is said: a create that is tried again after a lost answer is
+ * then the same, also where the source's tail has moved on, and a server can tell that it is.
  *
  * @param source - the stream to fork
  * @param target - where the fork will be
@@ -38,28 +41,27 @@ export async function forkStream(
 ): Promise<CreatedStream> {
   checkSignal(signal)
   const { offset, subOffset } = settings
-  const headers: Record<string, string> = {
-    [STREAM_FORKED_FROM_HEADER]: pathOf(source.endpoint.url),
-  }
   if (offset !== undefined) checkText("offset", offset, STREAM_FORK_OFFSET_HEADER)
-  if (subOffset !== undefined) {
-    headers[STREAM_FORK_SUB_OFFSET_HEADER] = String(checkWholeNumber("subOffset", subOffset, 0))
-  }
-  let from = offset
-  if (offset === undefined || offset === NOW_OFFSET) {
-    const head = await headExistingStream(source.endpoint, signal)
-    if (head.contentType !== undefined) source.contentType.current = head.contentType
-    from = head.offset
-  }
-  if (from !== undefined) headers[STREAM_FORK_OFFSET_HEADER] = from
-  const inherited = source.contentType.current
-  const created = await createStream(target, settings, {
+  if (subOffset !== undefined) checkWholeNumber("subOffset", subOffset, 0)
+  createHeaders(settings, target.headers, Date.now())
+  const head = await headExistingStream(source.endpoint, signal)
+  if (head.contentType !== undefined) source.contentType.current = head.contentType
+  const from = offset === undefined || offset === NOW_OFFSET ? head.offset : offset
+  return createStream(target, settings, {
     signal,
-    forkHeaders: headers,
-    // A fork has its source's type unasked; only a body has to be of that type.
-    ...(settings.body !== undefined && { defaultContentType: inherited }),
+    defaultContentType: source.contentType.current,
+    forkHeaders: {
+      ...(!namesLifetime(settings, target.headers) && inheritedLifetime(head)),
+      [STREAM_FORKED_FROM_HEADER]: pathOf(source.endpoint.url),
+      ...(from !== undefined && { [STREAM_FORK_OFFSET_HEADER]: from }),
+      ...(subOffset !== undefined && { [STREAM_FORK_SUB_OFFSET_HEADER]: String(subOffset) }),
+    },
   })
-  return { ...created, contentType: created.contentType ?? inherited }
+}
+
+function inheritedLifetime(head: ExistingStream): Record<string, string> {
+  if (head.ttlSeconds !== undefined) return { [STREAM_TTL_HEADER]: String(head.ttlSeconds) }
+  return head.expiresAt === undefined ? {} : { [STREAM_EXPIRES_AT_HEADER]: head.expiresAt }
 }
 
 /**

@@ -11,6 +11,9 @@ import { describeUrl } from "../protocol/request-url.ts"
 import { integerHeader, saysClosed } from "../protocol/response-metadata.ts"
 import type { HeadResult } from "./write-options.ts"
 
+/** What is known of a stream that is there. */
+export type ExistingStream = Extract<HeadResult, { exists: true }>
+
 /**
  * Asks for a stream's metadata.
  *
@@ -52,7 +55,7 @@ export async function headStream(endpoint: Endpoint, signal?: AbortSignal): Prom
 export async function headExistingStream(
   endpoint: Endpoint,
   signal?: AbortSignal,
-): Promise<Extract<HeadResult, { exists: true }>> {
+): Promise<ExistingStream> {
   const head = await headStream(endpoint, signal)
   if (head.exists) return head
   throw new DurableStreamError(

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { DurableStream } from "../../src/durable-stream.ts"
 import { FetchError } from "../../src/errors/fetch-error.ts"
+import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
@@ -191,6 +192,22 @@ describe("create", () => {
       "content-type": "text/plain",
     })
     expect(put?.body.toString()).toBe("x")
+  })
+
+  it("is the same again after a lost answer, with whatever options", async () => {
+    await using proxy = await startBreakingProxy(server.url)
+    for (const options of [
+      {},
+      { body: "x" },
+      { contentType: "text/plain", closed: true, body: "x" },
+      { contentType: "application/json", ttlSeconds: 60, body: [1] },
+      { expiresAt: "2999-01-01T00:00:00+01:00" },
+    ]) {
+      proxy.next({ kind: "lose-answer", how: "reset" })
+      const url = proxy.through(server.streamUrl())
+      await DurableStream.create({ url, ...options, backoffOptions: { initialDelay: 1 } })
+    }
+    expect(proxy.requests).toHaveLength(10)
   })
 
   it("is tried again whatever fails, as a repetition changes nothing", async () => {
