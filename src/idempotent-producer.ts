@@ -2,6 +2,7 @@ import type { DurableStream } from "./durable-stream.ts"
 import { DurableStreamError } from "./errors/durable-stream-error.ts"
 import { endpointOf } from "./http/endpoint-of.ts"
 import type { Endpoint } from "./http/endpoint.ts"
+import { asyncDispose } from "./platform/async-dispose.ts"
 import type { Offset } from "./protocol/offset.ts"
 import type { IdempotentAppendResult } from "./producer/batch.ts"
 import { ProducerCore } from "./producer/producer-core.ts"
@@ -90,7 +91,7 @@ export class IdempotentProducer {
    * that a slow server costs. Rejects where the producer has failed.
    */
   get ready(): Promise<void> {
-    return this.#core.flow.ready
+    return this.#core.ready
   }
 
   /**
@@ -143,7 +144,7 @@ export class IdempotentProducer {
   }
 
   /** As {@link IdempotentProducer.detach}, for `await using`. */
-  [Symbol.asyncDispose](): Promise<void> {
+  [asyncDispose](): Promise<void> {
     return this.#core.detach()
   }
 

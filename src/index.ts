@@ -3,6 +3,7 @@
  *
  * - {@link stream} reads a stream from any offset and tails it live.
  * - {@link DurableStream} is a handle that creates, writes, closes, forks, deletes and reads a stream.
+ * - {@link IdempotentProducer} writes every message exactly once, whatever the network does.
  *
  * @packageDocumentation
  */
@@ -14,6 +15,7 @@ export type {
   ForkOptions,
   StreamHandleOptions,
 } from "./durable-stream-options.ts"
+export { IdempotentProducer } from "./idempotent-producer.ts"
 export { stream } from "./stream.ts"
 
 export { DurableStreamError } from "./errors/durable-stream-error.ts"
@@ -61,6 +63,10 @@ export {
   STREAM_UP_TO_DATE_HEADER,
 } from "./protocol/names.ts"
 export type { Offset } from "./protocol/offset.ts"
+
+export type { IdempotentAppendResult } from "./producer/batch.ts"
+export type { LeftOutDetails } from "./producer/left-out-error.ts"
+export type { IdempotentProducerOptions } from "./producer/producer-options.ts"
 
 export type { ByteChunk, JsonBatch, JsonBatchMeta, TextChunk } from "./read/batches.ts"
 export type { PauseReason, SseFallbackReason, StreamEvent, Transport } from "./read/stream-event.ts"

@@ -26,7 +26,6 @@ export interface ProducerCoreInput {
 /** What can be seen of a producer's messages. */
 export type FlowView = Pick<
   MessageFlow,
-  | "ready"
   | "bufferedBytes"
   | "epoch"
   | "nextSeq"
@@ -80,6 +79,10 @@ export class ProducerCore {
 
   get state(): ProducerState["kind"] {
     return this.#state.kind
+  }
+
+  get ready(): Promise<void> {
+    return this.#flow.ready
   }
 
   /** The way of the messages, to be looked at. */

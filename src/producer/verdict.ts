@@ -14,7 +14,7 @@ import {
   STREAM_OFFSET_HEADER,
 } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { integerHeader } from "../protocol/response-metadata.ts"
+import { integerHeader, saysClosed } from "../protocol/response-metadata.ts"
 import { asError } from "./as-error.ts"
 import type { BatchNumber, IdempotentAppendResult } from "./batch.ts"
 
@@ -57,7 +57,7 @@ export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdic
   if (offset === null && seq === undefined && isPage(headers)) {
     return { kind: "fatal", error: notTheServer(sent.url, status) }
   }
-  if (status === 204 && seq !== undefined && isForeign(seq, offset, sent)) {
+  if (status === 204 && seq !== undefined && !saysClosed(headers) && isForeign(seq, offset, sent)) {
     const epoch = integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? sent.number.epoch
     return { kind: "fenced", error: numberTaken(epoch, seq) }
   }
