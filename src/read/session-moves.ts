@@ -19,6 +19,14 @@ export const MAX_STALLS = 10
 /** Live answers in a row that may come at once and empty; each waits longer than the one before. */
 export const MAX_LIVE_STALLS = 20
 
+/** The counts of what brought nothing, once something new has come. */
+export const FORGIVEN: Pick<Reading, "stalls" | "breaks" | "damages" | "decisions"> = {
+  stalls: 0,
+  breaks: 0,
+  damages: 0,
+  decisions: 0,
+}
+
 /** The next request, or a pause where there is a reason for one. */
 export function request(reading: Reading, transport: Transport): SessionState {
   if (reading.answered && reading.pausedFor.size > 0)
@@ -89,6 +97,7 @@ export function readingOf(state: Reading): Reading {
     sse: state.sse,
     stalls: state.stalls,
     breaks: state.breaks,
+    damages: state.damages,
     decisions: state.decisions,
   }
 }

@@ -35,6 +35,7 @@ import type { PageMark } from "./page.ts"
 import {
   ask,
   end,
+  FORGIVEN,
   readingOf,
   receive,
   request,
@@ -78,9 +79,7 @@ export function initialState(
     roundTripMs: Infinity,
     pausedFor: new Set(),
     sse: UNTRIED_SSE,
-    stalls: 0,
-    breaks: 0,
-    decisions: 0,
+    ...FORGIVEN,
   }
 }
 
@@ -95,7 +94,8 @@ export function transition(
     case "page":
       return { state: onPage(state, event.mark, event.elapsedMs, env) }
     case "opened":
-      return { state: state.kind === "requesting" ? receive(readingOf(state)) : state }
+      if (state.kind !== "requesting" || state.transport !== "sse") return { state }
+      return { state: receive(readingOf(state)) }
     case "live-transport":
       return { state: { ...state, liveTransport: event.transport } }
     case "delivered":
@@ -156,7 +156,7 @@ function onPage(
   if (transport === "sse") return { ...reading, kind: "receiving" }
   if (transport === "long-poll") {
     if (hasty) return stall(reading, "long-poll", env)
-    return request({ ...reading, stalls: 0, breaks: 0, decisions: 0 }, "long-poll")
+    return request({ ...reading, ...FORGIVEN }, "long-poll")
   }
   if (!mark.upToDate) return stall(reading, "catch-up", env)
   return afterCatchUp(reading)
@@ -177,7 +177,7 @@ function onDelivered(
     upToDate: mark.upToDate,
     streamClosed: mark.streamClosed,
     handedOnBytes: Math.max(0, state.handedOnBytes - event.bytes),
-    ...(progressed && { stalls: 0, breaks: 0, decisions: 0 }),
+    ...(progressed && FORGIVEN),
   }
   if (mark.streamClosed) return end(reading, { kind: "eof" })
   if (transport === "sse") return receive(reading)
@@ -210,13 +210,16 @@ function onBroken(
   }
   const handedOnBytes = Math.max(event.handedOnBytes, state.handedOnBytes)
   const breaks = handedOnBytes > state.handedOnBytes ? 1 : state.breaks + 1
-  const reading = { ...readingOf(state), handedOnBytes, breaks }
+  const malformed = event.damage === "malformed"
+  const damages = state.damages + (malformed ? 1 : 0)
+  const reading = { ...readingOf(state), handedOnBytes, breaks, damages }
   // A clock that jumped says nothing about the server: what stands behind it is replaced at once.
   if (event.damage === "stale")
     return { state: request({ ...reading, breaks: state.breaks }, "catch-up") }
-  const limit = event.damage === "malformed" ? MAX_MALFORMED : env.backoff.maxRetries
+  const { maxRetries } = env.backoff
+  const tooOften = malformed ? damages > Math.min(MAX_MALFORMED, maxRetries) : breaks > maxRetries
   const transport = state.kind === "requesting" ? state.transport : "catch-up"
-  if (breaks > limit) return { state: ask(reading, transport, event.error) }
+  if (tooOften) return { state: ask(reading, transport, event.error) }
   return { state: wait(reading, transport, backoffDelayMs(env.backoff, breaks, env.random)) }
 }
 
@@ -247,7 +250,7 @@ function onDecided(
   // The first time the handler has changed something: try it at once. After that its word alone is no reason to hurry.
   const delayMs =
     state.decisions === 0 ? 0 : backoffDelayMs(env.backoff, state.decisions, env.random)
-  const reading = { ...readingOf(state), decisions: state.decisions + 1, stalls: 0, breaks: 0 }
+  const reading = { ...readingOf(state), ...FORGIVEN, decisions: state.decisions + 1 }
   return wait(reading, state.transport, delayMs)
 }
 

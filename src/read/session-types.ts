@@ -48,8 +48,10 @@ export interface Reading {
   readonly sse: SseHealth
   /** Answers in a row that brought nothing new when they should have. */
   readonly stalls: number
-  /** Transfers in a row that broke off and brought nothing new. */
+  /** Transfers in a row that broke off, or brought damage, and nothing new. */
   readonly breaks: number
+  /** Damaged pages since something new came, however often the network broke off in between. */
+  readonly damages: number
   /** Decisions in a row to go on after a failure that brought nothing new. */
   readonly decisions: number
 }
