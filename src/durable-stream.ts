@@ -223,11 +223,11 @@ export class DurableStream {
    * Closing it delivers everything and closes the stream for good; aborting it does neither. What fails the producer, or
    * a chunk that the server refuses, fails the WritableStream.
    *
-   * @param options - the producer's; `producerId` is a new random one unless it is given
+   * @param options - the producer's; `producerId` is a new random one and `autoClaim` true unless they are given
    * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
    */
   writable(options: WritableOptions = {}): WritableStream<Uint8Array | string> {
-    const { producerId = randomId(), onError } = options
+    const { producerId = randomId(), autoClaim = true, onError } = options
     return writableTo((fail) => {
       const told = (error: Error) => {
         fail(error)
@@ -236,7 +236,7 @@ export class DurableStream {
       return new ProducerCore({
         endpoint: this.#endpoint,
         producerId,
-        options: { ...options, onError: told },
+        options: { ...options, autoClaim, onError: told },
         contentType: () => this.contentType,
       })
     })
