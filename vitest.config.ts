@@ -24,7 +24,7 @@ export default defineConfig({
       folder("docs", { testTimeout: 60_000 }),
       folder("package", { testTimeout: 120_000, globalSetup: "test/package/install.ts" }),
       folder("browser", { testTimeout: 60_000 }),
-      folder("runtimes", { testTimeout: 120_000 }),
+      folder("runtimes", { testTimeout: 120_000, globalSetup: "test/runtimes/install.ts" }),
       {
         extends: true,
         test: {

@@ -1,0 +1,72 @@
+import { execFile } from "node:child_process"
+import { mkdtemp, rm, stat } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { build } from "esbuild"
+import type { TestProject } from "vitest/node"
+import { installBuiltPackage } from "../support/built-package.ts"
+
+const BINARIES = join(import.meta.dirname, "binaries")
+const run = promisify(execFile)
+
+declare module "vitest" {
+  export interface ProvidedContext {
+    /** A project with the built package installed in it, and beside it the smoke programs. */
+    smokeFolder: string
+    /** The folder that has what of binaries/package.json could be installed. */
+    binariesFolder: string
+  }
+}
+
+/** Installs the runtimes, builds the package, and compiles the smoke programs: once, and the same for every runtime. */
+export default async function install(project: TestProject): Promise<() => Promise<void>> {
+  const folder = await mkdtemp(join(tmpdir(), "durable-streams-runtimes-"))
+  await Promise.all([installBinaries(), installBuiltPackage(folder)])
+  await compilePrograms(folder)
+  project.provide("binariesFolder", join(BINARIES, "node_modules"))
+  project.provide("smokeFolder", folder)
+  return () => rm(folder, { recursive: true })
+}
+
+/** Installs the binaries, unless they are there since the lock file last changed. */
+async function installBinaries(): Promise<void> {
+  const changedMs = async (file: string) => (await stat(file).catch(() => undefined))?.mtimeMs ?? 0
+  const installedMs = await changedMs(join(BINARIES, "node_modules/.package-lock.json"))
+  if (installedMs >= (await changedMs(join(BINARIES, "package-lock.json")))) return
+  try {
+    await run("npm", ["ci", "--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"], {
+      cwd: BINARIES,
+    })
+  } catch (error) {
+    console.warn("The runtimes could not be installed; their tests are left out.", error)
+  }
+}
+
+async function compilePrograms(folder: string): Promise<void> {
+  // Here the package's name means the built one, not its sources as in the project's own tsconfig.
+  const tsconfigRaw = {}
+  // The types are taken off and the cases put in; the package stays an import, resolved by each runtime.
+  await build({
+    entryPoints: [join(import.meta.dirname, "smoke-main.ts")],
+    outfile: join(folder, "smoke.mjs"),
+    bundle: true,
+    external: ["@durable-streams/client", "node:process"],
+    format: "esm",
+    target: "es2022",
+    tsconfigRaw,
+  })
+  // Edge runtimes have no node_modules: their tools bundle, as is done here.
+  await build({
+    entryPoints: [join(import.meta.dirname, "smoke-worker.ts")],
+    outfile: join(folder, "worker.mjs"),
+    bundle: true,
+    format: "esm",
+    target: "es2022",
+    tsconfigRaw,
+    conditions: ["workerd", "worker", "browser"],
+    alias: {
+      "@durable-streams/client": join(folder, "node_modules/@durable-streams/client"),
+    },
+  })
+}

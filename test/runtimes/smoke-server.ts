@@ -1,0 +1,35 @@
+import { startBreakingProxy, type BreakingProxy } from "../support/breaking-proxy.ts"
+import { startReferenceServer } from "../support/reference-server.ts"
+
+/** What the smoke programs read and write. */
+export interface SmokeServer {
+  readonly url: string
+  /** The streams of which an answer was lost on purpose. */
+  readonly lost: ReadonlySet<string>
+  stop(): Promise<void>
+}
+
+/** Starts the reference server behind a proxy that does what the name of a stream asks for. */
+export async function startSmokeServer(): Promise<SmokeServer> {
+  const reference = await startReferenceServer({ longPollTimeout: 2_000 })
+  const proxy: BreakingProxy = await startBreakingProxy(reference.url)
+  const writes = new Map<string, number>()
+  const lost = new Set<string>()
+  proxy.decide = ({ method, path }) => {
+    if (path.includes("unreachable")) return { kind: "lose-request", how: "reset" }
+    if (method !== "POST" || !path.includes("loses-answer")) return { kind: "pass" }
+    const write = (writes.get(path) ?? 0) + 1
+    writes.set(path, write)
+    if (write !== 2) return { kind: "pass" }
+    lost.add(path)
+    return { kind: "lose-answer", how: "reset" }
+  }
+  return {
+    url: proxy.url,
+    lost,
+    stop: async () => {
+      await proxy.stop()
+      await reference.stop()
+    },
+  }
+}
