@@ -13,7 +13,9 @@ export type {
   CreateOptions,
   DurableStreamOptions,
   ForkOptions,
+  StreamCallOptions,
   StreamHandleOptions,
+  WritableOptions,
 } from "./durable-stream-options.ts"
 export { IdempotentProducer } from "./idempotent-producer.ts"
 export { stream } from "./stream.ts"

@@ -1,5 +1,5 @@
 /** An error body longer than this is cut: a page of HTML must not fill the memory. */
-export const MAX_ERROR_BODY_BYTES: number = 64 * 1024
+const MAX_ERROR_BODY_BYTES = 64 * 1024
 
 /** A body that trickles for longer than this is read no further; the error must not wait for it. */
 const MAX_ERROR_BODY_MS = 5_000

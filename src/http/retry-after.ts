@@ -1,5 +1,5 @@
 /** No server makes this client wait longer than an hour. */
-export const MAX_RETRY_AFTER_MS: number = 3_600_000
+const MAX_RETRY_AFTER_MS = 3_600_000
 
 /**
  * How long a `Retry-After` asks to wait, in milliseconds: 0 where it is missing, past, negative or no time at

@@ -23,7 +23,7 @@ export function bodyPayload(response: Response, context: BodyContext): Payload {
   const { body } = response
   if (body === null) {
     context.watch.end()
-    return bufferedPayload(new Uint8Array())
+    return { ...bufferedPayload(new Uint8Array()), bodiless: true }
   }
   // The platform's type says that a body is a stream or null; React Native's is neither.
   if ((body as ReadableStream<Uint8Array> | undefined) === undefined)

@@ -1,3 +1,5 @@
+import { joinBytes } from "../protocol/join-bytes.ts"
+
 /** The next part of a payload. Failures of the network are values here: they are part of the day's work. */
 export type PayloadRead =
   { readonly kind: "chunk"; readonly bytes: Uint8Array } | { readonly kind: "end" } | BrokenPayload
@@ -14,6 +16,8 @@ export interface BrokenPayload {
 export interface Payload {
   /** The content as text, in order, where it came as text (SSE). Then there is no need to take bytes. */
   readonly texts?: readonly string[]
+  /** There was no body at all, as with a 204: its emptiness is no accident. */
+  readonly bodiless?: true
   /** The next bytes. One call at a time. */
   read(): Promise<PayloadRead>
   /** Lets go of what was not read. */
@@ -63,17 +67,4 @@ export async function readWhole(
     if (part.kind === "end") return { kind: "whole", bytes: joinBytes(chunks) }
     chunks.push(part.bytes)
   }
-}
-
-/** Joins chunks; a single one is given back as it is. */
-export function joinBytes(chunks: readonly Uint8Array[]): Uint8Array {
-  const [first] = chunks
-  if (first !== undefined && chunks.length === 1) return first
-  const joined = new Uint8Array(chunks.reduce((size, chunk) => size + chunk.byteLength, 0))
-  let position = 0
-  for (const chunk of chunks) {
-    joined.set(chunk, position)
-    position += chunk.byteLength
-  }
-  return joined
 }

@@ -1,6 +1,7 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { byteView } from "../protocol/byte-view.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
+import { joinBytes } from "../protocol/join-bytes.ts"
 import { serializeJsonMessage } from "../protocol/json-message.ts"
 
 /** What a caller gave as a body, as it was at the time of the call: later changes do not reach it. */
@@ -104,17 +105,7 @@ function concat(
     pieces.push(typeof part === "string" ? encoder.encode(part) : part)
   })
   pieces.push(encoder.encode(tail))
-  return concatBytes(pieces)
-}
-
-function concatBytes(pieces: readonly Uint8Array[]): Uint8Array {
-  const joined = new Uint8Array(pieces.reduce((size, piece) => size + piece.byteLength, 0))
-  let at = 0
-  for (const piece of pieces) {
-    joined.set(piece, at)
-    at += piece.byteLength
-  }
-  return joined
+  return joinBytes(pieces)
 }
 
 /** A stream or an async iterable. Its JSON would be `{}`, which nobody means. */

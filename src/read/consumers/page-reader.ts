@@ -1,5 +1,6 @@
 import { DurableStreamError } from "../../errors/durable-stream-error.ts"
 import { describeUrl } from "../../protocol/request-url.ts"
+import { NOW_OFFSET, START_OFFSET } from "../../protocol/offset.ts"
 import type { Page } from "../page.ts"
 import { readWhole, type BrokenPayload, type Payload } from "../payload.ts"
 import type { Session } from "../session.ts"
@@ -12,9 +13,14 @@ export interface TakenPage<T> {
   readonly empty: boolean
 }
 
-/** Takes a payload whole. */
+/**
+ * Takes a payload whole.
+ *
+ * @param moved - whether the page ends somewhere else than it began, as far as its offsets tell
+ */
 export type TakePayload<T> = (
   payload: Payload,
+  moved: boolean,
 ) => Promise<(Omit<TakenPage<T>, "page"> & { readonly kind: "whole" }) | BrokenPayload>
 
 /**
@@ -31,7 +37,9 @@ export async function takePage<T>(
   for (;;) {
     const page = await session.next()
     if (page === undefined) return undefined
-    const taken = await take(page.payload)
+    const { offset } = session.state
+    const moved = page.offset !== offset && offset !== START_OFFSET && offset !== NOW_OFFSET
+    const taken = await take(page.payload, moved)
     if (taken.kind === "whole") return { ...taken, page }
     session.broken(taken, 0)
   }
@@ -47,12 +55,16 @@ export async function takeBytes(payload: Payload): ReturnType<TakePayload<Uint8A
 
 /** Takes a payload as the messages of a JSON stream. Elements are not checked to be `T`: that is the caller's word. */
 export function takeJson<T>(url: string): TakePayload<readonly T[]> {
-  return async (payload) => {
+  return async (payload, moved) => {
     let documents = payload.texts
     if (documents === undefined) {
       const whole = await readWhole(payload)
       if (whole.kind === "broken") return whole
       documents = [new TextDecoder().decode(whole.bytes)]
+      // An empty page is `[]`; some servers leave it out. Where the page moved there was something that got lost.
+      if (moved && payload.bodiless === undefined && documents.every(isBlank)) {
+        return { kind: "broken", damage: "malformed", error: parseError(url, undefined) }
+      }
     }
     try {
       // The stream's messages are of the type that the caller says they are.

@@ -1,4 +1,4 @@
-import { joinBytes } from "../payload.ts"
+import { joinBytes } from "../../protocol/join-bytes.ts"
 
 const empty = new Uint8Array()
 
