@@ -89,7 +89,8 @@ function liveContent(text: string, base64: boolean): unknown {
     const lines = block.split("\n")
     const value = lines
       .filter((line) => line.startsWith("data:"))
-      .map((line) => line.slice(5).replace(/^ /, ""))
+      // Neither server writes the space that may follow the colon.
+      .map((line) => line.slice("data:".length))
       .join("\n")
     if (lines[0] === "event: data") data += base64 ? atob(value) : value
     if (lines[0] === "event: control") last = JSON.parse(value) as Record<string, unknown>

@@ -1,6 +1,7 @@
 import type { FaultPlan } from "./fault-plan.ts"
 import { errorAnswer, textAnswer, type ModelAnswer, type ModelRequest } from "./model-messages.ts"
 import type { ModelStream } from "./model-stream.ts"
+import type { RequestHead } from "./request-reader.ts"
 import { offsetOf } from "./opaque-offsets.ts"
 
 const HEADER_LOSSES: ReadonlyArray<readonly string[]> = [
@@ -58,15 +59,18 @@ function overloaded(plan: FaultPlan, nowMs: number): ModelAnswer {
 }
 
 /** The server's answer as the fault lets it through (headers only; the body has its own faults). */
-export function distort(plan: FaultPlan, answer: ModelAnswer): ModelAnswer {
+export function distort(plan: FaultPlan, request: RequestHead, answer: ModelAnswer): ModelAnswer {
   const headers = { ...answer.headers }
   const length = answer.body.kind === "bytes" ? answer.body.bytes.length : 0
   const isJson = (headers["content-type"] ?? "").startsWith("application/json")
-  const needsLength = plan.fault === "short-length" || (plan.fault === "cut-clean" && !isJson)
+  // A body of no bytes is what some servers make of an empty stream: at its start, only a length tells it from a cut.
+  const isFirst = ["-1", "now", null].includes(request.url.searchParams.get("offset"))
+  const tellsItself = isJson && !isFirst
+  const needsLength = plan.fault === "short-length" || (plan.fault === "cut-clean" && !tellsItself)
   if (answer.body.kind === "bytes" && (needsLength || plan.dice() < 0.5)) {
     headers["content-length"] = String(length)
   }
-  if (plan.fault === "cut-clean" && isJson) delete headers["content-length"]
+  if (plan.fault === "cut-clean" && tellsItself) delete headers["content-length"]
   if (plan.fault === "missing-headers") {
     const lost = HEADER_LOSSES[Math.floor(plan.dice() * HEADER_LOSSES.length)] ?? []
     for (const name of lost) delete headers[name]

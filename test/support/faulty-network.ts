@@ -148,7 +148,7 @@ export class FaultyNetwork {
     if (!(await exchange.wait(plan.backMs))) return
     if (plan.fault === "drop-after") return exchange.fail(new TypeError("fetch failed"))
     exchange.record.moved = hasMoved(exchange.record, answer)
-    exchange.answer(distort(plan, answer))
+    exchange.answer(distort(plan, request, answer))
   }
 
   async #answer(plan: FaultPlan, request: ModelRequest): Promise<ModelAnswer> {

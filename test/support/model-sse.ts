@@ -75,11 +75,14 @@ class SseConnection {
   readonly #stops: Array<() => void> = []
   #position: number
   #lineEnd: string
+  /** Servers disagree on the space behind the colon; each is true to its own way, as the reference server, which never writes it. */
+  readonly #colon: "data:" | "data: "
   #ended = false
 
   constructor(fields: SseFields) {
     this.#fields = fields
     this.#position = fields.position
+    this.#colon = fields.choices.sseStyle?.chance(0.5) ? "data: " : "data:"
     this.#lineEnd = fields.choices.sseStyle?.pick(["\n", "\r\n", "\r"]) ?? "\n"
   }
 
@@ -172,7 +175,7 @@ class SseConnection {
     const end = this.#lineEnd
     if (style?.chance(0.1)) this.#write(`: comment${end}`)
     if (style?.chance(0.1)) this.#write(`event: other${end}data: {"x":1}${end}${end}`)
-    const lines = [`event: ${name}`, ...data.split("\n").map((line) => dataLine(line, style))]
+    const lines = [`event: ${name}`, ...data.split("\n").map((line) => this.#colon + line)]
     if (style?.chance(0.1)) lines.push("id: 7")
     this.#write(lines.join(end) + end + end)
   }
@@ -191,11 +194,6 @@ class SseConnection {
     this.#ended = true
     for (const stop of this.#stops) stop()
   }
-}
-
-/** One space after the colon is no part of the value, so a line that starts with one needs two. */
-function dataLine(line: string, style: SeededRandom | undefined): string {
-  return line.startsWith(" ") || style?.chance(0.5) ? `data: ${line}` : `data:${line}`
 }
 
 function isContinuation(byte: number | undefined): boolean {

@@ -1,0 +1,106 @@
+import type { FaultName } from "../support/fault-plan.ts"
+import type { RequestRecord } from "../support/network-record.ts"
+import { ConsumerFailure } from "./readers-consumers.ts"
+import type { Evidence } from "./readers-checks.ts"
+
+/** Requests that bring nothing, in any ten seconds, and those beside each that brings something. A loop makes thousands. */
+const IDLE_REQUESTS = 40
+const IDLE_REQUESTS_EACH = 3
+const WINDOW_MS = 10_000
+
+/** Faults that make an answer look as if this were no stream, or a stuck one; many in a row may end a session. */
+const ODD_ANSWERS: ReadonlySet<FaultName> = new Set([
+  "html",
+  "missing-headers",
+  "cut-clean",
+  "short-length",
+  "stale-page",
+  "cached-page",
+  "empty-live",
+])
+const ODD_CODES = new Set(["NO_PROGRESS", "PROTOCOL", "PARSE_ERROR"])
+
+/** How the session ended: with the right error or none, in time, and told once. */
+export function checkEnding({ scenario, outcome, records }: Evidence): string[] {
+  const { error, closedError, events, interruptedMs, endedMs } = outcome
+  const problems: string[] = []
+  const ends = events.filter((event) => event.kind === "end").length
+  if (ends !== 1) problems.push(`observe was told of ${ends} ends`)
+  if (outcome.collected.overlaps > 0) problems.push("a callback was called while it was at work")
+  if (error !== undefined && !isExpected(error, scenario.ending.kind, records)) {
+    problems.push(`ended with ${describeError(error)}`)
+  }
+  if (scenario.ending.kind === "throw" && error instanceof ConsumerFailure) {
+    const expected = scenario.method.startsWith("subscribe") ? error : undefined
+    if (closedError !== expected) problems.push(`closed: ${describeError(closedError)}`)
+  } else if (interruptedMs !== undefined && closedError !== undefined) {
+    problems.push(`closed rejected after ${scenario.ending.kind}: ${describeError(closedError)}`)
+  } else if (interruptedMs === undefined && outcome.response && closedError !== error) {
+    problems.push(`closed: ${describeError(closedError)}, consumer: ${describeError(error)}`)
+  }
+  // What was read before a cancel is still handed out; a slow reader takes its time for it.
+  const isSlow = scenario.method === "jsonStream" && scenario.ending.kind !== "abort"
+  const graceMs = isSlow && scenario.slownessMs > 0 ? Number.POSITIVE_INFINITY : scenario.slownessMs
+  if (interruptedMs !== undefined && endedMs > interruptedMs + graceMs) {
+    problems.push(`interrupted at ${interruptedMs} ms, ended at ${endedMs} ms`)
+  }
+  return problems
+}
+
+function isExpected(error: unknown, ending: string, records: readonly RequestRecord[]): boolean {
+  if (error instanceof ConsumerFailure) return ending === "throw"
+  if (!(error instanceof Error)) return false
+  const interrupted = ["abort", "cancel", "dispose"].includes(ending)
+  if (error.name === "FetchBackoffAbortError") return interrupted
+  const odd = records.filter((record) => record.fault && ODD_ANSWERS.has(record.fault)).length
+  return "code" in error && ODD_CODES.has(String(error.code)) && odd >= 4
+}
+
+/** Property 5: nothing is left. */
+export function checkLeftovers({ outcome }: Evidence): string[] {
+  const problems: string[] = []
+  if (outcome.signalListeners > 0)
+    problems.push(`${outcome.signalListeners} listeners on the signal`)
+  const { listenerCount } = outcome.visibility
+  if (listenerCount > 0) problems.push(`${listenerCount} subscriptions to the visibility`)
+  return problems
+}
+
+/** Property 4: no hot loop, and no request while nobody looks. */
+export function checkRequests({ scenario, outcome, records }: Evidence): string[] {
+  const problems: string[] = []
+  for (let from = 0, to = 0, idle = 0, moved = 0; to < records.length; to++) {
+    const newest = records[to]
+    if (newest?.moved) moved++
+    else idle++
+    while ((newest?.atMs ?? 0) - (records[from]?.atMs ?? 0) > WINDOW_MS) {
+      if (records[from++]?.moved) moved--
+      else idle--
+    }
+    if (idle > IDLE_REQUESTS + IDLE_REQUESTS_EACH * moved) {
+      problems.push(`${idle} requests for nothing in the 10 s before ${newest?.atMs} ms`)
+      break
+    }
+  }
+  if (scenario.live === false) return problems
+  for (const [fromMs, toMs] of outcome.visibility.spans) {
+    const since = Math.max(fromMs, outcome.answeredMs)
+    const hidden = records.filter((record) => record.atMs > since && record.atMs < toMs)
+    const begun = hidden.filter((record) => !isRetry(record, records))
+    // A page that was asked for may be asked for again, and the pages ahead of it as far as they were allowed.
+    if (begun.length > scenario.readAhead) {
+      problems.push(`${begun.length} requests while hidden from ${fromMs} ms`)
+    }
+  }
+  return problems
+}
+
+function isRetry(record: RequestRecord, records: readonly RequestRecord[]): boolean {
+  return record.live === undefined && records[record.id - 1]?.url === record.url
+}
+
+function describeError(error: unknown): string {
+  if (!(error instanceof Error)) return String(error)
+  const code = "code" in error ? ` ${String(error.code)}` : ""
+  return `${error.name}${code}: ${error.message}`
+}

@@ -1,0 +1,203 @@
+import { getEventListeners } from "node:events"
+import {
+  stream,
+  type StreamEvent,
+  type StreamOptions,
+  type StreamResponse,
+} from "../../src/index.ts"
+import { FaultyNetwork } from "../support/faulty-network.ts"
+import { ModelServer } from "../support/model-server.ts"
+import { offsetOf } from "../support/opaque-offsets.ts"
+import type { SeededRandom } from "../support/seeded-random.ts"
+import type { VirtualClock } from "../support/virtual-clock.ts"
+import { Collected, consume } from "./readers-consumers.ts"
+import { ContentWriter, STREAM_URL } from "./readers-content.ts"
+import type { ReaderScenario } from "./readers-scenario.ts"
+import { ToggledVisibility } from "./toggled-visibility.ts"
+
+/** Everything that happened in a run, for the checks. */
+export interface ReaderOutcome {
+  collected: Collected
+  response: StreamResponse | undefined
+  /** When `stream()` had its first answer. */
+  answeredMs: number
+  endedMs: number
+  /** What the consumer ended with; undefined where it came to the end. */
+  error: unknown
+  /** What `closed` rejected with; undefined where it resolved. */
+  closedError: unknown
+  /** When the session was ended from outside; undefined where it ended before. */
+  interruptedMs: number | undefined
+  storedUnits: number
+  events: StreamEvent[]
+  signalListeners: number
+  visibility: ToggledVisibility
+  /** How many requests the session made. */
+  requests: number
+}
+
+/** One session against the model, from its first request to its end. */
+export class ReaderRun {
+  readonly server: ModelServer
+  readonly network: FaultyNetwork
+  readonly #scenario: ReaderScenario
+  readonly #clock: VirtualClock
+  readonly #random: SeededRandom
+  readonly #writer: ContentWriter
+  readonly #controller = new AbortController()
+  readonly #visibility = new ToggledVisibility()
+  readonly #events: StreamEvent[] = []
+  readonly #collected = new Collected()
+  #response: StreamResponse | undefined
+  #interruptedMs: number | undefined
+  #interruptionIsDue = false
+  #errorsAsked = 0
+
+  constructor(scenario: ReaderScenario, clock: VirtualClock, random: SeededRandom) {
+    this.#scenario = scenario
+    this.#clock = clock
+    this.#random = random
+    this.server = new ModelServer(clock, {
+      pageLimit: () => random.int(1, scenario.pageLimit),
+      closure: scenario.closure,
+      cursors: random.chance(0.9),
+      sseStyle: random.chance(0.5) ? random.fork() : undefined,
+      sseHeartbeatMs: random.pick([0, 15_000]),
+      sseEncodingHeader: random.chance(0.7),
+    })
+    this.network = new FaultyNetwork({
+      server: this.server,
+      clock,
+      random: random.fork(),
+      choices: {
+        faults: scenario.faults,
+        lastingFaults: scenario.lastingFaults,
+        maxLatencyMs: scenario.maxLatencyMs,
+        split: random.pick([0, 0.5, 1]),
+        trickle: random.pick([0, 0.2]),
+      },
+    })
+    this.#writer = new ContentWriter(this.server, scenario, random.fork())
+  }
+
+  async perform(): Promise<ReaderOutcome> {
+    await this.#writer.create()
+    const storedUnits = this.server.stream("/readers/stream").length
+    this.#script()
+    let error: unknown
+    let answeredMs = Number.POSITIVE_INFINITY
+    try {
+      this.#response = await stream(this.#options())
+      answeredMs = this.#clock.elapsedMs
+      if (this.#interruptionIsDue) this.#interrupt()
+      await consume(this.#response, this.#scenario.method, this.#collected, {
+        ending: this.#scenario.ending,
+        dawdle: () => this.#dawdle(),
+      })
+    } catch (thrown) {
+      error = thrown
+    }
+    const endedMs = this.#clock.elapsedMs
+    const closedError = await this.#response?.closed.then(
+      () => undefined,
+      (reason: unknown) => reason,
+    )
+    return {
+      collected: this.#collected,
+      response: this.#response,
+      answeredMs,
+      endedMs,
+      error,
+      closedError,
+      interruptedMs: this.#interruptedMs,
+      storedUnits,
+      events: this.#events,
+      signalListeners: getEventListeners(this.#controller.signal, "abort").length,
+      visibility: this.#visibility,
+      requests: this.network.records.length,
+    }
+  }
+
+  #options(): StreamOptions {
+    const { scenario } = { scenario: this.#scenario }
+    const start = this.#startOffset()
+    return {
+      url: STREAM_URL,
+      fetch: this.network.fetch,
+      signal: this.#controller.signal,
+      live: scenario.live,
+      readAhead: scenario.readAhead,
+      idleTimeoutMs: scenario.idleTimeoutMs,
+      pauseWhenHidden: this.#visibility,
+      sseResilience: { logWarnings: false },
+      warnOnHttp: false,
+      backoffOptions: {
+        maxRetries: scenario.maxRetries,
+        ...(scenario.quickBackoff ? { initialDelay: 10, maxDelay: 1000 } : {}),
+      },
+      observe: (event) => void this.#events.push(event),
+      ...(start === undefined ? {} : { offset: start }),
+      ...(scenario.asksOnError ? { onError: () => this.#goOn() } : {}),
+    }
+  }
+
+  #goOn(): object | undefined {
+    this.#errorsAsked++
+    return this.#errorsAsked < 500 ? {} : undefined
+  }
+
+  #startOffset(): string | undefined {
+    const { start, content } = this.#scenario
+    if (start === "none") return undefined
+    if (start !== "middle") return start
+    const { length } = this.server.stream("/readers/stream")
+    const bytes = this.server.stream("/readers/stream").slice(0, length)
+    let position = this.#random.int(0, length)
+    // Nobody who reads text has ever seen an offset inside a character.
+    while (content === "text" && ((bytes[position] ?? 0) & 0xc0) === 0x80) position++
+    return offsetOf(position)
+  }
+
+  async #dawdle(): Promise<void> {
+    const { slownessMs } = this.#scenario
+    if (slownessMs > 0 && this.#random.chance(0.5)) {
+      await this.#clock.sleep(this.#random.int(0, slownessMs))
+    }
+  }
+
+  /** Everything that happens to the session from outside. */
+  #script(): void {
+    const { ending, healAtMs, togglesMs, hiddenFromStart, disruption } = this.#scenario
+    const clock = this.#clock
+    clock.after(0, () => void this.#writer.live(clock))
+    clock.after(healAtMs, () => this.network.heal())
+    if (hiddenFromStart) this.#visibility.toggle(0)
+    togglesMs.forEach((atMs) => clock.after(atMs, () => this.#visibility.toggle(clock.elapsedMs)))
+    if (hiddenFromStart) {
+      clock.after(Math.max(...togglesMs, 0) + 1000, () => this.#visibility.toggle(clock.elapsedMs))
+    }
+    if ("atMs" in ending) {
+      clock.after(ending.atMs, () => {
+        if (this.#events.at(-1)?.kind === "end") return
+        // There is nothing to cancel before there is a response.
+        if (this.#response || ending.kind === "abort") this.#interrupt()
+        else this.#interruptionIsDue = true
+      })
+    }
+    if (disruption.kind !== "none") clock.after(disruption.atMs, () => this.#disrupt())
+  }
+
+  #interrupt(): void {
+    this.#interruptedMs = this.#clock.elapsedMs
+    const { kind } = this.#scenario.ending
+    if (kind === "abort") this.#controller.abort(new Error("the user left"))
+    else if (kind === "cancel") this.#response?.cancel("the user left")
+    else void this.#response?.[Symbol.asyncDispose]()
+  }
+
+  #disrupt(): void {
+    if (this.#scenario.disruption.kind === "reset") return this.network.resetAll()
+    this.network.stallAll()
+    this.#clock.leap(3_600_000, this.#random.pick(["frozen", "overdue"]))
+  }
+}

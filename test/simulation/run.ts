@@ -1,0 +1,55 @@
+import { parseArgs } from "node:util"
+import { runReader } from "./readers.ts"
+import type { RunOptions } from "./simulation-failure.ts"
+
+/** What can be simulated, by the name given to `--only`. */
+const suites: Record<string, (seed: number, options: RunOptions) => Promise<void>> = {
+  readers: runReader,
+}
+
+const USAGE = `npm run simulate -- [--seeds N] [--start S] [--only ${Object.keys(suites).join("|")}] [--seed S --verbose]`
+
+async function main(): Promise<number> {
+  const { values } = parseArgs({
+    options: {
+      seeds: { type: "string", default: "10000" },
+      start: { type: "string", default: "1" },
+      seed: { type: "string" },
+      only: { type: "string" },
+      verbose: { type: "boolean", default: false },
+    },
+  })
+  const first = Number(values.seed ?? values.start)
+  const count = values.seed === undefined ? Number(values.seeds) : 1
+  if (!Number.isSafeInteger(first) || !Number.isSafeInteger(count)) throw new TypeError(USAGE)
+  let failures = 0
+  for (const [name, run] of Object.entries(suites)) {
+    if (values.only !== undefined && values.only !== name) continue
+    const startedMs = performance.now()
+    const failed = await runSeeds(run, first, count, { verbose: values.verbose })
+    const seconds = ((performance.now() - startedMs) / 1000).toFixed(1)
+    console.log(`${name}: ${count} seeds from ${first}, ${failed} failed, ${seconds} s`)
+    failures += failed
+  }
+  return failures === 0 ? 0 : 1
+}
+
+async function runSeeds(
+  run: (seed: number, options: RunOptions) => Promise<void>,
+  first: number,
+  count: number,
+  options: RunOptions,
+): Promise<number> {
+  let failed = 0
+  for (let seed = first; seed < first + count; seed++) {
+    try {
+      await run(seed, options)
+    } catch (error) {
+      failed++
+      console.error(error instanceof Error ? error.message : error)
+    }
+  }
+  return failed
+}
+
+process.exitCode = await main()
