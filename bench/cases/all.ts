@@ -1,0 +1,27 @@
+import type { BenchCase } from "../case.ts"
+import { appendCases } from "./append.ts"
+import { bytesCases } from "./bytes.ts"
+import { catchUpCases } from "./catch-up.ts"
+import { farLinkCases } from "./far-link.ts"
+import { latencyCases } from "./latency.ts"
+import { packageCases } from "./package-size.ts"
+import { producerCases } from "./producer.ts"
+import { referenceCases } from "./reference.ts"
+import { sessionsCases } from "./sessions.ts"
+import { slowServerCases } from "./slow-server.ts"
+import { sseCases } from "./sse.ts"
+
+/** Every case, in the order of the table. */
+export const benchCases: readonly BenchCase[] = [
+  ...catchUpCases,
+  ...bytesCases,
+  ...sseCases,
+  ...producerCases,
+  ...appendCases,
+  ...farLinkCases,
+  ...latencyCases,
+  ...sessionsCases,
+  ...slowServerCases,
+  ...packageCases,
+  ...referenceCases,
+]

@@ -1,0 +1,53 @@
+import { fileURLToPath } from "node:url"
+import { brotliCompressSync } from "node:zlib"
+import type { BenchCase, Costs, Job } from "../case.ts"
+import { kilobytes, milliseconds } from "../units.ts"
+
+/** What a browser has to load: minified by esbuild, compressed by brotli. */
+async function bundleBytes({ contender, entries }: Job, what: string): Promise<Costs> {
+  // Loaded here only: it would count as memory of every other case.
+  const { build } = await import("esbuild")
+  const entry = contender === "peer" ? entries.peer : fileURLToPath(entries.ours)
+  const result = await build({
+    // Resolved from this file: below node_modules, the peer's name is the peer.
+    stdin: {
+      contents: `export ${what} from ${JSON.stringify(entry)}`,
+      resolveDir: import.meta.dirname,
+    },
+    bundle: true,
+    write: false,
+    format: "esm",
+    platform: "browser",
+    target: "es2022",
+    minify: true,
+    logLevel: "error",
+  })
+  return { bundle: brotliCompressSync(result.outputFiles[0]?.contents ?? "").byteLength }
+}
+
+function bundleCase(name: string, title: string, what: string, atMost: number): BenchCase {
+  return {
+    name,
+    rows: [{ title, metric: "bundle", target: { atMost }, show: kilobytes }],
+    client: (_client, job) => bundleBytes(job, what),
+  }
+}
+
+/** What the package weighs before it does anything. */
+export const packageCases: readonly BenchCase[] = [
+  bundleCase("bundle", "bundle, minified + brotli: everything", "*", 10_400),
+  bundleCase("bundle-stream", "bundle, minified + brotli: stream alone", "{ stream }", 6_500),
+  {
+    name: "import",
+    rows: [
+      {
+        title: "import of the package in Node",
+        metric: "import",
+        target: { timesPeer: 1 },
+        show: milliseconds,
+      },
+    ],
+    // The worker has imported the client already; what that took is in its report.
+    client: () => Promise.resolve({}),
+  },
+]

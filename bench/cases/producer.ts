@@ -1,0 +1,132 @@
+import type { BenchCase, Client, Costs, Job } from "../case.ts"
+import { scaled, timed } from "../timed.ts"
+import { perSecond } from "../units.ts"
+import { expectReceived, messages, postAll, sinkUrl } from "./sink-stream.ts"
+
+const MESSAGE_BYTES = 100
+const BATCH_BYTES = 1 << 20
+const DIFFERENT = 1000
+
+type Send = (
+  producer: InstanceType<Client["IdempotentProducer"]>,
+  body: string | Uint8Array,
+) => void
+
+const append: Send = (producer, body) => {
+  producer.append(body)
+}
+
+async function produce(
+  { DurableStream, IdempotentProducer }: Client,
+  { serverUrl, scale }: Job,
+  type: "json" | "bytes",
+  send: Send,
+): Promise<Costs> {
+  const count = scaled(1_000_000, scale)
+  const url = sinkUrl(serverUrl, type)
+  const contentType = type === "json" ? "application/json" : "application/octet-stream"
+  const texts = messages(DIFFERENT, MESSAGE_BYTES)
+  const bodies = type === "json" ? texts : texts.map((text) => new TextEncoder().encode(text))
+  const handle = new DurableStream({ url, contentType, warnOnHttp: false })
+  const costs = await timed(count, async () => {
+    const producer = new IdempotentProducer(handle, "bench", { maxBatchBytes: BATCH_BYTES })
+    for (let index = 0; index < count; index++) send(producer, bodies[index % DIFFERENT] ?? "")
+    await producer.flush()
+  })
+  await expectReceived(url, count * MESSAGE_BYTES)
+  return costs
+}
+
+/** Batches of strings joined by commas, posted: what any producer of JSON must do, without checking the strings. */
+async function floorOfStrings({ serverUrl, scale }: Job): Promise<Costs> {
+  const count = scaled(1_000_000, scale)
+  const url = sinkUrl(serverUrl, "json")
+  const texts = messages(DIFFERENT, MESSAGE_BYTES)
+  const inBatch = Math.floor(BATCH_BYTES / (MESSAGE_BYTES + 1))
+  return timed(count, () =>
+    postAll(
+      url,
+      "application/json",
+      (function* () {
+        for (let start = 0; start < count; start += inBatch) {
+          const batch: string[] = []
+          const end = Math.min(count, start + inBatch)
+          for (let index = start; index < end; index++) batch.push(texts[index % DIFFERENT] ?? "")
+          yield `[${batch.join(",")}]`
+        }
+      })(),
+      "floor",
+    ),
+  )
+}
+
+async function floorOfBytes({ serverUrl, scale }: Job): Promise<Costs> {
+  const count = scaled(1_000_000, scale)
+  const url = sinkUrl(serverUrl, "bytes")
+  const parts = messages(DIFFERENT, MESSAGE_BYTES).map((text) => new TextEncoder().encode(text))
+  const inBatch = Math.floor(BATCH_BYTES / MESSAGE_BYTES)
+  return timed(count, () =>
+    postAll(
+      url,
+      "application/octet-stream",
+      (function* () {
+        for (let start = 0; start < count; start += inBatch) {
+          const end = Math.min(count, start + inBatch)
+          const batch = new Uint8Array((end - start) * MESSAGE_BYTES)
+          for (let index = start; index < end; index++) {
+            const part = parts[index % DIFFERENT]
+            if (part !== undefined) batch.set(part, (index - start) * MESSAGE_BYTES)
+          }
+          yield batch
+        }
+      })(),
+      "floor",
+    ),
+  )
+}
+
+const show = perSecond("msg")
+
+/** Writing as fast as it goes. */
+export const producerCases: readonly BenchCase[] = [
+  {
+    name: "producer-json",
+    rows: [
+      {
+        title: "producer, 1 M strings of 100 B, JSON",
+        metric: "time",
+        target: { ofFloor: 0.35, timesPeer: 1.5 },
+        show,
+      },
+    ],
+    floor: floorOfStrings,
+    client: (client, job) => produce(client, job, "json", append),
+  },
+  {
+    name: "producer-bytes",
+    rows: [
+      { title: "producer, 1 M × 100 B, bytes", metric: "time", target: { ofFloor: 0.7 }, show },
+    ],
+    floor: floorOfBytes,
+    client: (client, job) => produce(client, job, "bytes", append),
+  },
+  {
+    name: "producer-send",
+    rows: [
+      {
+        title: "producer, send() for each of 1 M strings (floor: append() of ours)",
+        metric: "time",
+        target: { ofFloor: 0.5 },
+        show,
+      },
+    ],
+    floor: async (job) => produce(await job.loadOurs(), job, "json", append),
+    withoutPeer: true,
+    client: async (client, job) => {
+      let stored = 0
+      return produce(client, job, "json", (producer, body) => {
+        void producer.send(body).then(() => stored++)
+      })
+    },
+  },
+]

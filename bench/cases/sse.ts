@@ -1,0 +1,109 @@
+import type { BenchCase, Job, Row } from "../case.ts"
+import { expectCount, scaled, timed } from "../timed.ts"
+import { megabytesPerSecond, perSecond } from "../units.ts"
+
+const MESSAGE_BYTES = 100
+
+interface SseCase {
+  readonly name: string
+  readonly row: Pick<Row, "title" | "target" | "show">
+  /** What a unit of work is: an event, or a byte. */
+  readonly unit: "event" | "byte"
+  readonly events: number
+  readonly messages: number
+  readonly chunkBytes: number
+}
+
+function sseCase({ name, row, unit, events, messages, chunkBytes }: SseCase): BenchCase {
+  const begin = async ({ serverUrl, scale }: Job) => {
+    // A single event shrinks; of many there are fewer.
+    const count = events === 1 ? 1 : scaled(events, scale)
+    const inEach = events === 1 ? scaled(messages, scale) : messages
+    const url = `${serverUrl}/events/${count}/${inEach}/${MESSAGE_BYTES}/${chunkBytes}`
+    await fetch(url, { method: "HEAD" })
+    const total = count * inEach
+    return { url, total, units: unit === "event" ? count : total * MESSAGE_BYTES }
+  }
+  return {
+    name,
+    rows: [{ ...row, metric: "time" }],
+    async floor(job) {
+      const { url, total, units } = await begin(job)
+      return timed(units, async () => {
+        const text = await (await fetch(`${url}?live=sse&offset=-1`)).text()
+        let received = 0
+        for (const block of text.split("\n\n")) {
+          if (block === "") continue
+          const value = JSON.parse(block.slice(block.indexOf("data: ") + 6)) as unknown
+          if (Array.isArray(value)) received += value.length
+        }
+        expectCount("messages", received, total)
+      })
+    },
+    async client({ stream }, job) {
+      const { url, total, units } = await begin(job)
+      return timed(units, async () => {
+        const response = await stream({ url, live: "sse", warnOnHttp: false })
+        let received = 0
+        await new Promise<void>((resolve) => {
+          response.subscribeJson(({ items }) => {
+            received += items.length
+            if (received === total) resolve()
+          })
+        })
+        expectCount("messages", received, total)
+      })
+    },
+  }
+}
+
+/** Reading server-sent events as fast as they come. */
+export const sseCases: readonly BenchCase[] = [
+  sseCase({
+    name: "sse-small",
+    row: {
+      title: "SSE, 300 k events of 100 B",
+      target: { timesPeer: 8 },
+      show: perSecond("events"),
+    },
+    unit: "event",
+    events: 300_000,
+    messages: 1,
+    chunkBytes: 65_536,
+  }),
+  sseCase({
+    name: "sse-large",
+    row: { title: "SSE, 100 events of 1 MB", target: { timesPeer: 2 }, show: megabytesPerSecond },
+    unit: "byte",
+    events: 100,
+    messages: 10_000,
+    chunkBytes: 65_536,
+  }),
+  sseCase({
+    name: "sse-huge",
+    row: {
+      title: "SSE, one event of 20 MB in chunks of 16 KB",
+      target: { timesPeer: 20 },
+      show: megabytesPerSecond,
+    },
+    unit: "byte",
+    events: 1,
+    messages: 200_000,
+    chunkBytes: 16_384,
+  }),
+  {
+    ...sseCase({
+      name: "sse-linear",
+      row: {
+        title: "SSE, one event of 100 MB in chunks of 16 KB",
+        target: { ofFloor: 0.5 },
+        show: megabytesPerSecond,
+      },
+      unit: "byte",
+      events: 1,
+      messages: 1_000_000,
+      chunkBytes: 16_384,
+    }),
+    withoutPeer: true,
+  },
+]

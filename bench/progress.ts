@@ -1,0 +1,22 @@
+/** Tells on a terminal what is measured; silent elsewhere. */
+export class Progress {
+  readonly #total: number
+  #done = 0
+
+  /** @param total - how many runs there are */
+  constructor(total: number) {
+    this.#total = total
+  }
+
+  /** The next run begins. */
+  step(what: string): void {
+    this.#done++
+    const line = `[${this.#done}/${this.#total}] ${what}`
+    if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${line}`)
+  }
+
+  /** All runs are over. */
+  end(): void {
+    if (process.stderr.isTTY) process.stderr.write("\r\u001b[K")
+  }
+}

@@ -1,0 +1,70 @@
+import { cpus } from "node:os"
+import { buildAll, type BuiltFiles } from "./build.ts"
+import type { BenchCase, Contender } from "./case.ts"
+import { benchCases } from "./cases/all.ts"
+import { measure, startServer } from "./measure.ts"
+import { readOptions } from "./options.ts"
+import { Progress } from "./progress.ts"
+import { summarize, type Reports } from "./summary.ts"
+import { formatTable } from "./table.ts"
+import type { WorkerReport } from "./worker.ts"
+
+const options = readOptions(process.argv.slice(2))
+const chosen = benchCases.filter(
+  ({ name }) => options.only.length === 0 || options.only.some((part) => name.includes(part)),
+)
+const files = await buildAll()
+const progress = new Progress(
+  chosen.reduce((runs, benchCase) => runs + contendersOf(benchCase).length * options.rounds, 0),
+)
+
+const lines = []
+for (const benchCase of chosen) {
+  const reports = await runCase(benchCase, files)
+  for (const row of benchCase.rows) {
+    lines.push({ row, summary: summarize(benchCase, row, reports), reports })
+  }
+}
+progress.end()
+
+const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "?"}, Node ${process.version}`
+if (options.json) {
+  const { quick, rounds } = options
+  const rows = lines.map(({ summary, reports }) => ({ ...summary, reports }))
+  console.log(JSON.stringify({ machine, quick, rounds, rows }, null, 2))
+} else {
+  console.log(`${machine}, ${options.rounds} round(s)${options.quick ? ", quick" : ""}\n`)
+  console.log(formatTable(lines))
+}
+// A row that is not reached is a figure; a client that cannot do the work is a failure.
+const broken = lines.filter(({ summary: { failures } }) => failures.ours ?? failures.floor)
+for (const { summary } of broken) console.error(summary.title, summary.failures)
+process.exitCode = broken.length > 0 ? 1 : 0
+
+function contendersOf({ floor, withoutPeer }: BenchCase): Contender[] {
+  return [
+    ...(floor === undefined ? [] : (["floor"] as const)),
+    ...(withoutPeer === true ? [] : (["peer"] as const)),
+    "ours",
+  ]
+}
+
+/** Runs the contenders in turn, so that what disturbs the machine disturbs them alike. */
+async function runCase(benchCase: BenchCase, built: BuiltFiles): Promise<Reports> {
+  const reports: Partial<Record<Contender, WorkerReport[]>> = {}
+  const server = await startServer(benchCase, built)
+  try {
+    for (let round = 1; round <= options.rounds; round++) {
+      for (const contender of contendersOf(benchCase)) {
+        // What cannot do the work once is not asked again.
+        if (reports[contender]?.some(({ kind }) => kind === "failed")) continue
+        progress.step(`${benchCase.name}: ${contender}, round ${round} of ${options.rounds}`)
+        const report = await measure(benchCase, contender, server.url, options.scale, built)
+        ;(reports[contender] ??= []).push(report)
+      }
+    }
+  } finally {
+    await server.stop()
+  }
+  return reports
+}

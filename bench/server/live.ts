@@ -1,0 +1,91 @@
+import type { ServerResponse } from "node:http"
+import { indexOf, offsetAt } from "./content.ts"
+import type { Call } from "./handler.ts"
+
+/** A JSON stream in memory, with those who wait at its tail. */
+interface LiveStream {
+  readonly messages: string[]
+  readonly polls: Set<ServerResponse>
+  readonly connections: Set<ServerResponse>
+}
+
+const streams = new Map<string, LiveStream>()
+
+/** Streams that are appended to while they are read: `/<name>`. */
+export function serveLive({ request, response, segments, query }: Call): void {
+  const stream = streamNamed(segments[0] ?? "")
+  if (request.method === "POST") {
+    let body = ""
+    request.setEncoding("utf8")
+    request.on("data", (text: string) => (body += text))
+    request.on("end", () => {
+      append(stream, body)
+      response.setHeader("stream-next-offset", offsetAt(stream.messages.length))
+      response.writeHead(204).end()
+    })
+    return
+  }
+  const index = indexOf(query.get("offset"))
+  const isAtTail = index >= stream.messages.length
+  if (query.get("live") === "sse") openConnection(stream, response, index)
+  else if (query.get("live") === "long-poll" && isAtTail) hold(stream.polls, response)
+  else sendPage(stream, response, index)
+}
+
+/** How many live reads wait now. */
+export function serveWaiting({ response }: Call): void {
+  let waiting = 0
+  for (const { polls, connections } of streams.values()) waiting += polls.size + connections.size
+  response.end(String(waiting))
+}
+
+function streamNamed(name: string): LiveStream {
+  const known = streams.get(name)
+  if (known !== undefined) return known
+  const made: LiveStream = { messages: [], polls: new Set(), connections: new Set() }
+  streams.set(name, made)
+  return made
+}
+
+function append(stream: LiveStream, message: string): void {
+  stream.messages.push(message)
+  const index = stream.messages.length - 1
+  const event = dataEvent(stream, index)
+  for (const connection of stream.connections) connection.write(event)
+  for (const poll of [...stream.polls]) {
+    stream.polls.delete(poll)
+    sendPage(stream, poll, index)
+  }
+}
+
+function hold(waiting: Set<ServerResponse>, response: ServerResponse): void {
+  waiting.add(response)
+  response.on("close", () => waiting.delete(response))
+}
+
+function sendPage({ messages }: LiveStream, response: ServerResponse, index: number): void {
+  const page = Buffer.from(`[${messages.slice(index).join(",")}]`)
+  response.writeHead(200, {
+    "content-type": "application/json",
+    "content-length": page.byteLength,
+    "stream-next-offset": offsetAt(messages.length),
+    "stream-up-to-date": "true",
+    "stream-cursor": "1000",
+  })
+  response.end(page)
+}
+
+function openConnection(stream: LiveStream, response: ServerResponse, index: number): void {
+  response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" })
+  response.write(index < stream.messages.length ? dataEvent(stream, index) : controlEvent(stream))
+  hold(stream.connections, response)
+}
+
+function dataEvent(stream: LiveStream, index: number): string {
+  return `event: data\ndata: [${stream.messages.slice(index).join(",")}]\n\n${controlEvent(stream)}`
+}
+
+function controlEvent({ messages }: LiveStream): string {
+  const control = `{"streamNextOffset":"${offsetAt(messages.length)}","streamCursor":"1000","upToDate":true}`
+  return `event: control\ndata: ${control}\n\n`
+}
