@@ -101,7 +101,11 @@ export class Attempt {
       const request = this.#request(options, release !== undefined)
       const answer = await exchange(endpoint, request, signal)
       const { tries } = this.#delivery
-      return verdictOfAnswer(answer, { url: endpoint.url, number, highestSeq: highestSeq(), tries })
+      const sent = { url: endpoint.url, number, highestSeq: highestSeq(), tries }
+      const verdict = verdictOfAnswer(answer, sent)
+      // An answer that is not the server's says nothing about what the server did.
+      if (verdict.kind === "fatal") this.#delivery.inDoubt = true
+      return verdict
     } finally {
       release?.()
     }

@@ -46,6 +46,8 @@ export class MessageFlow {
   #isDue = false
   #discovery: Promise<void> | undefined
   #failure: Error | undefined
+  /** What shall be stored with the closure, until it is on its way. */
+  #last: HeldMessage | undefined
   #lastOffset: { readonly ordinal: number; readonly offset: Offset } | undefined
 
   constructor(settings: FlowSettings, events: FlowEvents) {
@@ -149,17 +151,26 @@ export class MessageFlow {
   }
 
   /**
-   * Closes the stream. Everything else must be settled.
+   * Delivers everything, then closes the stream.
    *
    * @param last - stored together with the closure or not at all
    */
-  async closeStream(last: HeldMessage | undefined): Promise<StreamEnd> {
-    if (last !== undefined) await this.#learnContentType()
-    if (this.#failure !== undefined) throw this.#failure
+  async close(last: HeldMessage | undefined): Promise<StreamEnd> {
     const waiter = new Deferred<IdempotentAppendResult>()
-    const batch = this.#intake.sealClosing(last, waiter)
-    this.#backpressure.add(batch.messageBytes)
-    this.#pipeline.push(batch)
+    this.#last = last
+    try {
+      await this.flush()
+      if (last !== undefined) await this.#learnContentType()
+      if (this.#failure !== undefined) throw this.#failure
+      const batch = this.#intake.sealClosing(last, waiter)
+      this.#last = undefined
+      this.#backpressure.add(batch.messageBytes)
+      this.#pipeline.push(batch)
+    } catch (error) {
+      // Without a failure the last message is its sender's again.
+      if (this.#failure === undefined) this.#last = undefined
+      throw error
+    }
     const { offset } = await waiter.promise
     const { endpoint, stopSignal } = this.#settings
     return { finalOffset: offset === "" ? await askForTail(endpoint, stopSignal) : offset }
@@ -185,7 +196,8 @@ export class MessageFlow {
   /** The messages that were not acknowledged, in order. The flow must have failed. */
   undelivered(): Uint8Array[] {
     const batches = this.#pipeline.unsettled()
-    return [...batches.flatMap((batch) => batch.messages()), ...this.#intake.held()]
+    const last = this.#last === undefined ? [] : [this.#last.bytes]
+    return [...batches.flatMap((batch) => batch.messages()), ...this.#intake.held(), ...last]
   }
 
   #learnContentType(): Promise<void> {

@@ -177,8 +177,7 @@ export class ProducerCore {
   async #close(last: HeldMessage | undefined): Promise<StreamEnd> {
     await Promise.resolve()
     try {
-      await this.#flow.flush()
-      const end = await this.#flow.closeStream(last)
+      const end = await this.#flow.close(last)
       if (this.#state.kind === "closing") this.#end({ ...this.#state, kind: "closed" })
       return end
     } catch (error) {

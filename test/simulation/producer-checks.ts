@@ -8,7 +8,9 @@ import type { WriterOutcome } from "./producer-writer.ts"
  * stands first in `undelivered()` and is covered by `inDoubtCount`; and what is in neither was left out and told of.
  */
 export function checkWrittenOnce(writer: WriterOutcome, log: readonly string[]): string[] {
-  const { taken, undelivered, inDoubtCount, producer } = writer
+  const { taken, inDoubtCount, producer } = writer
+  // Before the content type is known, what is no message is held as well.
+  const undelivered = writer.undelivered.filter((message) => taken.includes(message))
   const leftOut = new Set(leftOutTexts(writer))
   const rest = taken.filter((message) => !leftOut.has(message))
   const problems: string[] = []

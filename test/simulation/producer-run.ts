@@ -120,9 +120,9 @@ export class ProducerRun {
     }
   }
 
-  /** Leaves out the next epoch, which the producer may be about to claim: see drawProducerScenario. */
+  /** Far above the epochs that the producer may be about to use: see drawProducerScenario. */
   async #rivalClaims(): Promise<void> {
-    const epoch = (this.server.stream(STREAM_PATH).producers.epochOf(PRODUCER_ID) ?? 0) + 2
+    const epoch = (this.server.stream(STREAM_PATH).producers.epochOf(PRODUCER_ID) ?? 0) + 1000
     const body = this.#isJson ? '["rival"]' : "<rival>"
     const count = this.#random.int(1, 2)
     for (let seq = 0; seq < count; seq++) {

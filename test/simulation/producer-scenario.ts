@@ -88,7 +88,11 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
     flushes: random.pick([0, 0.3]),
     restarts: random.chance(0.15) ? 0.3 : 0,
     awaitsReady: random.chance(0.4),
-    ending: random.pick(["close", "close-with-message", "detach", "detach", "flush", "abort"]),
+    ending: random.pick<ProducerEnding>(
+      hasTwin
+        ? ["close", "detach", "flush", "abort"]
+        : ["close", "close-with-message", "detach", "detach", "flush", "abort"],
+    ),
     abortAtMs: random.int(0, random.pick([200, 5000])),
     maxBodyBytes: random.chance(0.15) ? random.int(60, 400) : Number.POSITIVE_INFINITY,
     // Two that claim one epoch, and lose answers over it: that is what the documentation excludes.
