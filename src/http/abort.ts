@@ -1,4 +1,5 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { onAbort } from "./abort-watch.ts"
 
 /**
  * A signal that follows other signals for as long as it is needed. A signal that lives long (an application's)
@@ -6,21 +7,22 @@ import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
  */
 export class AbortScope {
   readonly #controller = new AbortController()
-  readonly #parents: readonly AbortSignal[]
-  readonly #follow = (event: Event): void => {
-    // Listeners are put on AbortSignals only, below.
-    this.abort((event.target as AbortSignal).reason)
-  }
+  readonly #unfollow: (() => void)[] = []
 
   /** @param parents - the signals to follow; undefined ones are passed over */
   constructor(...parents: readonly (AbortSignal | undefined)[]) {
-    this.#parents = parents.filter((parent): parent is AbortSignal => parent !== undefined)
-    const aborted = this.#parents.find((parent) => parent.aborted)
+    const aborted = parents.find((parent) => parent?.aborted)
     if (aborted !== undefined) {
       this.#controller.abort(aborted.reason)
       return
     }
-    for (const parent of this.#parents) parent.addEventListener("abort", this.#follow)
+    for (const parent of parents) {
+      if (parent === undefined) continue
+      const follow = () => {
+        this.abort(parent.reason)
+      }
+      this.#unfollow.push(onAbort(parent, follow))
+    }
   }
 
   /** The signal to hand to whoever works in this scope. */
@@ -36,7 +38,7 @@ export class AbortScope {
 
   /** Stops following the parents. What still works in the scope goes on. */
   end(): void {
-    for (const parent of this.#parents) parent.removeEventListener("abort", this.#follow)
+    for (const unfollow of this.#unfollow.splice(0)) unfollow()
   }
 }
 
@@ -60,19 +62,19 @@ export function raceAbort<T>(
   onLate?: (value: T) => void,
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
-    const onAbort = () => {
+    const giveUp = () => {
       if (onLate !== undefined) promise.then(onLate, () => undefined)
       reject(new FetchBackoffAbortError(signal.reason))
     }
     if (signal.aborted) {
       // The promise is nobody's any more; its failure must not surface as an unhandled one.
       promise.catch(() => undefined)
-      onAbort()
+      giveUp()
       return
     }
-    signal.addEventListener("abort", onAbort, { once: true })
+    signal.addEventListener("abort", giveUp, { once: true })
     promise.then(resolve, reject).finally(() => {
-      signal.removeEventListener("abort", onAbort)
+      signal.removeEventListener("abort", giveUp)
     })
   })
 }

@@ -1,7 +1,7 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { onAbort } from "../http/abort-watch.ts"
 import type { Answer } from "../http/request.ts"
 import { encodeBody, takeBody, type AppendPart, type BodySnapshot } from "./append-body.ts"
-import type { AbortWatch } from "./abort-watch.ts"
 import type { AppendMarks } from "./append-request.ts"
 
 /** What {@link AppendCall} is made of. */
@@ -36,10 +36,7 @@ export class AppendCall {
   #fulfill!: (answer: Answer) => void
   #refuse!: (error: unknown) => void
 
-  constructor(
-    { content, contentType, marks, signals, stream }: AppendCallOptions,
-    watch: AbortWatch,
-  ) {
+  constructor({ content, contentType, marks, signals, stream }: AppendCallOptions) {
     this.answered = new Promise((resolve, reject) => {
       this.#fulfill = resolve
       this.#refuse = reject
@@ -49,7 +46,7 @@ export class AppendCall {
     this.hasContent = content !== undefined
     this.#stream = stream
     this.arrived = this.#receive(content?.value)
-    for (const signal of signals) if (signal !== undefined) this.#obey(signal, watch)
+    for (const signal of signals) if (signal !== undefined) this.#obey(signal)
   }
 
   /** The body as it was given, once it has arrived. */
@@ -129,10 +126,10 @@ export class AppendCall {
     })
   }
 
-  #obey(signal: AbortSignal, watch: AbortWatch): void {
+  #obey(signal: AbortSignal): void {
     const end = () => this.reject(new FetchBackoffAbortError(signal.reason))
     if (signal.aborted) end()
-    else if (!this.#isSettled) this.#unwatch.push(watch.watch(signal, end))
+    else if (!this.#isSettled) this.#unwatch.push(onAbort(signal, end))
   }
 
   #settle(): boolean {

@@ -2,7 +2,6 @@ import type { Endpoint } from "../http/endpoint.ts"
 import type { Answer } from "../http/request.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { AbortWatch } from "./abort-watch.ts"
 import { guessContentType, joinParts } from "./append-body.ts"
 import { AppendCall } from "./append-call.ts"
 import {
@@ -41,7 +40,6 @@ export class AppendQueue {
   readonly #endpoint: Endpoint
   readonly #contentType: StreamContentType
   readonly #joins: boolean
-  readonly #watch = new AbortWatch()
   readonly #waiting: AppendCall[] = []
   #maxJoinedSize = MAX_JOINED_SIZE
   #isSending = false
@@ -59,16 +57,13 @@ export class AppendQueue {
    * @returns the answer to the request that it went out with
    */
   push({ content, contentType, marks, signal }: QueuedWrite): Promise<Answer> {
-    const call = new AppendCall(
-      {
-        ...(content !== undefined && { content }),
-        contentType,
-        marks,
-        signals: [this.#endpoint.signal, signal],
-        stream: describeUrl(this.#endpoint.url),
-      },
-      this.#watch,
-    )
+    const call = new AppendCall({
+      ...(content !== undefined && { content }),
+      contentType,
+      marks,
+      signals: [this.#endpoint.signal, signal],
+      stream: describeUrl(this.#endpoint.url),
+    })
     // A body that can never be sent fails now, whatever it would have to wait for.
     const knownType = contentType ?? this.#contentType.current
     if (call.body?.kind === "refused") call.reject(call.body.error)
