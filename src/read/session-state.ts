@@ -44,7 +44,7 @@ import {
   type SessionEnvironment,
 } from "./session-moves.ts"
 import type { Reading, SessionEvent, SessionState } from "./session-types.ts"
-import { judgeSse, UNTRIED_SSE } from "./sse-health.ts"
+import { isShort, judgeSse, UNTRIED_SSE } from "./sse-health.ts"
 import type { SseFallbackReason } from "./stream-event.ts"
 
 /** What follows an event. The new state's kind is the effect: the driver does what it says. */
@@ -170,20 +170,20 @@ function onDelivered(
   if (state.kind !== "delivering") return state
   const { mark, transport } = state
   const news = mark.upToDate && !state.upToDate
-  const progressed = !event.empty || news
   const reading: Reading = {
     ...readingOf(state),
     offset: mark.offset,
     upToDate: mark.upToDate,
     streamClosed: mark.streamClosed,
     handedOnBytes: Math.max(0, state.handedOnBytes - event.bytes),
-    ...(progressed && FORGIVEN),
+    // News that bring no content forgive nothing: a server can tell the same ones for ever.
+    ...(!event.empty && FORGIVEN),
   }
   if (mark.streamClosed) return end(reading, { kind: "eof" })
   if (transport === "sse") return receive(reading)
   // Pages that move and bring nothing are as much a loop as pages that stand still.
   const idle = transport === "catch-up" ? !mark.upToDate : state.hasty
-  if (!progressed && idle) return stall(reading, transport, env)
+  if (event.empty && !news && idle) return stall(reading, transport, env)
   if (transport === "long-poll") return request(reading, "long-poll")
   return mark.upToDate ? afterCatchUp(reading) : request(reading, "catch-up")
 }
@@ -236,7 +236,8 @@ function onSseEnded(
     const reading: Reading = { ...readingOf(state), liveTransport: "long-poll" }
     return { state: request(reading, "long-poll"), fellBack: verdict.reason }
   }
-  const reading = { ...readingOf(state), sse: verdict.health }
+  const lived = !isShort(ending, env.sse)
+  const reading = { ...readingOf(state), ...(lived && FORGIVEN), sse: verdict.health }
   return { state: wait(reading, "sse", verdict.delayMs) }
 }
 

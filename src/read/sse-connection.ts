@@ -6,7 +6,7 @@ import { SseEventParser } from "../sse/event-parser.ts"
 import { SsePageAssembler, type SsePage } from "../sse/page-assembler.ts"
 import { bodyPayload, type BodyContext } from "./body-payload.ts"
 import type { Page } from "./page.ts"
-import { bufferedPayload, textPayload, type Payload } from "./payload.ts"
+import { bufferedPayload, textPayload, type Payload, type PayloadRead } from "./payload.ts"
 import type { SseEnding } from "./sse-health.ts"
 import type { TextFidelity } from "./text-fidelity.ts"
 import { SilentRead } from "./silent-read.ts"
@@ -31,7 +31,7 @@ export type SseRead =
 /** How events are encoded: decided once for a connection. */
 type Encoding = "json" | "text" | "base64"
 
-/** A connection whose first event is younger than this when it ends brought everything in one burst. */
+/** A connection that was waited for no longer than this after its first event brought everything in one burst. */
 const BURST_MS = 100
 
 /** A buffered connection is one that stayed silent for longer than any healthy server does before it speaks. */
@@ -53,6 +53,7 @@ export class SseConnection {
   #malformed = false
   #inexact = false
   #spokeAt: number | undefined
+  #listenedSinceMs = 0
   #progressed = false
 
   constructor(response: Response, context: SseContext) {
@@ -71,13 +72,22 @@ export class SseConnection {
       if (page !== undefined) return { kind: "page", page }
       if (this.#inexact) return { kind: "inexact" }
       if (this.#malformed) return this.#ended("malformed")
-      const part = await this.#body.read()
+      const part = await this.#listen()
       if (part.kind === "chunk") this.#parser.feed(part.bytes)
       else if (part.kind === "end") return this.#ended("closed")
       else if (part.error instanceof SilentRead) {
         return this.#ended(part.damage === "stale" ? "slept" : "idle")
       } else return this.#ended("closed")
     }
+  }
+
+  async #listen(): Promise<PayloadRead> {
+    const spoke = this.#spokeAt !== undefined
+    const listeningSince = performance.now()
+    const part = await this.#body.read()
+    // A consumer that takes its time between two reads says nothing about the connection.
+    if (spoke) this.#listenedSinceMs += performance.now() - listeningSince
+    return part
   }
 
   #takeArrived(): Page | undefined {
@@ -102,7 +112,9 @@ export class SseConnection {
     }
     this.#arrived = []
     if (last === undefined) return undefined
-    if (last.offset !== this.#context.request.offset) this.#progressed = true
+    if (last.offset !== this.#context.request.offset && payloads.some(hasContent)) {
+      this.#progressed = true
+    }
     const { offset, cursor, upToDate, streamClosed } = last
     return { offset, cursor, upToDate, streamClosed, payload: joinData(payloads) }
   }
@@ -112,7 +124,9 @@ export class SseConnection {
     const { startedAt } = this.#context
     const spokeAt = this.#spokeAt
     const buffered =
-      spokeAt !== undefined && spokeAt - startedAt > HELD_BACK_MS && now - spokeAt < BURST_MS
+      spokeAt !== undefined &&
+      spokeAt - startedAt > HELD_BACK_MS &&
+      this.#listenedSinceMs < BURST_MS
     this.#body.release()
     return {
       kind: "sse-ended",
@@ -130,6 +144,11 @@ export class SseConnection {
 type DecodedData =
   | { readonly kind: "texts"; readonly texts: readonly string[] }
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+
+function hasContent(data: DecodedData): boolean {
+  if (data.kind === "bytes") return data.bytes.byteLength > 0
+  return data.texts.some((text) => text !== "" && text !== "[]")
+}
 
 function encodingOf(response: Response, contentType: string | undefined): Encoding {
   const header = response.headers.get(STREAM_SSE_DATA_ENCODING_HEADER)?.trim().toLowerCase()

@@ -8,7 +8,7 @@ export interface SseEnding {
   readonly livedMs: number
   /** Whether it brought an event. */
   readonly spoke: boolean
-  /** Whether what it brought was new. */
+  /** Whether it brought content that was new. */
   readonly progressed: boolean
   /** Whether all it brought came in one burst at its end. */
   readonly buffered: boolean
@@ -28,6 +28,17 @@ export type SseVerdict =
 /** SSE before its first connection. */
 export const UNTRIED_SSE: SseHealth = { failures: 0 }
 
+/** What ends sooner than this was not held open, whatever the settings say: to follow it at once would be a loop. */
+export const MIN_LIVED_MS = 50
+
+/** Whether a connection ended as soon as it began. One that lived is slow enough to be followed at once. */
+export function isShort(
+  ending: Pick<SseEnding, "livedMs">,
+  settings: Pick<Required<SSEResilienceOptions>, "minConnectionDuration">,
+): boolean {
+  return ending.livedMs < Math.max(settings.minConnectionDuration, MIN_LIVED_MS)
+}
+
 /**
  * Decides after an SSE connection: another one, or long-poll for the rest of the session. A connection that the server
  * closes after a minute is healthy; so is one that brought something new, however short.
@@ -38,7 +49,7 @@ export function judgeSse(
   settings: Required<SSEResilienceOptions>,
   random: number,
 ): SseVerdict {
-  const short = ending.livedMs < settings.minConnectionDuration
+  const short = isShort(ending, settings)
   const failing = (reason: SseFallbackReason): SseVerdict => {
     const failures = health.failures + 1
     if (failures >= settings.maxShortConnections) return { kind: "fall-back", reason }

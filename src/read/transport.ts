@@ -59,7 +59,12 @@ export async function openTransport(
   const { endpoint, idleTimeoutMs, observer } = context
   const sse = request.transport === "sse"
   const answerTimeoutMs = sse ? Math.min(SSE_ANSWER_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
-  const startedAt = performance.now()
+  let startedAt = performance.now()
+  const onAttempt = () => {
+    // What came before the attempt that was answered says nothing about the answer.
+    startedAt = performance.now()
+    watch.listen(answerTimeoutMs)
+  }
   let silence: Silence | undefined
   const watch = new IdleWatch((what) => {
     silence = what
@@ -78,7 +83,7 @@ export async function openTransport(
         retry: "idempotent",
         query: readQuery(request),
         timeoutMs: Infinity,
-        observer: watchedBy(watch, answerTimeoutMs, observer),
+        observer: watchedBy(watch, onAttempt, observer),
       },
       scope.signal,
     )
@@ -171,12 +176,12 @@ function readQuery(request: ReadRequest): Record<string, string | undefined> {
 /** Only attempts are watched: the pauses between them may be long, by the server's own wish. */
 function watchedBy(
   watch: IdleWatch,
-  timeoutMs: number,
+  onAttempt: () => void,
   observer: RequestObserver,
 ): RequestObserver {
   return {
     onRequest(attempt) {
-      watch.listen(timeoutMs)
+      onAttempt()
       observer.onRequest?.(attempt)
     },
     onResponse(response) {

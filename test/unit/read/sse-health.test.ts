@@ -1,0 +1,110 @@
+import { describe, expect, it } from "vitest"
+import {
+  fallbackAdvice,
+  isShort,
+  judgeSse,
+  MIN_LIVED_MS,
+  UNTRIED_SSE,
+  type SseEnding,
+  type SseHealth,
+} from "../../../src/read/sse-health.ts"
+import type { SseFallbackReason } from "../../../src/read/stream-event.ts"
+
+const settings = {
+  minConnectionDuration: 1000,
+  maxShortConnections: 3,
+  backoffBaseDelay: 100,
+  backoffMaxDelay: 5000,
+  logWarnings: true,
+}
+
+/** A server that closes its connection after a minute in which there was nothing new. */
+const healthy: SseEnding = {
+  kind: "closed",
+  livedMs: 60_000,
+  spoke: true,
+  progressed: false,
+  buffered: false,
+}
+const cutAtOnce: SseEnding = { ...healthy, livedMs: 5 }
+
+function judge(ending: SseEnding, health: SseHealth = UNTRIED_SSE, change = {}) {
+  return judgeSse(ending, health, { ...settings, ...change }, 0.5)
+}
+
+describe("what follows the end of an SSE connection", () => {
+  it("a healthy reconnect once a minute is no failure, however often", () => {
+    const worn = { failures: 2 }
+    expect(judge(healthy, worn)).toEqual({ kind: "reconnect", health: UNTRIED_SSE, delayMs: 0 })
+  })
+
+  it("after a few short connections in a row long-poll takes over, with growing delays until then", () => {
+    const first = judge(cutAtOnce)
+    expect(first).toEqual({ kind: "reconnect", health: { failures: 1 }, delayMs: 50 })
+    const second = judge(cutAtOnce, { failures: 1 })
+    expect(second).toEqual({ kind: "reconnect", health: { failures: 2 }, delayMs: 100 })
+    const third = judge(cutAtOnce, { failures: 2 })
+    expect(third).toEqual({ kind: "fall-back", reason: "short-connections" })
+  })
+
+  it("delays double up to their limit", () => {
+    const patient = { maxShortConnections: Infinity }
+    const delays = [0, 1, 5, 6, 20].map((failures) => {
+      const verdict = judge(cutAtOnce, { failures }, patient)
+      return verdict.kind === "reconnect" ? verdict.delayMs : undefined
+    })
+    expect(delays).toEqual([50, 100, 1600, 2500, 2500])
+  })
+
+  it("a short connection that brought something new is no failure, and waits a little", () => {
+    const verdict = judge({ ...cutAtOnce, progressed: true }, { failures: 2 })
+    expect(verdict).toEqual({ kind: "reconnect", health: UNTRIED_SSE, delayMs: 50 })
+  })
+
+  it("a connection that was cut at once is short even where the settings call none short", () => {
+    const never = { minConnectionDuration: 0 }
+    expect(isShort({ livedMs: MIN_LIVED_MS - 1 }, { ...settings, ...never })).toBe(true)
+    expect(isShort({ livedMs: MIN_LIVED_MS }, { ...settings, ...never })).toBe(false)
+    expect(judge(cutAtOnce, { failures: 2 }, never)).toMatchObject({ kind: "fall-back" })
+  })
+
+  it.each<[SseEnding["kind"], Partial<SseEnding>, SseFallbackReason]>([
+    ["unsupported", {}, "unsupported"],
+    ["idle", { spoke: false }, "silent"],
+    ["closed", { buffered: true, progressed: true }, "buffered"],
+  ])("%s %j falls back at once: %s", (kind, ending, reason) => {
+    expect(judge({ ...healthy, ...ending, kind })).toEqual({ kind: "fall-back", reason })
+  })
+
+  it.each<[SseEnding["kind"], Partial<SseEnding>, SseFallbackReason]>([
+    ["malformed", {}, "malformed"],
+    ["no-answer", { spoke: false }, "silent"],
+    ["closed", { spoke: false }, "silent"],
+    ["closed", { livedMs: 3 }, "short-connections"],
+  ])("%s %j falls back after three in a row: %s", (kind, ending, reason) => {
+    const end = { ...healthy, ...ending, kind }
+    expect(judge(end)).toMatchObject({ kind: "reconnect", health: { failures: 1 } })
+    expect(judge(end, { failures: 2 })).toEqual({ kind: "fall-back", reason })
+  })
+
+  it("a connection that spoke and then fell silent is replaced at once", () => {
+    const verdict = judge({ ...healthy, kind: "idle", livedMs: 75_000 }, { failures: 1 })
+    expect(verdict).toMatchObject({ kind: "reconnect", delayMs: 0 })
+  })
+
+  it("a machine that slept says nothing about SSE", () => {
+    const health = { failures: 2 }
+    const verdict = judge({ ...cutAtOnce, kind: "slept", spoke: false }, health)
+    expect(verdict).toEqual({ kind: "reconnect", health, delayMs: 0 })
+  })
+
+  it.each<SseFallbackReason>([
+    "short-connections",
+    "buffered",
+    "silent",
+    "unsupported",
+    "malformed",
+  ])("tells whoever runs the servers what to look at: %s", (reason) => {
+    expect(fallbackAdvice(reason)).toMatch(/prox/)
+  })
+})
