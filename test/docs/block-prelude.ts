@@ -1,0 +1,21 @@
+/**
+ * Loaded before a block that is run: sends what goes to the hosts that the texts name to the server of the test, and gives
+ * the block a browser's localStorage.
+ */
+const origin = process.env["STREAMS_ORIGIN"]
+const fetchFromNetwork = globalThis.fetch
+
+globalThis.fetch = (input, init) => {
+  if (input instanceof Request) throw new Error("Blocks call fetch with a URL.")
+  const url = new URL(input)
+  const isNamed = /(^|\.)(your-server\.com|example\.com)$/.test(url.hostname)
+  return fetchFromNetwork(isNamed ? `${origin}${url.pathname}${url.search}` : url, init)
+}
+
+const items = new Map<string, string>()
+Object.defineProperty(globalThis, "localStorage", {
+  value: {
+    getItem: (key: string) => items.get(key) ?? null,
+    setItem: (key: string, value: string) => void items.set(key, value),
+  },
+})

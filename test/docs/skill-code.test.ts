@@ -1,0 +1,40 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { codeBlocksOf, markdownFiles, readText } from "./code-block.ts"
+import { openPlayhouse, type Playhouse } from "./run-block.ts"
+
+const blocks = markdownFiles()
+  .filter((file) => file.startsWith("skills/"))
+  .flatMap((file) => codeBlocksOf(file, readText(file)))
+const shown = blocks.filter(({ info, isWrong }) => !isWrong && info !== "no-run")
+
+/** What the block itself says that it prints. */
+function promisedLines(code: string): string[] {
+  return [...code.matchAll(/\/\/ prints: (.*)$/gm)].map(([, line]) => line!)
+}
+
+describe("the code of the skills", () => {
+  let playhouse: Playhouse
+  beforeAll(async () => {
+    playhouse = await openPlayhouse(shown)
+  })
+  afterAll(() => playhouse.dispose())
+
+  it("is run but for what cannot be, and then says why", () => {
+    const reasons = blocks.filter(({ info }) => info === "no-run").map(({ code }) => code)
+    expect(reasons.filter((code) => !/^\/\/ (Runs|Needs) /.test(code))).toEqual([])
+    expect(blocks.filter(({ info }) => !["", "no-run"].includes(info))).toEqual([])
+    expect(shown.length).toBeGreaterThan(30)
+  })
+
+  it.concurrent.each(shown.map((block) => [block.place, block] as const))(
+    "%s runs to its end and prints what it says",
+    async (_place, block) => {
+      const { exitCode, stdout, stderr } = await playhouse.run(block)
+      expect({ exitCode, stderr }).toEqual({ exitCode: 0, stderr: "" })
+      const lines = stdout.split("\n")
+      expect(lines.filter((line) => promisedLines(block.code).includes(line))).toEqual(
+        promisedLines(block.code),
+      )
+    },
+  )
+})
