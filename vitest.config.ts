@@ -23,7 +23,7 @@ export default defineConfig({
       folder("simulation", { testTimeout: 120_000 }),
       folder("docs", { testTimeout: 60_000 }),
       folder("package", { testTimeout: 120_000, globalSetup: "test/package/install.ts" }),
-      folder("browser", { testTimeout: 60_000 }),
+      folder("browser", { testTimeout: 60_000, globalSetup: "test/browser/setup.ts" }),
       folder("runtimes", { testTimeout: 120_000, globalSetup: "test/runtimes/install.ts" }),
       {
         extends: true,

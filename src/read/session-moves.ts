@@ -69,8 +69,10 @@ function noProgress(reading: Reading, transport: Transport, url: string): Durabl
   const stream = describeUrl(url)
   const why =
     transport === "catch-up"
-      ? "answers the same page for ever without being up to date: a cache may be stuck"
-      : "answers live requests at once with nothing: a cache may answer them, or a proxy may drop the query"
+      ? "answers the same page for ever without being up to date: a cache may be stuck, or Stream-Up-To-Date is " +
+        "stripped on the way, or CORS does not expose it (Access-Control-Expose-Headers)"
+      : "answers live requests at once with nothing: a cache may answer them, a proxy may drop the query, or " +
+        "Stream-Closed is stripped on the way, or CORS does not expose it (Access-Control-Expose-Headers)"
   return new DurableStreamError(
     `No progress: ${stream} ${why} (offset ${reading.offset}).`,
     "NO_PROGRESS",

@@ -1,0 +1,81 @@
+import * as client from "@durable-streams/client"
+
+/** What a tail brought so far; plain data, so that it can be taken out of the page. */
+export interface TailRecord {
+  /** JSON messages, or the text, or the bytes as numbers. */
+  readonly items: unknown[]
+  text: string
+  offset: string
+  upToDate: boolean
+  readonly events: client.StreamEvent[]
+  /** How it ended: `ended`, or the error's name and message. */
+  end?: string
+}
+
+/** How to tail. */
+export interface TailOptions extends Pick<
+  client.StreamOptions,
+  "url" | "offset" | "live" | "idleTimeoutMs" | "pauseWhenHidden" | "backoffOptions" | "warnOnHttp"
+> {
+  readonly as: "json" | "text" | "bytes"
+}
+
+/** What the tests find in a page: the package, and tails that go on while the test looks elsewhere. */
+export interface TestPage {
+  readonly client: typeof client
+  readonly tails: Record<string, TailRecord>
+  /** Begins to tail; what comes is found in `tails[name]`. Resolves with the first answer. */
+  tail(name: string, options: TailOptions): Promise<void>
+  /** An error in one line. */
+  describe(error: unknown): string
+}
+
+declare global {
+  interface Window {
+    testPage: TestPage
+  }
+}
+
+const describe = (error: unknown) =>
+  error instanceof Error ? `${error.name}: ${error.message}` : String(error)
+
+const tails: Record<string, TailRecord> = {}
+
+async function tail(name: string, { as, ...options }: TailOptions): Promise<void> {
+  const record: TailRecord = { items: [], text: "", offset: "", upToDate: false, events: [] }
+  tails[name] = record
+  try {
+    const response = await client.stream({
+      ...options,
+      observe: (event) => record.events.push(event),
+    })
+    const note = ({ offset, upToDate }: client.JsonBatchMeta) => {
+      record.offset = offset
+      record.upToDate = upToDate
+    }
+    if (as === "json") {
+      response.subscribeJson((batch) => {
+        record.items.push(...batch.items)
+        note(batch)
+      })
+    } else if (as === "text") {
+      response.subscribeText((chunk) => {
+        record.text += chunk.text
+        note(chunk)
+      })
+    } else {
+      response.subscribeBytes((chunk) => {
+        record.items.push(...chunk.data)
+        note(chunk)
+      })
+    }
+    void response.closed.then(
+      () => (record.end = "ended"),
+      (error: unknown) => (record.end = describe(error)),
+    )
+  } catch (error) {
+    record.end = describe(error)
+  }
+}
+
+window.testPage = { client, tails, tail, describe }

@@ -1,0 +1,30 @@
+import { request as httpRequest } from "node:http"
+import { startTrackedHttpServer, type TrackedHttpServer } from "./tracked-http-server.ts"
+
+/**
+ * Starts a proxy in front of a stream server that, as many a gateway does, decides itself what pages of other origins
+ * may see: the headers named in `exposed`, beside those that every browser shows.
+ */
+export function startCorsProxy(
+  targetUrl: string,
+  exposed: readonly string[],
+): Promise<TrackedHttpServer> {
+  const { hostname, port, host } = new URL(targetUrl)
+  return startTrackedHttpServer((incoming, response) => {
+    const { method, url: path } = incoming
+    const headers = { ...incoming.headers, host }
+    const outgoing = httpRequest({ hostname, port, method, path, headers, agent: false })
+    outgoing.on("error", () => response.destroy())
+    outgoing.on("response", (answer) => {
+      const answered = { ...answer.headers }
+      delete answered["connection"]
+      delete answered["transfer-encoding"]
+      answered["access-control-expose-headers"] = exposed.join(", ")
+      response.writeHead(answer.statusCode ?? 502, answered)
+      response.flushHeaders()
+      answer.pipe(response)
+    })
+    response.on("close", () => outgoing.destroy())
+    incoming.pipe(outgoing)
+  })
+}
