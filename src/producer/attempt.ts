@@ -91,18 +91,21 @@ export class Attempt {
 
   async #send(options: AttemptOptions): Promise<Verdict> {
     const { endpoint, highestSeq } = this.#settings
-    const { number } = options
+    const { batch } = this.#delivery
     const { signal } = this.#scope
     const waitMs = options.notBeforeMs - Date.now()
     if (waitMs > 0) await sleep(waitMs, signal)
-    const { body } = this.#delivery.batch
-    const release = takeKeepalive(body.byteLength)
+    const release = takeKeepalive(batch.body.byteLength)
     try {
       const request = this.#request(options, release !== undefined)
       const answer = await exchange(endpoint, request, signal)
-      const { tries } = this.#delivery
-      const sent = { url: endpoint.url, number, highestSeq: highestSeq(), tries }
-      const verdict = verdictOfAnswer(answer, sent)
+      const verdict = verdictOfAnswer(answer, {
+        url: endpoint.url,
+        number: options.number,
+        highestSeq: highestSeq(),
+        closesStream: batch.closesStream,
+        tries: this.#delivery.tries,
+      })
       // An answer that is not the server's says nothing about what the server did.
       if (verdict.kind === "fatal") this.#delivery.inDoubt = true
       return verdict

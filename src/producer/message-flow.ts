@@ -122,7 +122,7 @@ export class MessageFlow {
   take(value: unknown, waiter: MessageWaiter): void {
     if (this.#intake.contentType === undefined) void this.#learnContentType()
     this.#backpressure.add(this.#intake.take(value, waiter, this.#backpressure.bytes))
-    if (this.#lingering === undefined && !this.#isDue) this.#linger()
+    this.#linger()
   }
 
   /** Resolves once everything taken so far is acknowledged, rejects once all of it is settled and some was left out. */
@@ -225,10 +225,15 @@ export class MessageFlow {
       const ordinal = this.#pipeline.lastOrdinal
       this.#leaveOut({ message, ordinal, error, reject: (told) => waiter?.reject(told) })
     }
+    // What was waited for may have been left out, all of it.
+    this.#isDue &&= this.#intake.count > 0
     this.#sendIfDue()
+    this.#linger()
   }
 
+  /** Gives what was taken in a while to wait for company. */
   #linger(): void {
+    if (this.#lingering !== undefined || this.#isDue || this.#intake.count === 0) return
     const timer = setTimeout(() => {
       this.#stopLingering()
       this.#isDue = true

@@ -129,6 +129,7 @@ export class Pipeline {
   /** Ends everything. The settings' signal must be aborted as well, to end what is under way. */
   stop(): void {
     this.#phase = "stopped"
+    this.#acknowledgeProven()
     this.#queue.kill()
     for (const delivery of this.#backlog) {
       if (delivery.isAsking) delivery.inDoubt = true

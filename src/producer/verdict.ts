@@ -44,6 +44,7 @@ export interface Sent {
   readonly number: BatchNumber
   /** The highest seq that this producer has sent in the epoch. */
   readonly highestSeq: number
+  readonly closesStream: boolean
   /** How often the batch was sent under its number. */
   readonly tries: number
 }
@@ -54,14 +55,23 @@ const REFUSALS: readonly number[] = [400, 413, 422]
 export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdict {
   const offset = headers.get(STREAM_OFFSET_HEADER)
   const seq = integerHeader(headers, PRODUCER_SEQ_HEADER)
+  const acknowledged: Verdict = {
+    kind: "acknowledged",
+    result: { offset: offset ?? "", duplicate: status === 204 },
+  }
   if (offset === null && seq === undefined && isPage(headers)) {
     return { kind: "fatal", error: notTheServer(sent.url, status) }
   }
-  if (status === 204 && seq !== undefined && !saysClosed(headers) && isForeign(seq, offset, sent)) {
+  if (status === 204 && saysClosed(headers)) {
+    // Only the batch that closed the stream is answered so.
+    if (sent.closesStream) return acknowledged
+    return { kind: "fatal", error: new StreamClosedError(sent.url, offset ?? undefined) }
+  }
+  if (status === 204 && seq !== undefined && isForeign(seq, offset, sent)) {
     const epoch = integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? sent.number.epoch
     return { kind: "fenced", error: numberTaken(epoch, seq) }
   }
-  return { kind: "acknowledged", result: { offset: offset ?? "", duplicate: status === 204 } }
+  return acknowledged
 }
 
 /**

@@ -91,7 +91,10 @@ export function checkTwins(writers: readonly WriterOutcome[]): string[] {
     .filter(({ producer }) => producer.state === "failed")
     .flatMap(({ errors }) => errors)
     .filter((error) => detailsOf(error) === undefined && !(error instanceof StaleEpochError))
-    .filter((error) => !["ABORTED", "STREAM_CLOSED", "TIMEOUT"].includes((error as DurableStreamError).code))
+    .filter(
+      (error) =>
+        !["ABORTED", "STREAM_CLOSED", "TIMEOUT"].includes((error as DurableStreamError).code),
+    )
     .map((error) => `a twin failed with ${String(error)}`)
 }
 

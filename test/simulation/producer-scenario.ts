@@ -114,7 +114,7 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
       highWaterMarkBytes: random.pick([0, 200, 16_000_000]),
       maxBufferedBytes: random.pick([Infinity, Infinity, 600]),
     },
-    requestTimeoutMs: random.pick([3000, 60_000]),
+    requestTimeoutMs: hasTwin ? 60_000 : random.pick([3000, 60_000]),
     quickBackoff: random.chance(0.3),
     maxRetries: random.chance(0.05) ? random.int(0, 4) : Number.POSITIVE_INFINITY,
   }
