@@ -116,10 +116,11 @@ async function attemptOnce(
   if (fetched instanceof FetchError) {
     return { kind: "failed", failure: failureOf(fetched), error: fetched, retryAfterMs: 0 }
   }
-  request.observer?.onResponse?.(fetched)
-  const { status } = fetched
+  const { response, scope } = fetched
+  request.observer?.onResponse?.(response)
+  const { status } = response
   if ((status >= 200 && status < 300) || request.accepts?.(status) === true) {
-    return { kind: "answered", value: fetched }
+    return { kind: "answered", value: response }
   }
   const context = {
     url: endpoint.url,
@@ -127,9 +128,11 @@ async function attemptOnce(
     sentSeq: request.headers?.[STREAM_SEQ_HEADER] !== undefined,
     indeterminate: isWrite(request) && leavesDoubt(status),
   }
-  const error = await errorFromResponse(fetched, context, signal)
+  const error = await errorFromResponse(response, context, signal)
+  // An outage of days must not collect a scope for every answer.
+  scope.end()
   throwIfAborted(signal)
-  const waitMs = retryAfterMs(fetched.headers.get("retry-after"), Date.now())
+  const waitMs = retryAfterMs(response.headers.get("retry-after"), Date.now())
   return { kind: "failed", failure: status, error, retryAfterMs: waitMs }
 }
 
@@ -154,14 +157,17 @@ async function prepare(
   return { url: requestUrl(endpoint.url, { ...params, ...request.query }), init }
 }
 
-/** Fetches, but waits for the answer no longer than `timeoutMs`, also where `fetch` ignores its signal. */
+/**
+ * Fetches, but waits for the answer no longer than `timeoutMs`, also where `fetch` ignores its signal. The scope lives
+ * as long as the answer's body is used.
+ */
 async function fetchInTime(
   endpoint: Endpoint,
   url: string,
   init: RequestInit,
   request: StreamRequest,
   signal: AbortSignal,
-): Promise<Response | FetchError> {
+): Promise<{ readonly response: Response; readonly scope: AbortScope } | FetchError> {
   const scope = new AbortScope(signal)
   const timeoutMs = request.timeoutMs ?? endpoint.requestTimeoutMs
   const timer = startTimer(timeoutMs, () => {
@@ -169,7 +175,7 @@ async function fetchInTime(
   })
   try {
     const call = async () => endpoint.fetch(url, { ...init, signal: scope.signal })
-    return await raceAbort(call(), scope.signal, releaseBody)
+    return { response: await raceAbort(call(), scope.signal, releaseBody), scope }
   } catch (error) {
     scope.end()
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)

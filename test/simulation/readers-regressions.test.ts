@@ -105,4 +105,22 @@ describe("a reader", () => {
     })
     expect(report.value).toEqual([1])
   })
+
+  it("lets go of the signals of requests that failed, however long the server is away", async () => {
+    const report = await inWorld({ faults: { status: 1 } }, async ({ options, network, clock }) => {
+      const signals: AbortSignal[] = []
+      const fetch: typeof globalThis.fetch = (input, init) => {
+        if (init?.signal) signals.push(init.signal)
+        return network.fetch(input, init)
+      }
+      const controller = new AbortController()
+      const reading = stream({ ...options, fetch, signal: controller.signal })
+      await clock.sleep(60_000)
+      controller.abort()
+      await reading.catch(() => undefined)
+      return { requests: signals.length, followed: signals.filter((s) => s.aborted).length }
+    })
+    expect(report.value.requests).toBeGreaterThan(10)
+    expect(report.value.followed).toBeLessThanOrEqual(1)
+  })
 })

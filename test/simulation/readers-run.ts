@@ -60,6 +60,8 @@ export class ReaderRun {
     this.server = new ModelServer(clock, {
       pageLimit: () => random.int(1, scenario.pageLimit),
       closure: scenario.closure,
+      sseLifetimeMs: scenario.sseLifetimeMs,
+      longPollTimeoutMs: scenario.longPollTimeoutMs,
       cursors: random.chance(0.9),
       sseStyle: random.chance(0.5) ? random.fork() : undefined,
       sseHeartbeatMs: random.pick([0, 15_000]),
@@ -147,13 +149,14 @@ export class ReaderRun {
   }
 
   #startOffset(): string | undefined {
-    const { start, content } = this.#scenario
+    const { start, content, splitsCharacters } = this.#scenario
     if (start === "none") return undefined
     if (start !== "middle") return start
     const { length } = this.server.stream("/readers/stream")
     const bytes = this.server.stream("/readers/stream").slice(0, length)
     let position = this.#random.int(0, length)
     // Nobody who reads text has ever seen an offset inside a character.
+    if (splitsCharacters && position === length) position = 0
     while (content === "text" && ((bytes[position] ?? 0) & 0xc0) === 0x80) position++
     return offsetOf(position)
   }

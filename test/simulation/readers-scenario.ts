@@ -45,6 +45,8 @@ export interface ReaderScenario {
   /** Appends may end inside a character (only where no event has to carry it). */
   splitsCharacters: boolean
   pageLimit: number
+  sseLifetimeMs: number
+  longPollTimeoutMs: number
   closure: "with-data" | "after" | "after-up-to-date"
   faults: FaultOdds
   lastingFaults: FaultOdds
@@ -126,17 +128,20 @@ export function drawScenario(random: SeededRandom): ReaderScenario {
     live,
     start,
     ending: drawEnding(random, closes || live === false),
-    storedAppends: random.int(0, 8),
-    liveAppends: random.int(0, 6),
-    appendGapMs: random.pick([0, 30, 2000, 20_000]),
+    storedAppends: random.int(0, 6),
+    liveAppends: random.int(0, 8),
+    appendGapMs: random.pick([0, 30, 2000, 2000, 20_000, 70_000]),
     closes,
     closesWithContent: random.chance(0.5),
     splitsCharacters: content === "text" && !carriesEvents && start !== "now" && random.chance(0.5),
-    pageLimit: random.pick([1, 2, 3, 7, 20, 100_000]),
+    // A unit is a message, or a byte, of which there are many more.
+    pageLimit: random.pick([1, 3, 20, 100_000]) * (content === "json" ? 1 : random.pick([4, 9])),
+    sseLifetimeMs: random.pick([60_000, 60_000, 4000, 300]),
+    longPollTimeoutMs: random.pick([30_000, 20_000, 2000]),
     closure: random.pick(["with-data", "after", "after-up-to-date"]),
     faults: drawFaults(random, asksOnError),
     lastingFaults: random.chance(0.15) ? { [random.pick(LASTING)]: 1 } : {},
-    healAtMs: random.int(0, 120_000),
+    healAtMs: random.int(0, 180_000),
     maxLatencyMs: random.pick([0, 5, 100, 3000]),
     slownessMs: random.pick([0, 0, 10, 2000]),
     readAhead: random.pick([0, 1, 1, 3]),
@@ -166,10 +171,10 @@ function drawEnding(random: SeededRandom, endsByItself: boolean): Ending {
 }
 
 function drawFaults(random: SeededRandom, asksOnError: boolean): FaultOdds {
-  if (random.chance(0.15)) return {}
+  if (random.chance(0.08)) return {}
   const odds: FaultOdds = {}
-  for (let count = random.int(1, 4); count > 0; count--) {
-    odds[random.pick(FAULTS)] = random.pick([0.05, 0.1, 0.2])
+  for (let count = random.int(1, 5); count > 0; count--) {
+    odds[random.pick(FAULTS)] = random.pick([0.05, 0.15, 0.3])
   }
   if (asksOnError && random.chance(0.3)) {
     odds[random.pick<FaultName>(["forged-403", "forged-409"])] = 0.1
