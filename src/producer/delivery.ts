@@ -15,6 +15,8 @@ export class Delivery {
   tries = 0
   /** Whether an attempt under its number may have been stored although no answer says so. */
   inDoubt = false
+  /** Whether it was answered with a gap because it overtook another. */
+  wasEarly = false
   /** Whether a request is out and its answer is not in. */
   isAsking = false
   /** What kept it from being acknowledged, once nothing more is tried under its number. */
@@ -43,6 +45,7 @@ export class Delivery {
     this.sentAtMs = undefined
     this.tries = 0
     this.inDoubt = false
+    this.wasEarly = false
     this.verdict = undefined
   }
 }

@@ -171,6 +171,7 @@ export class Pipeline {
         this.#halt()
         return
       }
+      delivery.wasEarly ||= verdict.kind === "gap"
       if (verdict.kind === "transient") this.#postpone(verdict.retryAfterMs)
       await this.#turnOf(delivery)
     }
@@ -276,9 +277,10 @@ export class Pipeline {
   }
 
   #fates(): Fate[] {
-    return Array.from(this.#backlog, ({ verdict, inDoubt, number, batch }) => ({
+    return Array.from(this.#backlog, ({ verdict, inDoubt, wasEarly, number, batch }) => ({
       verdict,
       inDoubt,
+      wasEarly,
       seq: number?.seq,
       messageCount: batch.count,
     }))

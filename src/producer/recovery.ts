@@ -5,6 +5,8 @@ import type { Verdict } from "./verdict.ts"
 export interface Fate {
   readonly verdict: Verdict | undefined
   readonly inDoubt: boolean
+  /** Whether it was answered with a gap because it overtook another. */
+  readonly wasEarly: boolean
   readonly seq: number | undefined
   readonly messageCount: number
 }
@@ -53,7 +55,7 @@ export function decideRecovery(
     if (verdict?.kind !== "fenced") continue
     const { error } = verdict
     if (!autoClaim) return { kind: "fail", error }
-    if (countInDoubt(fates) > 0) return { kind: "fail", error: fencedInDoubt(error) }
+    if (fates[0]?.inDoubt === true) return { kind: "fail", error: fencedInDoubt(error) }
     return { kind: "claim", above: Math.max(epoch, error.currentEpoch) }
   }
   const first = fates[0]
@@ -72,11 +74,14 @@ export function decideRecovery(
 }
 
 /**
- * How many of the batches, counted from the first, may be stored although no answer says so. The first one that is not
- * in doubt was never sent, or was answered that it is not stored: then nothing behind it is.
+ * How many of the batches, counted from the first, may be stored although no answer says so, or may be yet. Behind one that
+ * was never sent, or was answered that it is not stored, nothing is. Early is no such answer: something in between
+ * may hold a copy of the request until its turn has come.
  */
 export function countInDoubt(fates: readonly Fate[]): number {
-  const known = fates.findIndex(({ inDoubt }) => !inDoubt)
+  const known = fates.findIndex(
+    ({ inDoubt, wasEarly, verdict }) => !inDoubt && !(wasEarly && verdict === undefined),
+  )
   return known === -1 ? fates.length : known
 }
 

@@ -1,10 +1,12 @@
 import { parseArgs } from "node:util"
+import { runProducer } from "./producer.ts"
 import { runReader } from "./readers.ts"
 import type { RunOptions } from "./simulation-failure.ts"
 
 /** What can be simulated, by the name given to `--only`. */
 const suites: Record<string, (seed: number, options: RunOptions) => Promise<void>> = {
   readers: runReader,
+  producers: runProducer,
 }
 
 const USAGE = `npm run simulate -- [--seeds N] [--start S] [--only ${Object.keys(suites).join("|")}] [--seed S --verbose]`
