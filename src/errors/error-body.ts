@@ -20,7 +20,7 @@ export interface ErrorBody {
  */
 export async function readErrorBody(response: Response, signal?: AbortSignal): Promise<ErrorBody> {
   if (response.bodyUsed) return {}
-  const text = response.body === null ? "" : await readBounded(response.body, signal)
+  const text = await readText(response, signal)
   if (text === "") return {}
   if (!(response.headers.get("content-type") ?? "").toLowerCase().includes("json")) return { text }
   try {
@@ -29,6 +29,15 @@ export async function readErrorBody(response: Response, signal?: AbortSignal): P
   } catch {
     return { text }
   }
+}
+
+async function readText(response: Response, signal: AbortSignal | undefined): Promise<string> {
+  // React Native's answers have no stream, and their bodies are in memory already.
+  const body = response.body as ReadableStream<Uint8Array> | null | undefined
+  if (body === null) return ""
+  if (body !== undefined) return readBounded(body, signal)
+  const text = await response.text().catch(() => "")
+  return text.slice(0, MAX_ERROR_BODY_BYTES)
 }
 
 async function readBounded(
@@ -43,6 +52,7 @@ async function readBounded(
   }
   const timer = setTimeout(release, MAX_ERROR_BODY_MS)
   signal?.addEventListener("abort", release)
+  if (signal?.aborted === true) release()
   const decoder = new TextDecoder()
   let text = ""
   let size = 0

@@ -22,6 +22,9 @@ const refusedCodes = new Set([
   "DNSNotFound",
 ])
 
+/** No request goes out before the other side is known. */
+const tlsCodes = /^ERR_(TLS|SSL)_|CERT|^UNABLE_TO_/
+
 const impossibleCauses =
   /redirect|unknown scheme|url scheme|bad port|invalid url|invalid method|invalid header|cors|duplex/i
 
@@ -34,7 +37,8 @@ export function classifyFetchFailure(error: unknown): FailureKind {
   const chain = causes(error)
   if (chain.some(isRefused)) return "refused"
   const hasNetworkCode = chain.some((link) =>
-    /^(E[A-Z]+|UND_ERR_(?!INVALID|REQ).*)$/.test(codeOf(link)),
+    // HPE: the answer is no HTTP.
+    /^(E[A-Z]+|UND_ERR_(?!INVALID|REQ).*|HPE_.*)$/.test(codeOf(link)),
   )
   if (hasNetworkCode) return "lost"
   if (chain.some((link) => /^(ERR_INVALID|UND_ERR_(INVALID|REQ))/.test(codeOf(link))))
@@ -97,6 +101,7 @@ function isRefused(link: unknown): boolean {
   const { syscall } = link as { syscall?: unknown }
   return (
     refusedCodes.has(codeOf(link)) ||
+    tlsCodes.test(codeOf(link)) ||
     syscall === "connect" ||
     syscall === "getaddrinfo" ||
     /tcp connect error: connection refused|dns error|ERR_NAME_NOT_RESOLVED|ERR_CONNECTION_REFUSED/i.test(
