@@ -101,7 +101,7 @@ export class DurableStream {
   /**
    * Makes sure that a stream is there, and gives a handle whose content type is known.
    *
-   * @throws DurableStreamError `NOT_FOUND` where there is none
+   * @throws FetchError `NOT_FOUND` where there is none
    */
   static async connect(options: DurableStreamOptions): Promise<DurableStream> {
     const handle = new DurableStream(options)

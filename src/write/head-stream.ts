@@ -1,4 +1,3 @@
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { exchange } from "../http/request.ts"
 import {
@@ -7,7 +6,6 @@ import {
   STREAM_OFFSET_HEADER,
   STREAM_TTL_HEADER,
 } from "../protocol/names.ts"
-import { describeUrl } from "../protocol/request-url.ts"
 import { integerHeader, saysClosed } from "../protocol/response-metadata.ts"
 import type { HeadResult } from "./write-options.ts"
 
@@ -21,14 +19,30 @@ export type ExistingStream = Extract<HeadResult, { exists: true }>
  * @throws as `exchange` does, for every other answer
  */
 export async function headStream(endpoint: Endpoint, signal?: AbortSignal): Promise<HeadResult> {
-  const request = {
-    method: "HEAD",
-    operation: "head",
-    retry: "idempotent",
-    accepts: (status: number) => status === 404,
-  } as const
-  const { status, headers } = await exchange(endpoint, request, signal)
-  if (status === 404) return { exists: false }
+  const { status, headers } = await exchange(
+    endpoint,
+    { ...headRequest, accepts: (status: number) => status === 404 },
+    signal,
+  )
+  return status === 404 ? { exists: false } : existingStream(headers)
+}
+
+/**
+ * Asks for the metadata of a stream that has to be there.
+ *
+ * @throws FetchError `NOT_FOUND` where there is none, else as {@link headStream}
+ */
+export async function headExistingStream(
+  endpoint: Endpoint,
+  signal?: AbortSignal,
+): Promise<ExistingStream> {
+  const { headers } = await exchange(endpoint, headRequest, signal)
+  return existingStream(headers)
+}
+
+const headRequest = { method: "HEAD", operation: "head", retry: "idempotent" } as const
+
+function existingStream(headers: Headers): ExistingStream {
   const contentType = headers.get(CONTENT_TYPE_HEADER)
   const offset = headers.get(STREAM_OFFSET_HEADER)
   const etag = headers.get("etag")
@@ -45,22 +59,4 @@ export async function headStream(endpoint: Endpoint, signal?: AbortSignal): Prom
     ...(ttlSeconds !== undefined && { ttlSeconds }),
     ...(expiresAt !== null && { expiresAt }),
   }
-}
-
-/**
- * Asks for the metadata of a stream that has to be there.
- *
- * @throws DurableStreamError `NOT_FOUND` where there is none, else as {@link headStream}
- */
-export async function headExistingStream(
-  endpoint: Endpoint,
-  signal?: AbortSignal,
-): Promise<ExistingStream> {
-  const head = await headStream(endpoint, signal)
-  if (head.exists) return head
-  throw new DurableStreamError(
-    `There is no such stream: ${describeUrl(endpoint.url)}`,
-    "NOT_FOUND",
-    404,
-  )
 }
