@@ -6,16 +6,22 @@ const blocks = markdownFiles()
   .filter((file) => file.startsWith("skills/"))
   .flatMap((file) => codeBlocksOf(file, readText(file)))
 const shown = blocks.filter(({ info, isWrong }) => !isWrong && info !== "no-run")
+const failing = blocks.filter(({ code, isWrong }) => isWrong && promisedFailure(code) !== undefined)
 
 /** What the block itself says that it prints. */
 function promisedLines(code: string): string[] {
   return [...code.matchAll(/\/\/ prints: (.*)$/gm)].map(([, line]) => line!)
 }
 
+/** The code of the error that a wrong block says it fails with. */
+function promisedFailure(code: string): string | undefined {
+  return /\/\/ fails: ([A-Z_]+)$/m.exec(code)?.[1]
+}
+
 describe("the code of the skills", () => {
   let playhouse: Playhouse
   beforeAll(async () => {
-    playhouse = await openPlayhouse(shown)
+    playhouse = await openPlayhouse([...shown, ...failing])
   })
   afterAll(() => playhouse.dispose())
 
@@ -35,6 +41,15 @@ describe("the code of the skills", () => {
       expect(lines.filter((line) => promisedLines(block.code).includes(line))).toEqual(
         promisedLines(block.code),
       )
+    },
+  )
+
+  it.concurrent.each(failing.map((block) => [block.place, block] as const))(
+    "%s, which is wrong, fails as it says",
+    async (_place, block) => {
+      const { exitCode, stderr } = await playhouse.run(block)
+      expect(exitCode).toBe(1)
+      expect(stderr).toContain(`code: '${promisedFailure(block.code)}'`)
     },
   )
 })

@@ -15,6 +15,7 @@ const PROPS: Readonly<Record<string, Prop>> = {
     body: '[{"from":"ann","text":"hello"},{"from":"bob","text":"hi"},{"from":"ann","text":"how are you?"}]',
     later: '{"from":"bob","text":"fine"}',
   },
+  "/v1/stream/log": { contentType: "application/json", body: "[]", later: "{}" },
   "/v1/stream/answer": {
     contentType: "text/plain; charset=utf-8",
     body: "Forty-",
