@@ -54,6 +54,12 @@ export function releaseMessage(held: HeldMessage, isJson: boolean, stream: strin
   return held.bytes
 }
 
+/** Whether two held messages are the same. */
+export function isSameMessage(one: HeldMessage | undefined, other: HeldMessage): boolean {
+  if (one?.kind !== other.kind || one.bytes.byteLength !== other.bytes.byteLength) return false
+  return one.bytes.every((byte, index) => byte === other.bytes[index])
+}
+
 /** How many bytes a message takes. */
 export function byteLengthOf(message: Message): number {
   return typeof message === "string" ? encoder.encode(message).byteLength : message.byteLength

@@ -5,7 +5,7 @@ import { describeUrl } from "../protocol/request-url.ts"
 import { asError } from "./as-error.ts"
 import type { IdempotentAppendResult } from "./batch.ts"
 import { Deferred, quiet } from "./deferred.ts"
-import { holdMessage, type HeldMessage } from "./message.ts"
+import { holdMessage, isSameMessage, type HeldMessage } from "./message.ts"
 import { MessageFlow } from "./message-flow.ts"
 import {
   resolveProducerOptions,
@@ -115,15 +115,15 @@ export class ProducerCore {
   /** @param last - stored together with the closure or not at all; undefined for none */
   close(last?: unknown): Promise<StreamEnd> {
     const state = this.#state
-    if (state.kind === "closing" || state.kind === "closed") {
-      if (last === undefined || last === state.last) return state.closed
-      return this.#refuse("close() with another last message")
-    }
-    if (state.kind !== "open") return this.#refuse("close()")
     try {
       const held = last === undefined ? undefined : holdMessage(last, this.#stream)
+      if (state.kind === "closing" || state.kind === "closed") {
+        if (held === undefined || isSameMessage(state.last, held)) return state.closed
+        return this.#refuse("close() with another last message")
+      }
+      if (state.kind !== "open") return this.#refuse("close()")
       const closed = quiet(this.#close(held))
-      this.#state = { kind: "closing", closed, last }
+      this.#state = { kind: "closing", closed, last: held }
       return closed
     } catch (error) {
       return quiet(Promise.reject(asError(error)))

@@ -1,4 +1,5 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import type { HeldMessage } from "./message.ts"
 import type { Offset } from "../protocol/offset.ts"
 
 /** Where a stream ends. */
@@ -22,8 +23,16 @@ export interface StreamEnd {
  */
 export type ProducerState =
   | { readonly kind: "open" }
-  | { readonly kind: "closing"; readonly closed: Promise<StreamEnd>; readonly last: unknown }
-  | { readonly kind: "closed"; readonly closed: Promise<StreamEnd>; readonly last: unknown }
+  | {
+      readonly kind: "closing"
+      readonly closed: Promise<StreamEnd>
+      readonly last: HeldMessage | undefined
+    }
+  | {
+      readonly kind: "closed"
+      readonly closed: Promise<StreamEnd>
+      readonly last: HeldMessage | undefined
+    }
   | { readonly kind: "detaching"; readonly detached: Promise<void> }
   | { readonly kind: "detached"; readonly detached: Promise<void> }
   | { readonly kind: "failed"; readonly error: Error }
