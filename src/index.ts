@@ -10,6 +10,8 @@
 
 export { DurableStream } from "./durable-stream.ts"
 export type {
+  CallOptions,
+  CreateCallOptions,
   CreateOptions,
   DurableStreamOptions,
   ForkOptions,
@@ -20,10 +22,10 @@ export type {
 export { IdempotentProducer } from "./idempotent-producer.ts"
 export { stream } from "./stream.ts"
 
-export { DurableStreamError } from "./errors/durable-stream-error.ts"
+export { DurableStreamError, type HttpFailure } from "./errors/durable-stream-error.ts"
 export type { DurableStreamErrorCode } from "./errors/error-code.ts"
 export { FetchBackoffAbortError } from "./errors/fetch-backoff-abort-error.ts"
-export { FetchError } from "./errors/fetch-error.ts"
+export { FetchError, type FetchErrorOptions } from "./errors/fetch-error.ts"
 export { InvalidSignalError } from "./errors/invalid-signal-error.ts"
 export { MissingStreamUrlError } from "./errors/missing-stream-url-error.ts"
 export { SequenceGapError } from "./errors/sequence-gap-error.ts"
@@ -84,6 +86,7 @@ export type {
 } from "./read/stream-options.ts"
 export type { StreamResponse } from "./read/stream-response.ts"
 
+export type { AppendSource } from "./write/source-reader.ts"
 export type {
   AppendOptions,
   AppendResult,

@@ -1,0 +1,15 @@
+import { execFile } from "node:child_process"
+import { join } from "node:path"
+import { promisify } from "node:util"
+import { expect, it } from "vitest"
+import { REPOSITORY } from "./code-block.ts"
+
+it("The API reference covers every name that users meet, without a warning", async () => {
+  const program = join(REPOSITORY, "node_modules/typedoc/bin/typedoc")
+  const { stdout, stderr } = await promisify(execFile)(
+    process.execPath,
+    [program, "--emit", "none"],
+    { cwd: REPOSITORY },
+  )
+  expect(stdout + stderr).not.toMatch(/warning|error/i)
+})
