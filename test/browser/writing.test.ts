@@ -90,9 +90,7 @@ describeInBrowser("Writing in a browser, to another origin", (world) => {
     onTestFinished(() => proxy.stop())
     let writes = 0
     proxy.decide = ({ method }) =>
-      method === "POST" && writes++ === 1
-        ? { kind: "lose-answer", how: "reset" }
-        : { kind: "pass" }
+      method === "POST" && writes++ === 1 ? { kind: "lose-answer", how: "reset" } : { kind: "pass" }
     const { page } = await world.open()
     const outcome = await page.evaluate(async (url) => {
       const { DurableStream, IdempotentProducer } = window.testPage.client

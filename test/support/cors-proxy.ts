@@ -3,11 +3,13 @@ import { startTrackedHttpServer, type TrackedHttpServer } from "./tracked-http-s
 
 /**
  * Starts a proxy in front of a stream server that, as many a gateway does, decides itself what pages of other origins
- * may see: the headers named in `exposed`, beside those that every browser shows.
+ * may see: the headers named in `exposed`, beside those that every browser shows. It can end SSE connections before the
+ * server does.
  */
 export function startCorsProxy(
   targetUrl: string,
   exposed: readonly string[],
+  { sseLifetimeMs }: { readonly sseLifetimeMs?: number } = {},
 ): Promise<TrackedHttpServer> {
   const { hostname, port, host } = new URL(targetUrl)
   return startTrackedHttpServer((incoming, response) => {
@@ -23,6 +25,9 @@ export function startCorsProxy(
       response.writeHead(answer.statusCode ?? 502, answered)
       response.flushHeaders()
       answer.pipe(response)
+      if (sseLifetimeMs === undefined || path?.includes("live=sse") !== true) return
+      const timer = setTimeout(() => response.end(), sseLifetimeMs)
+      response.on("close", () => clearTimeout(timer))
     })
     response.on("close", () => outgoing.destroy())
     incoming.pipe(outgoing)
