@@ -32,18 +32,29 @@ export function asAsyncIterableReadableStream<T>(
 
 function iterate<T>(stream: ReadableStream<T>): AsyncIterableIterator<T> {
   const reader = stream.getReader()
+  let isOver = false
+  const end = (): IteratorReturnResult<undefined> => {
+    isOver = true
+    reader.releaseLock()
+    return { done: true, value: undefined }
+  }
   return {
     async next() {
-      const result = await reader.read()
-      if (!result.done) return { done: false, value: result.value }
-      reader.releaseLock()
-      return { done: true, value: undefined }
+      if (isOver) return { done: true, value: undefined }
+      try {
+        const result = await reader.read()
+        return result.done ? end() : { done: false, value: result.value }
+      } catch (error) {
+        end()
+        throw error
+      }
     },
     async return() {
+      if (isOver) return { done: true, value: undefined }
       const cancelled = reader.cancel()
-      reader.releaseLock()
+      const result = end()
       await cancelled
-      return { done: true, value: undefined }
+      return result
     },
     [Symbol.asyncIterator]() {
       return this

@@ -1,0 +1,104 @@
+import { describe, expect, it } from "vitest"
+import { BackoffDefaults, backoffDelayMs, resolveBackoff } from "../../../src/http/backoff.ts"
+import { retryAfterMs } from "../../../src/http/retry-after.ts"
+
+describe("resolveBackoff", () => {
+  it("fills in the defaults", () => {
+    expect(resolveBackoff()).toEqual({ ...BackoffDefaults, debug: false })
+    expect(BackoffDefaults).toEqual({
+      initialDelay: 100,
+      maxDelay: 60_000,
+      multiplier: 1.3,
+      maxRetries: Infinity,
+    })
+  })
+
+  it("lets the default limit give way to a longer first delay", () => {
+    expect(resolveBackoff({ initialDelay: 90_000 }).maxDelay).toBe(90_000)
+  })
+
+  it.each([
+    ["initialDelay", { initialDelay: 0 }],
+    ["initialDelay", { initialDelay: -1 }],
+    ["initialDelay", { initialDelay: Number.NaN }],
+    ["initialDelay", { initialDelay: Infinity }],
+    ["initialDelay", { initialDelay: "100" }],
+    ["maxDelay", { initialDelay: 10, maxDelay: 9 }],
+    ["maxDelay", { maxDelay: Number.NaN }],
+    ["multiplier", { multiplier: 0.99 }],
+    ["multiplier", { multiplier: Infinity }],
+    ["maxRetries", { maxRetries: -1 }],
+    ["maxRetries", { maxRetries: 0.5 }],
+    ["maxRetries", { maxRetries: Number.NaN }],
+  ])("refuses %s: %j", (name, options) => {
+    // Options that the types forbid.
+    const resolve = () => resolveBackoff(options as object)
+    const error = expect.objectContaining({
+      code: "BAD_REQUEST",
+      message: expect.stringContaining(`backoffOptions.${name}`),
+    })
+    expect(resolve).toThrow(error)
+  })
+
+  it.each([{ maxDelay: Infinity }, { multiplier: 1 }, { maxRetries: 0 }, { initialDelay: 0.5 }])(
+    "takes %j",
+    (options) => {
+      expect(resolveBackoff(options)).toMatchObject(options)
+    },
+  )
+})
+
+describe("backoffDelayMs", () => {
+  const backoff = { initialDelay: 100, maxDelay: 1000, multiplier: 2 }
+
+  it.each([
+    [1, 1, 100],
+    [2, 1, 200],
+    [3, 1, 400],
+    [4, 1, 800],
+    [5, 1, 1000],
+    [5000, 1, 1000],
+    // Full jitter: anything from 0 to the limit.
+    [3, 0.5, 200],
+    [3, 0, 0],
+  ])("attempt %i at random %d waits %i ms", (attempt, random, expected) => {
+    expect(backoffDelayMs(backoff, attempt, random)).toBe(expected)
+  })
+
+  it("waits no shorter than the server asks, and no shorter than without", () => {
+    expect(backoffDelayMs(backoff, 1, 1, 5000)).toBe(5000)
+    expect(backoffDelayMs(backoff, 4, 1, 5)).toBe(800)
+  })
+})
+
+describe("retryAfterMs", () => {
+  const now = Date.UTC(2026, 0, 1)
+
+  it.each([
+    [null, 0],
+    [undefined, 0],
+    ["", 0],
+    ["0", 0],
+    ["2", 2_000],
+    [" 2 ", 2_000],
+    ["1.5", 1_500],
+    ["+3", 3_000],
+    ["-5", 0],
+    ["soon", 0],
+    ["Infinity", 0],
+    ["5 seconds", 0],
+    ["2026-01-01T00:00:10Z", 0],
+    ["Thu, 01 Jan 2026 00:00:10 GMT", 10_000],
+    ["Thu, 01 Jan 2026 00:00:00 GMT", 0],
+    ["Wed, 31 Dec 2025 23:59:00 GMT", 0],
+    // No server makes this client wait longer than an hour, and no timer overflows.
+    ["3600", 3_600_000],
+    ["3601", 3_600_000],
+    ["99999999999999999999", 3_600_000],
+    ["9".repeat(400), 3_600_000],
+    ["Sat, 01 Jan 2028 00:00:00 GMT", 3_600_000],
+    ["Xyz, 99 Foo 9999", 0],
+  ])("takes %j for %i ms", (value, expected) => {
+    expect(retryAfterMs(value, now)).toBe(expected)
+  })
+})

@@ -1,0 +1,107 @@
+import { afterEach, describe, expect, it, vi } from "vitest"
+import { createEndpoint, extendEndpoint, type EndpointOptions } from "../../../src/http/endpoint.ts"
+
+afterEach(() => vi.unstubAllGlobals())
+
+/** Options that the types forbid. */
+function create(options: unknown) {
+  return createEndpoint(options as EndpointOptions)
+}
+
+describe("createEndpoint", () => {
+  it("keeps the url as it was written", () => {
+    for (const url of ["http://h/a b?x=%2f&y", "https://H:443/ä#f"]) {
+      expect(create({ url }).url).toBe(url)
+    }
+    expect(create({ url: " http://h/s\n" }).url).toBe("http://h/s")
+    expect(create({ url: new URL("http://h/a b") }).url).toBe("http://h/a%20b")
+  })
+
+  it("takes a relative url only where there is a page", () => {
+    expect(() => create({ url: "/s" })).toThrow("absolute")
+    vi.stubGlobal("location", { href: "https://page.test/dir/index.html?q" })
+    expect(create({ url: "/s?x=%2f" }).url).toBe("https://page.test/s?x=%2f")
+    expect(create({ url: "s" }).url).toBe("https://page.test/dir/s")
+    expect(create({ url: "http://h/s" }).url).toBe("http://h/s")
+  })
+
+  it.each([
+    [{ url: "s?token=secret" }, "absolute"],
+    [{ url: "ftp://h/s?token=secret" }, "scheme"],
+    [{ url: "data:,secret" }, "scheme"],
+    [{ url: "http://me:secret@h/s" }, "credentials"],
+    [{ url: "http://secret@h/s" }, "credentials"],
+    [{ url: {} }, "url"],
+    [{ fetch: "fetch" }, "fetch"],
+    [{ requestTimeoutMs: -1 }, "requestTimeoutMs"],
+    [{ requestTimeoutMs: "1" }, "requestTimeoutMs"],
+  ])("refuses %o without showing secrets", (options, named) => {
+    const attempt = () => create({ url: "http://h/s", ...options })
+    expect(attempt).toThrow(expect.objectContaining({ code: "BAD_REQUEST" }))
+    expect(attempt).toThrow(named)
+    expect(attempt).not.toThrow("secret")
+  })
+
+  it("fills in the defaults", () => {
+    expect(create({ url: "http://h/s" })).toMatchObject({
+      headers: {},
+      params: {},
+      signal: undefined,
+      requestTimeoutMs: 60_000,
+      backoff: { initialDelay: 100, maxRetries: Infinity },
+    })
+    expect(create({ url: "http://h/s", requestTimeoutMs: Infinity }).requestTimeoutMs).toBe(
+      Infinity,
+    )
+  })
+
+  it("takes any signal that aborts like one", () => {
+    const foreign = { aborted: false, addEventListener: () => undefined }
+    expect(create({ url: "http://h/s", signal: foreign }).signal).toBe(foreign)
+  })
+})
+
+describe("extendEndpoint", () => {
+  const fetch = vi.fn()
+  const { signal } = new AbortController()
+  const base = create({
+    url: "http://h/s?x",
+    headers: { A: "1", b: "1" },
+    params: { p: "1", q: "1" },
+    signal,
+    backoffOptions: { maxRetries: 1 },
+    requestTimeoutMs: 5,
+  })
+
+  it("changes nothing where nothing is given", () => {
+    expect(extendEndpoint(base, {})).toEqual(base)
+  })
+
+  it("merges headers and params, replaces the rest, and keeps the signal", () => {
+    const extended = extendEndpoint(base, {
+      headers: { a: "2" },
+      params: { q: undefined, r: "2" },
+      fetch,
+      backoffOptions: { maxRetries: 2 },
+      requestTimeoutMs: 6,
+    })
+    expect(extended).toMatchObject({
+      url: "http://h/s?x",
+      headers: { a: "2", b: "1" },
+      params: { p: "1", q: undefined, r: "2" },
+      signal,
+      fetch,
+      backoff: { maxRetries: 2 },
+      requestTimeoutMs: 6,
+    })
+    expect(extended.headers).not.toHaveProperty("A")
+    expect(base.headers).toEqual({ A: "1", b: "1" })
+  })
+
+  it("checks what is given", () => {
+    // Options that the types forbid.
+    const bad = { headers: { a: 1 } } as unknown as object
+    expect(() => extendEndpoint(base, bad)).toThrow("header a")
+    expect(() => extendEndpoint(base, { params: { live: "x" } })).toThrow("live")
+  })
+})

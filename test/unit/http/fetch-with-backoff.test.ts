@@ -1,0 +1,125 @@
+import { describe, expect, it } from "vitest"
+import { createFetchWithBackoff } from "../../../src/http/fetch-with-backoff.ts"
+import { createFetchWithConsumedBody } from "../../../src/http/fetch-with-consumed-body.ts"
+import { rejection } from "../../support/rejection.ts"
+import { answer, scriptedFetch } from "../../support/scripted-fetch.ts"
+
+const url = "http://server.test/s?token=secret"
+const options = { initialDelay: 1, maxDelay: 1 }
+
+describe("createFetchWithBackoff", () => {
+  it("tries reads and idempotent writes again, whatever fails", async () => {
+    for (const init of [
+      undefined,
+      { method: "PUT" },
+      { method: "delete" },
+      { method: "POST", headers: { "producer-id": "p" } },
+    ]) {
+      const { fetch, calls } = scriptedFetch([
+        new TypeError("fetch failed"),
+        answer(502),
+        answer(429),
+        answer(200, {}, "done"),
+      ])
+      const response = await createFetchWithBackoff(fetch, options)(url, init)
+      expect(await response.text()).toBe("done")
+      expect(calls).toHaveLength(4)
+    }
+  })
+
+  it("tries a plain POST again only where it was not stored", async () => {
+    const { fetch, calls } = scriptedFetch([answer(503), answer(502)])
+    const patient = createFetchWithBackoff(fetch, options)
+    const error = await rejection(patient(new URL(url), { method: "POST", body: "x" }))
+    expect(error).toMatchObject({ name: "FetchError", status: 502, url: "http://server.test/s" })
+    expect(error.message).not.toContain("secret")
+    expect(calls).toHaveLength(2)
+  })
+
+  it("sends a Request again, body and all, and a stream never", async () => {
+    const bodies: string[] = []
+    const fetch: typeof globalThis.fetch = async (input) => {
+      bodies.push(await (input as Request).text())
+      return answer(bodies.length < 3 ? 500 : 200)
+    }
+    const request = new Request(url, { method: "PUT", body: "x" })
+    await createFetchWithBackoff(fetch, options)(request)
+    expect(bodies).toEqual(["x", "x", "x"])
+    const once = scriptedFetch([answer(503)])
+    const init = { method: "PUT", body: new ReadableStream(), duplex: "half" }
+    expect(await rejection(createFetchWithBackoff(once.fetch, options)(url, init))).toMatchObject({
+      status: 503,
+    })
+    expect(once.calls).toHaveLength(1)
+  })
+
+  it("rejects what is no success, and network failures once retries are used up", async () => {
+    const refusing = createFetchWithBackoff(scriptedFetch([answer(404, {}, "gone")]).fetch)
+    expect(await rejection(refusing(url))).toMatchObject({ code: "NOT_FOUND", text: "gone" })
+    const broken = scriptedFetch([new TypeError("fetch failed")])
+    const once = createFetchWithBackoff(broken.fetch, { maxRetries: 0 })
+    expect(await rejection(once(url))).toMatchObject({ code: "NETWORK", status: 0 })
+  })
+
+  it("ends with the signal of the call or of the Request", async () => {
+    const controller = new AbortController()
+    const { fetch } = scriptedFetch(["hang"], { ignoresAbort: true })
+    const { signal } = controller
+    const patient = createFetchWithBackoff(fetch)
+    const calls = [patient(url, { signal }), patient(new Request(url, { signal }))].map((call) =>
+      rejection(call),
+    )
+    controller.abort("why")
+    for (const call of calls) expect(await call).toMatchObject({ code: "ABORTED", cause: "why" })
+  })
+
+  it("checks its options", () => {
+    expect(() => createFetchWithBackoff(fetch, { multiplier: 0 })).toThrow("multiplier")
+  })
+})
+
+describe("createFetchWithConsumedBody", () => {
+  it("gives an answer whose body is here", async () => {
+    const { fetch } = scriptedFetch([answer(201, { "x-a": "1" }, "body")])
+    const response = await createFetchWithConsumedBody(fetch)(url)
+    expect(response.status).toBe(201)
+    expect(response.headers.get("x-a")).toBe("1")
+    expect(await response.text()).toBe("body")
+  })
+
+  it("passes on answers without a body", async () => {
+    for (const status of [204, 304]) {
+      const { fetch } = scriptedFetch([answer(status)])
+      expect((await createFetchWithConsumedBody(fetch)(url)).status).toBe(status)
+    }
+  })
+
+  const breaking = (onPull: (controller: ReadableStreamDefaultController) => void) => () =>
+    new Response(new ReadableStream({ pull: onPull }))
+
+  it("rejects where the body breaks off, so that a retry can catch it", async () => {
+    const broken = breaking((controller) => {
+      controller.error(new Error("broken off"))
+    })
+    const { fetch } = scriptedFetch([broken])
+    const error = await rejection(createFetchWithConsumedBody(fetch)(url))
+    expect(error).toMatchObject({ name: "FetchError", code: "NETWORK", status: 200 })
+    expect(error.message).not.toContain("secret")
+    const again = scriptedFetch([broken, answer(200, {}, "whole")])
+    const whole = createFetchWithBackoff(createFetchWithConsumedBody(again.fetch), options)
+    expect(await (await whole(url)).text()).toBe("whole")
+    expect(again.calls).toHaveLength(2)
+  })
+
+  it("says of an abort that it is one", async () => {
+    const controller = new AbortController()
+    const { fetch } = scriptedFetch([
+      breaking((stream) => {
+        controller.abort("why")
+        stream.error(new DOMException("aborted", "AbortError"))
+      }),
+    ])
+    const call = createFetchWithConsumedBody(fetch)(url, { signal: controller.signal })
+    expect(await rejection(call)).toMatchObject({ code: "ABORTED", cause: "why" })
+  })
+})

@@ -1,0 +1,104 @@
+import { expect, it } from "vitest"
+import { createEndpoint } from "../../../src/http/endpoint.ts"
+import { exchange, type StreamRequest } from "../../../src/http/request.ts"
+import {
+  breakOff,
+  respond,
+  startMisbehavingServer,
+  type Misbehavior,
+} from "../../support/misbehaving-server.ts"
+import { rejection } from "../../support/rejection.ts"
+
+const get: StreamRequest = { method: "GET", operation: "read", retry: "idempotent" }
+const post: StreamRequest = {
+  method: "POST",
+  operation: "append",
+  retry: "unless-stored",
+  body: "x",
+}
+const backoffOptions = { initialDelay: 1, maxDelay: 2 }
+
+it.each([get, post])("a redirect loop fails at once: $method", async (request) => {
+  await using server = await startMisbehavingServer(respond(307, { location: "/again?secret" }))
+  const endpoint = createEndpoint({ url: `${server.url}/s?secret`, backoffOptions })
+  const error = await rejection(exchange(endpoint, request))
+  expect(error).toMatchObject({ name: "FetchError", code: "PROTOCOL", status: 0 })
+  expect(error.message).toContain("redirect")
+  expect(error.message).not.toContain("secret")
+  // fetch itself follows about twenty; a retry would double that.
+  expect(server.requests.length).toBeLessThan(30)
+})
+
+it("a redirect is followed", async () => {
+  await using server = await startMisbehavingServer(
+    respond(308, { location: "/elsewhere" }),
+    respond(200),
+  )
+  const endpoint = createEndpoint({ url: `${server.url}/s` })
+  expect(await exchange(endpoint, post)).toMatchObject({ status: 200 })
+  expect(server.requests[1]).toMatchObject({ method: "POST", path: "/elsewhere" })
+  expect(server.requests[1]?.body.toString()).toBe("x")
+})
+
+it("a header that no request can carry fails at once", async () => {
+  await using server = await startMisbehavingServer(respond(200))
+  const endpoint = createEndpoint({ url: server.url, backoffOptions })
+  const request = { ...get, headers: { "x-bad": "secret\nvalue" } }
+  const error = await rejection(exchange(endpoint, request))
+  expect(error).toMatchObject({ code: "BAD_REQUEST", status: 0 })
+  expect(error.message).not.toContain("secret")
+  expect(server.requests).toEqual([])
+})
+
+it("a port that fetch refuses fails at once", async () => {
+  const endpoint = createEndpoint({ url: "http://127.0.0.1:1/s", backoffOptions })
+  expect(await rejection(exchange(endpoint, get))).toMatchObject({ code: "BAD_REQUEST" })
+})
+
+it("nobody listening is no doubt, and is tried again", async () => {
+  const server = await startMisbehavingServer(respond(200))
+  await server.stop()
+  let attempts = 0
+  const endpoint = createEndpoint({
+    url: server.url,
+    backoffOptions: { ...backoffOptions, maxRetries: 3, onFailedAttempt: () => attempts++ },
+  })
+  expect(await rejection(exchange(endpoint, post))).toMatchObject({
+    code: "NETWORK",
+    status: 0,
+    indeterminate: false,
+  })
+  expect(attempts).toBe(4)
+})
+
+const noHttp: Misbehavior = (_request, response) =>
+  void response.socket?.end("no HTTP at all\r\n\r\n")
+const badHeader: Misbehavior = (_request, response) => {
+  response.socket?.end("HTTP/1.1 200 OK\r\nBad Header\u0001: x\r\n\r\n")
+}
+
+it.each<[string, Misbehavior]>([
+  ["a reset", breakOff()],
+  ["an answer that is no HTTP", noHttp],
+  ["an answer with a broken header", badHeader],
+])("%s leaves a write in doubt, and is tried again for a read", async (_name, misbehavior) => {
+  await using server = await startMisbehavingServer(misbehavior, misbehavior, respond(200))
+  const endpoint = createEndpoint({ url: server.url, backoffOptions })
+  expect(await rejection(exchange(endpoint, post))).toMatchObject({
+    code: "NETWORK",
+    indeterminate: true,
+  })
+  expect(await exchange(endpoint, get)).toMatchObject({ status: 200 })
+  expect(server.requests).toHaveLength(3)
+})
+
+it("a page of HTML as an error is read within bounds", async () => {
+  const page = "<p>error</p>".repeat(100_000)
+  await using server = await startMisbehavingServer(
+    respond(403, { "content-type": "text/html" }, page),
+  )
+  const error = await rejection(exchange(createEndpoint({ url: server.url }), get))
+  expect(error).toMatchObject({ code: "FORBIDDEN", status: 403 })
+  expect(error["text"]).toHaveLength(65_536)
+  expect(error.message).not.toContain("<p>")
+})

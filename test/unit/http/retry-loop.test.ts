@@ -1,0 +1,184 @@
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import { DurableStreamError } from "../../../src/errors/durable-stream-error.ts"
+import { resolveBackoff } from "../../../src/http/backoff.ts"
+import {
+  leavesDoubt,
+  mayTryAgain,
+  retryLoop,
+  type AttemptOutcome,
+  type RetryNotice,
+} from "../../../src/http/retry-loop.ts"
+import { rejection } from "../../support/rejection.ts"
+
+const statuses = [
+  400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 425, 429, 500, 501, 502, 503, 504, 505,
+  520, 599,
+]
+
+describe("mayTryAgain", () => {
+  it("allows an idempotent request whatever may pass by itself", () => {
+    const allowed = statuses.filter((status) => mayTryAgain("idempotent", status))
+    expect(allowed).toEqual([408, 425, 429, 500, 502, 503, 504, 520, 599])
+    expect(mayTryAgain("idempotent", "lost")).toBe(true)
+    expect(mayTryAgain("idempotent", "refused")).toBe(true)
+    expect(mayTryAgain("idempotent", "impossible")).toBe(false)
+  })
+
+  it("allows a plain append only what the server says it did not store, or never saw", () => {
+    const allowed = statuses.filter((status) => mayTryAgain("unless-stored", status))
+    expect(allowed).toEqual([429, 500, 503])
+    expect(mayTryAgain("unless-stored", "refused")).toBe(true)
+    expect(mayTryAgain("unless-stored", "lost")).toBe(false)
+    expect(mayTryAgain("unless-stored", "impossible")).toBe(false)
+  })
+
+  it("allows nothing to a body that can be sent once", () => {
+    for (const failure of [...statuses, "lost", "refused", "impossible"] as const) {
+      expect(mayTryAgain("never", failure)).toBe(false)
+    }
+  })
+})
+
+it("leaves doubt where something in front of the server failed, and where no answer came", () => {
+  expect(statuses.filter((status) => leavesDoubt(status))).toEqual([408, 502, 504, 520, 599])
+  expect(leavesDoubt("lost")).toBe(true)
+  expect(leavesDoubt("refused")).toBe(false)
+  expect(leavesDoubt("impossible")).toBe(false)
+})
+
+describe("retryLoop", () => {
+  beforeEach(() => {
+    vi.useFakeTimers()
+    vi.spyOn(Math, "random").mockReturnValue(0.5)
+  })
+  afterEach(() => {
+    vi.useRealTimers()
+    vi.restoreAllMocks()
+  })
+
+  const failed = (failure: number, retryAfterMs = 0): AttemptOutcome<string> => ({
+    kind: "failed",
+    failure,
+    error: new DurableStreamError(`failed with ${failure}`, "BUSY", failure),
+    retryAfterMs,
+  })
+  const { signal } = new AbortController()
+
+  function script(...outcomes: AttemptOutcome<string>[]) {
+    const times: number[] = []
+    const start = Date.now()
+    const attempt = vi.fn((_attempt: number) => {
+      times.push(Date.now() - start)
+      return Promise.resolve(outcomes.shift() ?? failed(503))
+    })
+    return { attempt, times }
+  }
+
+  it("waits longer after each failure, and as long as the server asks", async () => {
+    const { attempt, times } = script(failed(503), failed(503), failed(429, 10_000), failed(500), {
+      kind: "answered",
+      value: "done",
+    })
+    const notices: RetryNotice[] = []
+    const onFailedAttempt = vi.fn()
+    const result = retryLoop({
+      attempt,
+      policy: "idempotent",
+      backoff: resolveBackoff({ initialDelay: 100, multiplier: 2, maxDelay: 400, onFailedAttempt }),
+      signal,
+      onRetry: (notice) => notices.push(notice),
+    })
+    await vi.advanceTimersByTimeAsync(60_000)
+    expect(await result).toBe("done")
+    expect(times).toEqual([0, 50, 150, 10_150, 10_350])
+    expect(notices.map((notice) => [notice.attempt, notice.delayMs])).toEqual([
+      [1, 50],
+      [2, 100],
+      [3, 10_000],
+      [4, 200],
+    ])
+    expect(notices[2]?.error).toMatchObject({ status: 429 })
+    expect(attempt.mock.calls).toEqual([[1], [2], [3], [4], [5]])
+    expect(onFailedAttempt).toHaveBeenCalledTimes(4)
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it("ends with the last error once the retries are used up", async () => {
+    for (const maxRetries of [0, 2]) {
+      const { attempt } = script(failed(503), failed(503), failed(500))
+      const result = rejection(
+        retryLoop({
+          attempt,
+          policy: "idempotent",
+          backoff: resolveBackoff({ maxRetries }),
+          signal,
+        }),
+      )
+      await vi.runAllTimersAsync()
+      expect(await result).toMatchObject({ status: maxRetries === 0 ? 503 : 500 })
+      expect(attempt).toHaveBeenCalledTimes(maxRetries + 1)
+    }
+  })
+
+  it("ends at once where the policy forbids another attempt", async () => {
+    const { attempt } = script(failed(404))
+    const loop = { attempt, policy: "idempotent", backoff: resolveBackoff(), signal } as const
+    expect(await rejection(retryLoop(loop))).toMatchObject({ status: 404 })
+    expect(attempt).toHaveBeenCalledOnce()
+  })
+
+  it("passes on at once what an attempt throws", async () => {
+    const failure = new Error("no token")
+    const attempt = () => Promise.reject(failure)
+    const loop = { attempt, policy: "idempotent", backoff: resolveBackoff(), signal } as const
+    expect(await rejection(retryLoop(loop))).toBe(failure)
+  })
+
+  it("ends its wait with the signal", async () => {
+    const controller = new AbortController()
+    const { attempt } = script(failed(503, 3_600_000))
+    const result = rejection(
+      retryLoop({
+        attempt,
+        policy: "idempotent",
+        backoff: resolveBackoff(),
+        signal: controller.signal,
+      }),
+    )
+    await vi.advanceTimersByTimeAsync(1000)
+    expect(vi.getTimerCount()).toBe(1)
+    controller.abort("why")
+    expect(await result).toMatchObject({ code: "ABORTED", cause: "why" })
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
+  it("goes on where an observer throws, and says so", async () => {
+    const complain = vi.spyOn(console, "error").mockReturnValue()
+    const { attempt } = script(failed(503), { kind: "answered", value: "done" })
+    const onFailedAttempt = () => {
+      throw new Error("observer")
+    }
+    const result = retryLoop({
+      attempt,
+      policy: "idempotent",
+      backoff: resolveBackoff({ onFailedAttempt }),
+      signal,
+    })
+    await vi.runAllTimersAsync()
+    expect(await result).toBe("done")
+    expect(complain).toHaveBeenCalledOnce()
+  })
+
+  it("logs retries where it is asked to", async () => {
+    const log = vi.spyOn(console, "debug").mockReturnValue()
+    for (const debug of [false, true]) {
+      const { attempt } = script(failed(503), { kind: "answered", value: "done" })
+      const backoff = resolveBackoff({ debug })
+      const result = retryLoop({ attempt, policy: "idempotent", backoff, signal })
+      await vi.runAllTimersAsync()
+      await result
+      expect(log).toHaveBeenCalledTimes(debug ? 1 : 0)
+    }
+    expect(log.mock.calls[0]?.[0]).toContain("failed with 503")
+  })
+})
