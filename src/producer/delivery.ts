@@ -21,9 +21,11 @@ export class Delivery {
   isAsking = false
   /** What kept it from being acknowledged, once nothing more is tried under its number. */
   verdict: Verdict | undefined
+  /** Whether it was let go and has not failed since. */
+  isGoing = false
   /** Calls off what it waits for, where no request is out. */
   callOff: (() => void) | undefined
-  /** Wakes it when everything before it is settled. */
+  /** Lets it go, where it waits for its turn. */
   wake: (() => void) | undefined
   previous: Delivery | undefined
   next: Delivery | undefined
@@ -36,6 +38,7 @@ export class Delivery {
   /** Takes in what a failed attempt says about whether it was stored. */
   noteFailure(error: unknown): void {
     this.isAsking = false
+    this.isGoing = false
     if (error instanceof FetchError && error.indeterminate) this.inDoubt = true
   }
 
@@ -46,6 +49,7 @@ export class Delivery {
     this.tries = 0
     this.inDoubt = false
     this.wasEarly = false
+    this.isGoing = false
     this.verdict = undefined
   }
 }

@@ -13,8 +13,9 @@ import { canWait } from "./verdict.ts"
  * Carries sealed batches to the server, up to `maxInFlight` side by side, until the fate of each is known.
  *
  * 1. Numbers are given out in order. The server stores a batch only when the one before it is stored.
- * 2. Only the first batch that is not settled is tried again and again. One behind it is sent once; if that fails, or
- *    overtakes another (a gap), it waits for its turn: before that the server could not take it anyway.
+ * 2. Only the first batch that is not settled is tried again and again. One behind it is sent once, while all before it are
+ *    on their way; if that fails, or overtakes another (a gap), it waits until it is the first: before that the server
+ *    could not take it anyway.
  * 3. Where a batch cannot be stored under its number, nothing new is sent until every request that is out has its
  *    answer. Then {@link decideRecovery} says how to go on.
  */
@@ -145,7 +146,9 @@ export class Pipeline {
 
   async #carry(delivery: Delivery): Promise<void> {
     const { number } = delivery
-    while (number !== undefined && this.#phase === "flowing") {
+    while (number !== undefined) {
+      await this.#turnOf(delivery)
+      if (this.#phase !== "flowing") return
       const isFirst = this.#backlog.first === delivery
       const attempt = new Attempt(delivery, this.#settings)
       delivery.callOff = () => {
@@ -161,6 +164,7 @@ export class Pipeline {
         },
       })
       delivery.callOff = undefined
+      delivery.isGoing = false
       if (this.#isStopped() || verdict.kind === "interrupted") return
       if (verdict.kind === "acknowledged") {
         this.#acknowledge(delivery, verdict.result)
@@ -173,7 +177,6 @@ export class Pipeline {
       }
       delivery.wasEarly ||= verdict.kind === "gap"
       if (verdict.kind === "transient") this.#postpone(verdict.retryAfterMs)
-      await this.#turnOf(delivery)
     }
   }
 
@@ -183,13 +186,30 @@ export class Pipeline {
   }
 
   #turnOf(delivery: Delivery): Promise<void> | undefined {
-    if (this.#backlog.first === delivery || this.#phase !== "flowing") return undefined
+    if (this.#phase !== "flowing") return undefined
+    delivery.isGoing = this.#mayGo(delivery)
+    if (delivery.isGoing) return undefined
     return new Promise((resolve) => {
       delivery.wake = () => {
         delivery.wake = undefined
+        delivery.isGoing = true
         resolve()
       }
     })
+  }
+
+  #mayGo(delivery: Delivery): boolean {
+    if (this.#backlog.first === delivery) return true
+    const isPostponed = Date.now() < this.#notBeforeMs
+    return !isPostponed && delivery.tries === 0 && delivery.previous?.isGoing === true
+  }
+
+  /** Lets go whoever waits and may, in order. Behind one that may not, nobody may. */
+  #wake(): void {
+    for (const delivery of this.#backlog) {
+      if (!delivery.isGoing && !this.#mayGo(delivery)) return
+      delivery.wake?.()
+    }
   }
 
   #acknowledge(delivery: Delivery, result: IdempotentAppendResult): void {
@@ -197,7 +217,7 @@ export class Pipeline {
     this.#backlog.remove(delivery)
     this.#events.onAcknowledged(delivery.batch, delivery.ordinal, result)
     this.#queue.concurrency = this.#settings.maxInFlight
-    this.#backlog.first?.wake?.()
+    this.#wake()
     this.#events.onProgress()
   }
 

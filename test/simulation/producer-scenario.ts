@@ -96,7 +96,7 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
     abortAtMs: random.int(0, random.pick([200, 5000])),
     maxBodyBytes: random.chance(0.15) ? random.int(60, 400) : Number.POSITIVE_INFINITY,
     // Two that claim one epoch, and lose answers over it: that is what the documentation excludes.
-    faults: hasTwin ? {} : drawFaults(random, forgets),
+    faults: hasTwin ? {} : drawFaults(random, { forgets, hasRivals }),
     healAtMs: random.int(0, 90_000),
     maxLatencyMs: random.pick([0, 5, 100, 2000]),
     maxStragglerMs: random.pick([100, 5000, 60_000]),
@@ -120,13 +120,18 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
   }
 }
 
-function drawFaults(random: SeededRandom, forgets: boolean): FaultOdds {
+function drawFaults(
+  random: SeededRandom,
+  { forgets, hasRivals }: { forgets: boolean; hasRivals: boolean },
+): FaultOdds {
   if (random.chance(0.15)) return {}
   const odds: FaultOdds = {}
   for (let count = random.int(1, 4); count > 0; count--) {
     const fault = random.pick(PASSING)
     // A server that has forgotten an epoch takes its first batch again: no client can tell.
     if (forgets && (fault === "straggler" || fault === "duplicate")) continue
+    // Answered that it comes too early, and stored by a copy later on, before a rival comes: nor can it tell this.
+    if (hasRivals && fault === "duplicate") continue
     odds[fault] = random.pick([0.05, 0.15, 0.3])
   }
   if (random.chance(0.1)) odds[random.pick(FATAL)] = 0.03
