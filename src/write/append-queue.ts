@@ -121,12 +121,15 @@ export class AppendQueue {
         if (ready.every(({ isSettled }) => isSettled)) controller.abort()
       }
     }
+    let sent: readonly AppendCall[] = ready
     // Made anew for every attempt: who gave up in between is left out.
-    const body = () =>
-      joinParts(
-        ready.flatMap(({ isSettled, part }) => (isSettled || part === undefined ? [] : [part])),
+    const body = () => {
+      sent = sent.filter(({ isSettled }) => !isSettled)
+      return joinParts(
+        sent.flatMap(({ part }) => part ?? []),
         type,
       )
+    }
     const request: AppendRequest = {
       marks: lead.marks,
       ...(lead.hasContent && { content: { type, body } }),
@@ -140,18 +143,23 @@ export class AppendQueue {
       if (await this.#isWrongGuess(error, lead, type, controller.signal)) {
         await this.#send(lead, failed)
       } else {
-        await this.#settleFailed(lead, failed, error)
+        await this.#settleFailed(lead, failed, error, sent.length)
       }
     }
   }
 
-  /** Finds out which of the calls a failure concerns, and sends the others again where nothing was stored. */
+  /**
+   * Finds out which of the calls a failure concerns, and sends the others again where nothing was stored.
+   *
+   * @param sentCount - how many went out together; where somebody gave up meanwhile, the one to blame may be gone
+   */
   async #settleFailed(
     lead: AppendCall,
     calls: readonly AppendCall[],
     error: unknown,
+    sentCount: number,
   ): Promise<void> {
-    if (calls.length < 2 || !blamesBody(error)) {
+    if (sentCount < 2 || !blamesBody(error)) {
       for (const call of calls) call.reject(error)
       return
     }

@@ -303,6 +303,29 @@ describe("a joined request that is refused", () => {
     expect(sent).toEqual(values.filter(({ value }) => !value.startsWith("bad")))
   })
 
+  it("fails nobody where the one to blame has given up meanwhile", async () => {
+    const bodies: unknown[] = []
+    const controller = new AbortController()
+    const handle = new DurableStream({
+      url: "http://server.test/s",
+      contentType: json,
+      fetch: async (_url, init) => {
+        bodies.push(init?.body)
+        if (bodies.length !== 2) return new Response(null, { status: 204 })
+        controller.abort()
+        return new Response(null, { status: 400 })
+      },
+    })
+    const calls = [
+      handle.append(1),
+      handle.append(2),
+      rejection(handle.append("3", { signal: controller.signal })),
+    ]
+    await Promise.all(calls)
+    expect(await calls[2]).toMatchObject({ code: "ABORTED" })
+    expect(bodies).toEqual(["[1]", "[2,3]", "[2]"])
+  })
+
   it("for its size is sent in smaller ones from then on", async () => {
     const sizes: number[] = []
     await using gated = await startMisbehavingServer((request, response) => {
