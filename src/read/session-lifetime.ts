@@ -8,6 +8,7 @@ export class SessionLifetime {
   /** Settles, and never rejects, once the session is over. */
   readonly ended: Promise<SessionOutcome>
   readonly #cleanups: (() => void)[] = []
+  #stopWatch: (() => void) | undefined
   #over = false
   #settle: (outcome: SessionOutcome) => void = () => undefined
 
@@ -41,15 +42,21 @@ export class SessionLifetime {
   /** Pauses the session while it is hidden. */
   watch(visibility: VisibilitySource | undefined, dispatch: (event: SessionEvent) => void): void {
     if (visibility === undefined || this.#over) return
-    const stop = watchPauses(visibility, (kind) => {
+    this.#stopWatch = watchPauses(visibility, (kind) => {
       dispatch({ kind, reason: "hidden" })
     })
-    this.#cleanups.push(stop)
+  }
+
+  /** The session goes on while it is hidden. */
+  unwatch(): void {
+    this.#stopWatch?.()
+    this.#stopWatch = undefined
   }
 
   /** The session is over: nothing that surrounds it is watched any longer. */
   end(outcome: SessionOutcome): void {
     this.#over = true
+    this.unwatch()
     for (const cleanup of this.#cleanups.splice(0)) cleanup()
     this.#settle(outcome)
   }

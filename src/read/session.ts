@@ -3,6 +3,7 @@ import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { sleep } from "../http/sleep.ts"
 import { isPlainInSse } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
+import { askErrorHandler } from "./error-question.ts"
 import type { Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
 import { ReadAhead } from "./read-ahead.ts"
@@ -113,6 +114,12 @@ export class Session {
   /** The page ended before it was whole; the consumer had been handed some bytes behind the session's offset. */
   broken(payload: Omit<BrokenPayload, "kind">, handedOnBytes: number): void {
     this.#dispatch({ ...payload, kind: "broken", handedOnBytes })
+  }
+
+  /** The consumer wants no more than what is there: such a read goes on while nobody looks. */
+  readToTail(): void {
+    this.#lifetime.unwatch()
+    this.#dispatch({ kind: "resume", reason: "hidden" })
   }
 
   /** The consumer has all it wants. */
@@ -230,12 +237,10 @@ export class Session {
   }
 
   async #ask(error: unknown, scope: AbortScope): Promise<SessionEvent> {
-    const { onError } = this.#settings
     try {
-      // Whatever a request throws is an Error; a header function may throw anything, and the handler is told it.
-      const decision = await Promise.race([onError?.(error as Error), aborted(scope.signal)])
-      if (typeof decision !== "object") return { kind: "decided", again: false, error }
-      this.#endpoint = extendEndpoint(this.#endpoint, decision)
+      const changes = await askErrorHandler(this.#settings.onError, error, scope.signal)
+      if (changes === undefined) return { kind: "decided", again: false, error }
+      this.#endpoint = extendEndpoint(this.#endpoint, changes)
       return { kind: "decided", again: true, error }
     } catch (thrown) {
       return { kind: "decided", again: false, error: thrown }
@@ -263,7 +268,7 @@ export class Session {
     if (after === before) return
     this.#state = after
     if (interrupts(before, event, after)) this.#drop()
-    if (after.kind === "ended" || after.kind === "paused") this.#readAhead.drop()
+    if (after.kind === "ended" || after.pausedFor.size > 0) this.#readAhead.drop()
     this.#narrator.tell(before, after, event, step.fellBack)
     if (after.kind === "ended") this.#lifetime.end(after.outcome)
     this.#wake()
@@ -286,12 +291,4 @@ function interrupts(before: SessionState, event: SessionEvent, after: SessionSta
   const bystander =
     event.kind === "pause" || event.kind === "resume" || event.kind === "live-transport"
   return !(bystander && after.kind === before.kind)
-}
-
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    signal.addEventListener("abort", () => {
-      resolve(undefined)
-    })
-  })
 }

@@ -21,6 +21,7 @@ const ODD_ANSWERS: ReadonlySet<FaultName> = new Set([
   "cached-page",
   "empty-live",
 ])
+const GATHERING = new Set(["json", "text", "body"])
 const ODD_CODES = new Set(["NO_PROGRESS", "PROTOCOL", "PARSE_ERROR"])
 
 /** How the session ended: with the right error or none, in time, and told once. */
@@ -59,6 +60,19 @@ function isExpected(error: unknown, ending: string, records: readonly RequestRec
   return "code" in error && ODD_CODES.has(String(error.code)) && odd >= 4
 }
 
+/** Long enough for a clock that is looked at every few seconds, and for a request that was under way when it woke. */
+const WAKE_MS = 25_000
+
+/** After a sleep, what has gone stale is replaced soon, not after the idle time-out. */
+export function checkWaking({ scenario, outcome, records }: Evidence): string[] {
+  const { wokeMs, endedMs } = outcome
+  const waits = scenario.slownessMs > 0 || outcome.visibility.spans.length > 0
+  if (wokeMs === undefined || waits || endedMs <= wokeMs + WAKE_MS) return []
+  const next = records.find((record) => record.atMs > wokeMs)
+  if (next && next.atMs <= wokeMs + WAKE_MS) return []
+  return [`woke at ${wokeMs} ms, but asked again only at ${next?.atMs ?? endedMs} ms`]
+}
+
 /** Property 5: nothing is left. */
 export function checkLeftovers({ outcome }: Evidence): string[] {
   const problems: string[] = []
@@ -87,7 +101,8 @@ export function checkRequests({ scenario, outcome, records }: Evidence): string[
       break
     }
   }
-  if (scenario.live === false) return problems
+  // A read that ends by itself goes on while nobody looks.
+  if (scenario.live === false || GATHERING.has(scenario.method)) return problems
   for (const [fromMs, toMs] of outcome.visibility.spans) {
     const since = Math.max(fromMs, outcome.answeredMs)
     const hidden = records.filter((record) => record.atMs > since && record.atMs < toMs)

@@ -1,5 +1,6 @@
 import { FetchBackoffAbortError } from "../../errors/fetch-backoff-abort-error.ts"
 import type { JsonBatchMeta } from "../batches.ts"
+import { throwOutcome } from "../session-lifetime.ts"
 import type { Session } from "../session.ts"
 import type { BatchSource } from "./batch-source.ts"
 import type { Progress } from "./progress.ts"
@@ -24,7 +25,8 @@ export async function subscribe<TBatch>(
   for (;;) {
     // What ended the session is not the callback's failure: the session tells it.
     const delivery = await source().catch(() => undefined)
-    if (delivery === undefined) return
+    // What ended the session while the page was on its way has ended the callbacks too.
+    if (delivery === undefined || session.state.kind === "ended") return
     const takeBack = progress.move(delivery.mark)
     try {
       await callback(delivery.batch)
@@ -50,12 +52,17 @@ export function iterateBatches<TBatch>(
 ): AsyncIterableIterator<TBatch> {
   let handedOver: { readonly empty: boolean } | undefined
   let queue: Promise<unknown> = Promise.resolve()
+  // Whoever stops asking without a word (no `return`) keeps nobody waiting once the session is over.
+  void session.ended.then(onEnd)
   const advance = async (): Promise<IteratorResult<TBatch>> => {
     try {
       if (handedOver !== undefined) session.delivered(0, handedOver.empty)
       handedOver = undefined
       const delivery = await source()
-      if (delivery === undefined) {
+      const { state } = session
+      // What ended the session while the page was on its way comes first.
+      if (state.kind === "ended") throwOutcome(state.outcome)
+      if (delivery === undefined || state.kind === "ended") {
         onEnd()
         return { done: true, value: undefined }
       }
@@ -95,6 +102,7 @@ export async function gather<TBatch extends JsonBatchMeta>(
   source: BatchSource<TBatch>,
 ): Promise<TBatch[]> {
   const batches: TBatch[] = []
+  session.readToTail()
   for (;;) {
     const delivery = await source()
     if (delivery === undefined) {
