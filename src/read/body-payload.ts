@@ -1,4 +1,6 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
+import { raceAbort } from "../http/abort.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { IdleWatch } from "./idle-watch.ts"
 import { SilentRead } from "./silent-read.ts"
@@ -25,9 +27,10 @@ export function bodyPayload(response: Response, context: BodyContext): Payload {
     context.watch.end()
     return { ...bufferedPayload(new Uint8Array()), bodiless: true }
   }
-  // The platform's type says that a body is a stream or null; React Native's is neither.
-  if ((body as ReadableStream<Uint8Array> | undefined) === undefined)
-    return wholeBody(response, context)
+  // The platform's type says that a body is a stream or null; React Native's and node-fetch's are neither.
+  const streams = typeof (body as Partial<typeof body> | undefined)?.getReader === "function"
+  if (response.bodyUsed || (streams && body.locked)) throw usedBody(context.url)
+  if (!streams) return wholeBody(response, context)
   return new BodyPayload(body.getReader(), expectedBytes(response), context)
 }
 
@@ -102,20 +105,35 @@ class BodyPayload implements Payload {
 
 /** Where the platform's answers have no streams (React Native), the body comes whole. */
 function wholeBody(response: Response, context: BodyContext): Payload {
+  const { url, signal, watch, idleTimeoutMs, onBytes } = context
   let whole: Promise<Payload> | undefined
+  const takeWhole = async () => {
+    watch.listen(idleTimeoutMs)
+    const bytes = new Uint8Array(await raceAbort(response.arrayBuffer(), signal))
+    watch.end()
+    onBytes?.(bytes)
+    return bufferedPayload(bytes)
+  }
   return {
     async read() {
-      whole ??= response.arrayBuffer().then((buffer) => bufferedPayload(new Uint8Array(buffer)))
       try {
-        return await (await whole).read()
+        return await (await (whole ??= takeWhole())).read()
       } catch (error) {
-        return brokenBody(context.url, error)
+        watch.end()
+        return brokenBody(url, signal.aborted ? signal.reason : error)
       }
     },
     release() {
-      context.watch.end()
+      watch.end()
     },
   }
+}
+
+function usedBody(url: string): DurableStreamError {
+  return new DurableStreamError(
+    `The option fetch gave an answer from ${describeUrl(url)} whose body was read already: give a clone of it.`,
+    "BAD_REQUEST",
+  )
 }
 
 /** A silence that ended a read is an error already and says more than "broke off". */

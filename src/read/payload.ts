@@ -56,6 +56,25 @@ export function textPayload(texts: readonly string[]): Payload {
   }
 }
 
+/** A payload that gives nothing before it has come whole. */
+export function unbrokenPayload(payload: Payload): Payload {
+  let whole: Payload | undefined
+  return {
+    ...(payload.texts !== undefined && { texts: payload.texts }),
+    async read() {
+      if (whole === undefined) {
+        const read = await readWhole(payload)
+        if (read.kind === "broken") return read
+        whole = bufferedPayload(read.bytes)
+      }
+      return whole.read()
+    },
+    release() {
+      payload.release()
+    },
+  }
+}
+
 /** All the bytes of a payload. */
 export async function readWhole(
   payload: Payload,

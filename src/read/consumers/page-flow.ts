@@ -1,8 +1,11 @@
 import type { Page } from "../page.ts"
+import { unbrokenPayload } from "../payload.ts"
 import type { Session } from "../session.ts"
 
 /** What a flow is told to do. */
 export interface PageFlowOptions {
+  /** Whether nothing of a page is given before it has come whole: a page that breaks off leaves no trace then. */
+  readonly wholePages: boolean
   /** Whether a page that came as text may be given as text, whole. */
   readonly acceptsText: () => boolean
   /** Told when all of a page has been given. */
@@ -47,7 +50,8 @@ export class PageFlow {
     this.#pageBytes = 0
     this.#givenText = undefined
     this.#skipBytes = this.#session.state.handedOnBytes
-    return page
+    if (page === undefined || !this.#options.wholePages) return page
+    return { ...page, payload: unbrokenPayload(page.payload) }
   }
 
   #takeText({ payload }: Page): string | undefined {

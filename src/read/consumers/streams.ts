@@ -1,5 +1,7 @@
 import type { ReadableStreamAsyncIterable } from "../../platform/async-iterable-stream.ts"
 import type { JsonBatch } from "../batches.ts"
+import { isJsonContentType } from "../../protocol/content-type.ts"
+import type { Session } from "../session.ts"
 import type { Consumption } from "./batch-consumers.ts"
 import type { BatchSource, Delivery } from "./batch-source.ts"
 import { PageFlow } from "./page-flow.ts"
@@ -12,6 +14,7 @@ export function byteStream(
   onEnd: () => void,
 ): ReadableStreamAsyncIterable<Uint8Array> {
   const flow = new PageFlow(session, {
+    wholePages: hasFramedPages(session),
     acceptsText: () => false,
     onPageEnd: (page) => void progress.move(page),
   })
@@ -35,6 +38,7 @@ export function textStream(
 ): ReadableStreamAsyncIterable<string> {
   const utf8 = new Utf8Assembler()
   const flow = new PageFlow(session, {
+    wholePages: hasFramedPages(session),
     acceptsText: () => utf8.aligned,
     onPageEnd: (page) => {
       if (utf8.aligned || page.streamClosed) progress.move(page)
@@ -99,4 +103,12 @@ export function jsonStream<T>(
     },
     onEnd,
   )
+}
+
+/**
+ * Whether a page is more than a part of the stream's bytes: one of JSON is an array around some messages, so that what
+ * stands behind its first half depends on where the page ends.
+ */
+function hasFramedPages(session: Session): boolean {
+  return isJsonContentType(session.contentType)
 }
