@@ -47,9 +47,18 @@ export interface CloseResult {
   finalOffset: Offset
 }
 
-/** What `head()` found. */
+/** What `head()` found. Where there is no stream, `exists: false` is all there is; the rest can be asked for all the same. */
 export type HeadResult =
-  | { exists: false }
+  | {
+      exists: false
+      contentType?: undefined
+      offset?: undefined
+      etag?: undefined
+      cacheControl?: undefined
+      streamClosed?: undefined
+      ttlSeconds?: undefined
+      expiresAt?: undefined
+    }
   | {
       exists: true
       contentType?: string
