@@ -16,6 +16,8 @@ export interface AppendCallOptions {
   readonly stream: string
 }
 
+const hasArrived = Promise.resolve()
+
 /** One caller's write, from the call until its promise is settled. It is settled once; what comes later is void. */
 export class AppendCall {
   /** Settles with the answer to the request that the write went out with. */
@@ -109,10 +111,10 @@ export class AppendCall {
   }
 
   #receive(value: unknown): Promise<void> {
-    if (!this.hasContent) return Promise.resolve()
+    if (!this.hasContent) return hasArrived
     if (!isThenable(value)) {
       this.#body = takeBody(value, this.#stream)
-      return Promise.resolve()
+      return hasArrived
     }
     return new Promise((resolve) => {
       this.onSettled = resolve

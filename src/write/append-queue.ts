@@ -39,6 +39,8 @@ export interface QueuedWrite {
 export class AppendQueue {
   readonly #endpoint: Endpoint
   readonly #contentType: StreamContentType
+  /** The stream as messages may show it. */
+  readonly #stream: string
   readonly #joins: boolean
   readonly #waiting: AppendCall[] = []
   #maxJoinedSize = MAX_JOINED_SIZE
@@ -48,6 +50,7 @@ export class AppendQueue {
   constructor(endpoint: Endpoint, contentType: StreamContentType, joins: boolean) {
     this.#endpoint = endpoint
     this.#contentType = contentType
+    this.#stream = describeUrl(endpoint.url)
     this.#joins = joins
   }
 
@@ -62,7 +65,7 @@ export class AppendQueue {
       contentType,
       marks,
       signals: [this.#endpoint.signal, signal],
-      stream: describeUrl(this.#endpoint.url),
+      stream: this.#stream,
     })
     // A body that can never be sent fails now, whatever it would have to wait for.
     const knownType = contentType ?? this.#contentType.current
