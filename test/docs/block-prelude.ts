@@ -12,6 +12,9 @@ globalThis.fetch = (input, init) => {
   return fetchFromNetwork(isNamed ? `${origin}${url.pathname}${url.search}` : url, init)
 }
 
+// A module, so that its names are its own.
+export {}
+
 const items = new Map<string, string>()
 Object.defineProperty(globalThis, "localStorage", {
   value: {

@@ -3,9 +3,9 @@ import { startReferenceServer } from "../support/reference-server.ts"
 
 interface Prop {
   readonly contentType: string
-  readonly body: string | Uint8Array
+  readonly body: string | Uint8Array<ArrayBuffer>
   /** What is appended once somebody reads live, with the closure. */
-  readonly later: string | Uint8Array
+  readonly later: string | Uint8Array<ArrayBuffer>
 }
 
 /** The streams that the texts read without creating them. */
@@ -70,7 +70,7 @@ async function send(
   url: string,
   method: string,
   headers: Record<string, string>,
-  body: string | Uint8Array,
+  body: string | Uint8Array<ArrayBuffer>,
 ): Promise<void> {
   const answer = await fetch(url, { method, headers, body })
   // The block may have closed or deleted the stream itself.

@@ -48,7 +48,7 @@ describe("intent, after a plain install", () => {
     const { stdout } = await intent(["list", "--json"])
     const own: { name: string; description: string; type: string }[] = JSON.parse(stdout).skills
     const others = await tanstackList(consumerFolder)
-    expect(own.map(({ name }) => name)).toEqual(skills.toSorted())
+    expect(own.map(({ name }) => name)).toEqual([...skills].sort())
     expect(others).toEqual(
       own.map(({ name, description, type }) =>
         expect.objectContaining({ skillName: name, description, type }),
