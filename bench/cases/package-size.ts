@@ -7,7 +7,7 @@ import { kilobytes, milliseconds } from "../units.ts"
 async function bundleBytes({ contender, entries }: Job, what: string): Promise<Costs> {
   // Loaded here only: it would count as memory of every other case.
   const { build } = await import("esbuild")
-  const entry = contender === "peer" ? entries.peer : fileURLToPath(entries.ours)
+  const entry = fileURLToPath(import.meta.resolve(entries[contender === "peer" ? "peer" : "ours"]))
   const result = await build({
     // Resolved from this file: below node_modules, the peer's name is the peer.
     stdin: {

@@ -19,35 +19,58 @@ export type ReadableStreamAsyncIterable<T> = ReadableStream<T> & AsyncIterable<T
 export function asAsyncIterableReadableStream<T>(
   stream: ReadableStream<T>,
 ): ReadableStreamAsyncIterable<T> {
-  if (!(Symbol.asyncIterator in stream)) {
-    Object.defineProperty(stream, Symbol.asyncIterator, {
-      configurable: true,
-      writable: true,
-      value: () => iterate(stream),
-    })
-  }
+  if (!(Symbol.asyncIterator in stream)) iterateWith(stream)
   // Either the platform's stream iterates or the line above taught it to; the type cannot see the latter.
   return stream as ReadableStreamAsyncIterable<T>
 }
 
-function iterate<T>(stream: ReadableStream<T>): AsyncIterableIterator<T> {
+/**
+ * Makes `for await` over a stream take from beside it what is at hand there, and read the stream for the rest.
+ *
+ * @param stream - whose iteration is replaced
+ * @param takeAtHand - what comes next without a read; undefined where only a read tells. Called only while a loop
+ *   holds the stream and no read is pending
+ */
+export function iterateWith<T>(
+  stream: ReadableStream<T>,
+  takeAtHand: () => IteratorYieldResult<T> | undefined = () => undefined,
+): void {
+  Object.defineProperty(stream, Symbol.asyncIterator, {
+    configurable: true,
+    writable: true,
+    value: () => iterate(stream, takeAtHand),
+  })
+}
+
+function iterate<T>(
+  stream: ReadableStream<T>,
+  takeAtHand: () => IteratorYieldResult<T> | undefined,
+): AsyncIterableIterator<T> {
   const reader = stream.getReader()
+  let pendingReads = 0
   let isOver = false
   const end = (): IteratorReturnResult<undefined> => {
     isOver = true
     reader.releaseLock()
     return { done: true, value: undefined }
   }
+  const read = async (): Promise<IteratorResult<T>> => {
+    if (isOver) return { done: true, value: undefined }
+    pendingReads++
+    try {
+      const result = await reader.read()
+      return result.done ? end() : { done: false, value: result.value }
+    } catch (error) {
+      end()
+      throw error
+    } finally {
+      pendingReads--
+    }
+  }
   return {
-    async next() {
-      if (isOver) return { done: true, value: undefined }
-      try {
-        const result = await reader.read()
-        return result.done ? end() : { done: false, value: result.value }
-      } catch (error) {
-        end()
-        throw error
-      }
+    next() {
+      const atHand = pendingReads === 0 && !isOver ? takeAtHand() : undefined
+      return atHand === undefined ? read() : Promise.resolve(atHand)
     },
     async return() {
       if (isOver) return { done: true, value: undefined }

@@ -14,7 +14,8 @@ import {
   type BatchSource,
 } from "./consumers/batch-source.ts"
 import { Progress } from "./consumers/progress.ts"
-import { byteStream, jsonStream, textStream } from "./consumers/streams.ts"
+import { jsonStream } from "./consumers/json-stream.ts"
+import { byteStream, textStream } from "./consumers/streams.ts"
 import type { Session } from "./session.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import type { LiveMode } from "./stream-options.ts"

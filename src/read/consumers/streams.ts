@@ -1,9 +1,7 @@
 import type { ReadableStreamAsyncIterable } from "../../platform/async-iterable-stream.ts"
-import type { JsonBatch } from "../batches.ts"
 import { isJsonContentType } from "../../protocol/content-type.ts"
 import type { Session } from "../session.ts"
 import type { Consumption } from "./batch-consumers.ts"
-import type { BatchSource, Delivery } from "./batch-source.ts"
 import { PageFlow } from "./page-flow.ts"
 import { sessionStream } from "./session-stream.ts"
 import { Utf8Assembler } from "./utf8-assembler.ts"
@@ -60,45 +58,6 @@ export function textStream(
         if (text === "") continue
         controller.enqueue(text)
         return false
-      }
-    },
-    onEnd,
-  )
-}
-
-/** The messages of a JSON stream, one by one. Their place moves with the last message of a page. */
-export function jsonStream<T>(
-  { session, progress }: Consumption,
-  source: BatchSource<JsonBatch<T>>,
-  onEnd: () => void,
-): ReadableStreamAsyncIterable<T> {
-  let last: { readonly item: T; readonly delivery: Delivery<JsonBatch<T>> } | undefined
-  const handOver = (delivery: Delivery<JsonBatch<T>>): boolean => {
-    progress.move(delivery.mark)
-    session.delivered(0, delivery.empty)
-    return session.state.kind === "ended"
-  }
-  return sessionStream<T>(
-    session,
-    async (controller) => {
-      for (;;) {
-        if (last !== undefined) {
-          const { item, delivery } = last
-          last = undefined
-          controller.enqueue(item)
-          return handOver(delivery)
-        }
-        const delivery = await source()
-        if (delivery === undefined) return true
-        const { items } = delivery.batch
-        // All but the last message are queued at once, which is cheaper than a pull for each. The last one waits for
-        // its own pull: only then are the others with the consumer, and the page may be called delivered.
-        const queued = items.slice(0, -1)
-        for (const item of queued) controller.enqueue(item)
-        // There is one, where the page is not empty; its type may allow undefined.
-        if (items.length > 0) last = { item: items[items.length - 1] as T, delivery }
-        if (items.length > 1) return false
-        if (items.length === 0 && handOver(delivery)) return true
       }
     },
     onEnd,
