@@ -2,7 +2,8 @@ import { message } from "../server/content.ts"
 
 /** Different messages that the producing cases append in turn, so that making them is not what is measured. */
 export function messages(count: number, bytes: number): string[] {
-  return Array.from({ length: count }, (_, index) => message(index, bytes))
+  // By way of a buffer: a string that was put together from pieces would be joined by whoever reads it first.
+  return Array.from({ length: count }, (_, index) => Buffer.from(message(index, bytes)).toString())
 }
 
 /** A stream that takes all and keeps nothing (server/sink.ts); a name of its own for each run. */
