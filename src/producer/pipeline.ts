@@ -7,15 +7,17 @@ import { Delivery } from "./delivery.ts"
 import type { PipelineEvents, PipelineSettings } from "./pipeline-owner.ts"
 import { countInDoubt, decideRecovery, type Fate, type Recovery } from "./recovery.ts"
 import { Sequencer } from "./sequencer.ts"
+import { Turns } from "./turns.ts"
 import { canWait } from "./verdict.ts"
+
+type Phase = "flowing" | "halting" | "stopped"
 
 /**
  * Carries sealed batches to the server, up to `maxInFlight` side by side, until the fate of each is known.
  *
  * 1. Numbers are given out in order. The server stores a batch only when the one before it is stored.
- * 2. Only the first batch that is not settled is tried again and again. One behind it is sent once, while all before it are
- *    on their way; if that fails, or overtakes another (a gap), it waits until it is the first: before that the server
- *    could not take it anyway.
+ * 2. Only the first batch that is not settled is tried again and again. One behind it is sent once; if that fails, or
+ *    overtakes another (a gap), it waits for its turn ({@link Turns}).
  * 3. Where a batch cannot be stored under its number, nothing new is sent until every request that is out has its
  *    answer. Then {@link decideRecovery} says how to go on.
  */
@@ -24,13 +26,13 @@ export class Pipeline {
   readonly #events: PipelineEvents
   readonly #sequencer: Sequencer
   readonly #backlog = new Backlog()
+  readonly #turns = new Turns(this.#backlog)
   readonly #queue: fastq.queue<Delivery>
   #lastOrdinal = -1
   /** Batches behind this ordinal wait for the next epoch. */
   #holdAfter = Infinity
-  #notBeforeMs = 0
   #carried = 0
-  #phase: "flowing" | "halting" | "stopped" = "flowing"
+  #phase: Phase = "flowing"
 
   constructor(settings: PipelineSettings, events: PipelineEvents) {
     const { epoch, backoff, autoClaim, maxInFlight } = settings
@@ -146,9 +148,9 @@ export class Pipeline {
 
   async #carry(delivery: Delivery): Promise<void> {
     const { number } = delivery
-    while (number !== undefined) {
-      await this.#turnOf(delivery)
-      if (this.#phase !== "flowing") return
+    while (number !== undefined && this.#isAt("flowing")) {
+      await this.#turns.wait(delivery)
+      if (!this.#isAt("flowing")) return
       const isFirst = this.#backlog.first === delivery
       const attempt = new Attempt(delivery, this.#settings)
       delivery.callOff = () => {
@@ -157,15 +159,15 @@ export class Pipeline {
       const verdict = await attempt.run({
         number,
         persists: isFirst,
-        notBeforeMs: this.#notBeforeMs,
+        notBeforeMs: this.#turns.notBeforeMs,
         onBackoff: (delayMs) => {
-          this.#postpone(delayMs)
+          this.#turns.postpone(delayMs)
           return this.#phase === "flowing"
         },
       })
       delivery.callOff = undefined
       delivery.isGoing = false
-      if (this.#isStopped() || verdict.kind === "interrupted") return
+      if (this.#isAt("stopped") || verdict.kind === "interrupted") return
       if (verdict.kind === "acknowledged") {
         this.#acknowledge(delivery, verdict.result)
         return
@@ -176,39 +178,7 @@ export class Pipeline {
         return
       }
       delivery.wasEarly ||= verdict.kind === "gap"
-      if (verdict.kind === "transient") this.#postpone(verdict.retryAfterMs)
-    }
-  }
-
-  /** What one batch is told to wait for holds for all of them. */
-  #postpone(delayMs: number): void {
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, Date.now() + delayMs)
-  }
-
-  #turnOf(delivery: Delivery): Promise<void> | undefined {
-    if (this.#phase !== "flowing") return undefined
-    delivery.isGoing = this.#mayGo(delivery)
-    if (delivery.isGoing) return undefined
-    return new Promise((resolve) => {
-      delivery.wake = () => {
-        delivery.wake = undefined
-        delivery.isGoing = true
-        resolve()
-      }
-    })
-  }
-
-  #mayGo(delivery: Delivery): boolean {
-    if (this.#backlog.first === delivery) return true
-    const isPostponed = Date.now() < this.#notBeforeMs
-    return !isPostponed && delivery.tries === 0 && delivery.previous?.isGoing === true
-  }
-
-  /** Lets go whoever waits and may, in order. Behind one that may not, nobody may. */
-  #wake(): void {
-    for (const delivery of this.#backlog) {
-      if (!delivery.isGoing && !this.#mayGo(delivery)) return
-      delivery.wake?.()
+      if (verdict.kind === "transient") this.#turns.postpone(verdict.retryAfterMs)
     }
   }
 
@@ -217,7 +187,7 @@ export class Pipeline {
     this.#backlog.remove(delivery)
     this.#events.onAcknowledged(delivery.batch, delivery.ordinal, result)
     this.#queue.concurrency = this.#settings.maxInFlight
-    this.#wake()
+    this.#turns.wake()
     this.#events.onProgress()
   }
 
@@ -239,14 +209,14 @@ export class Pipeline {
     try {
       const delayMs = this.#prepare(recovery)
       if (delayMs > 0) await sleep(delayMs, this.#settings.signal)
-      if (this.#isStopped()) return
+      if (this.#isAt("stopped")) return
       if (recovery.kind !== "resume") {
         const above = recovery.kind === "claim" ? recovery.above : this.#sequencer.epoch
         this.#beginEpoch(above + 1)
       }
     } catch (error) {
       // What #prepare throws is an Error; an abort in the sleep comes with a stop, which has told the owner.
-      if (!this.#isStopped()) this.#events.onFailed(error as Error)
+      if (!this.#isAt("stopped")) this.#events.onFailed(error as Error)
       return
     }
     this.#phase = "flowing"
@@ -269,8 +239,11 @@ export class Pipeline {
     switch (recovery.kind) {
       case "fail":
         throw recovery.error
-      case "claim":
-        return this.#sequencer.noteClaim(recovery.above, Date.now())
+      case "claim": {
+        const delayMs = this.#sequencer.noteClaim(Date.now())
+        if (delayMs === undefined) throw recovery.error
+        return delayMs
+      }
       case "split": {
         if (first === undefined) return 0
         const { batch, ordinal } = first
@@ -307,7 +280,7 @@ export class Pipeline {
   }
 
   // A method, as the compiler would take the phase to be what it was before an await.
-  #isStopped(): boolean {
-    return this.#phase === "stopped"
+  #isAt(phase: Phase): boolean {
+    return this.#phase === phase
   }
 }

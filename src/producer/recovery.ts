@@ -15,14 +15,14 @@ export interface Fate {
  * How a producer goes on after a batch could not be stored under its number.
  *
  * - `resume`: under the same numbers.
- * - `claim`: everything that is left is numbered anew in an epoch above this one.
+ * - `claim`: everything that is left is numbered anew in an epoch above this one; `error` is for where that is one too many.
  * - `split`: the first batch is refused; its halves, and what follows, are numbered anew.
  * - `leave-out`: the first batch is one message, and that is refused; what follows is numbered anew.
  * - `fail`: it does not.
  */
 export type Recovery =
   | { readonly kind: "resume" }
-  | { readonly kind: "claim"; readonly above: number }
+  | { readonly kind: "claim"; readonly above: number; readonly error: Error }
   | { readonly kind: "split"; readonly status: number }
   | { readonly kind: "leave-out"; readonly error: Error }
   | { readonly kind: "fail"; readonly error: Error }
@@ -56,14 +56,15 @@ export function decideRecovery(
     const { error } = verdict
     if (!autoClaim) return { kind: "fail", error }
     if (fates[0]?.inDoubt === true) return { kind: "fail", error: fencedInDoubt(error) }
-    return { kind: "claim", above: Math.max(epoch, error.currentEpoch) }
+    const above = Math.max(epoch, error.currentEpoch)
+    return { kind: "claim", above, error: fencedTooOften(error) }
   }
   const first = fates[0]
   if (first?.verdict?.kind === "gap") {
     const { error } = first.verdict
     const isForgotten = error.expectedSeq === 0 && (first.seq ?? 0) > 0
     if (!autoClaim || !isForgotten || first.inDoubt) return { kind: "fail", error }
-    return { kind: "claim", above: epoch }
+    return { kind: "claim", above: epoch, error }
   }
   if (first?.verdict?.kind === "refused") {
     const { error } = first.verdict
@@ -83,6 +84,15 @@ export function countInDoubt(fates: readonly Fate[]): number {
     ({ inDoubt, wasEarly, verdict }) => !inDoubt && !(wasEarly && verdict === undefined),
   )
   return known === -1 ? fates.length : known
+}
+
+function fencedTooOften(error: StaleEpochError): StaleEpochError {
+  return new StaleEpochError(
+    error.currentEpoch,
+    `This producer has claimed epoch after epoch and is fenced again, by epoch ${error.currentEpoch}: another one with the ` +
+      "same id is at work. Give each an id of its own.",
+    { cause: error },
+  )
 }
 
 function fencedInDoubt(error: StaleEpochError): StaleEpochError {

@@ -1,9 +1,8 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { StaleEpochError } from "../errors/stale-epoch-error.ts"
 import { backoffDelayMs, type Backoff } from "../http/backoff.ts"
 import type { BatchNumber } from "./batch.ts"
 
-/** Two producers that share an id fence each other again and again: so often within an hour, then one gives up. */
+/** Two producers that share an id fence each other again and again: so often without an hour of peace, then one gives up. */
 const MAX_CLAIMS = 10
 const CLAIMS_PERIOD_MS = 3_600_000
 /** So many messages in a row are left out as refused; then it is not the messages. */
@@ -75,19 +74,12 @@ export class Sequencer {
   /**
    * Counts a claim.
    *
-   * @returns how long to wait before it, in milliseconds
-   * @throws StaleEpochError where it was fenced too often
+   * @returns how long to wait before it, in milliseconds, or undefined where there were too many
    */
-  noteClaim(currentEpoch: number, nowMs: number): number {
+  noteClaim(nowMs: number): number | undefined {
     if (nowMs - this.#lastClaimMs > CLAIMS_PERIOD_MS) this.#claims = 0
     this.#lastClaimMs = nowMs
-    if (++this.#claims > MAX_CLAIMS) {
-      throw new StaleEpochError(
-        currentEpoch,
-        `This producer has claimed ${MAX_CLAIMS} epochs and is fenced again by epoch ${currentEpoch}: another one with the ` +
-          "same id is at work. Give each an id of its own.",
-      )
-    }
+    if (++this.#claims > MAX_CLAIMS) return undefined
     return this.#claims === 1 ? 0 : backoffDelayMs(this.#backoff, this.#claims - 1, Math.random())
   }
 

@@ -83,9 +83,7 @@ describe("the options of a producer", () => {
   it.each([undefined, null, "http://desk.test/stream", {}, new URL("http://desk.test/")])(
     "a stream that is no handle is refused: %s",
     (notAHandle) => {
-      const error = errorOf(
-        () => new IdempotentProducer(notAHandle as unknown as DurableStream, "p"),
-      )
+      const error = errorOf(() => new IdempotentProducer(notAHandle as DurableStream, "p"))
       expect(error).toMatchObject({ code: "BAD_REQUEST" })
       expect(error.message).toContain("stream")
     },

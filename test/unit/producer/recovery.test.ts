@@ -65,10 +65,10 @@ describe("decideRecovery", () => {
   it.each(cases)("%s", (_name, fates, policy, expected) => {
     const recovery = decideRecovery(fates, policy)
     const detail =
-      "error" in recovery
-        ? (recovery.error as FetchError).status
-        : "above" in recovery
-          ? recovery.above
+      "above" in recovery
+        ? recovery.above
+        : "error" in recovery
+          ? (recovery.error as { status?: number }).status
           : "status" in recovery
             ? recovery.status
             : ""
@@ -77,7 +77,7 @@ describe("decideRecovery", () => {
 
   it("never claims below the epoch that it has itself", () => {
     const older: Verdict = { kind: "fenced", error: new StaleEpochError(1) }
-    expect(decideRecovery([fate(older)], claims)).toEqual({ kind: "claim", above: 4 })
+    expect(decideRecovery([fate(older)], claims)).toMatchObject({ kind: "claim", above: 4 })
   })
 })
 

@@ -1,0 +1,68 @@
+import { describe, expect, it } from "vitest"
+import { runInVirtualTime } from "../../support/virtual-time.ts"
+import { PostDesk, settled } from "./post-desk.ts"
+
+async function isPending(promise: Promise<unknown>): Promise<boolean> {
+  const pending = Symbol("pending")
+  await settled()
+  return (await Promise.race([promise, Promise.resolve(pending)])) === pending
+}
+
+describe("backpressure", () => {
+  it("holds ready back while more than highWaterMarkBytes are not acknowledged", async () => {
+    const desk = new PostDesk()
+    const producer = desk.producer({ highWaterMarkBytes: 3, maxBatchBytes: 2, maxInFlight: 1 })
+    for (const message of ["ab", "c"]) producer.append(message)
+    expect(await isPending(producer.ready)).toBe(false)
+    producer.append("é")
+    const { ready } = producer
+    expect(producer.ready).toBe(ready)
+    expect(producer.bufferedBytes).toBe(5)
+    expect(await isPending(ready)).toBe(true)
+    ;(await desk.post(0)).accept()
+    await ready
+    expect(producer.bufferedBytes).toBe(3)
+  })
+
+  it("costs no promise a message while there is room", () => {
+    const producer = new PostDesk().producer()
+    expect(producer.ready).toBe(producer.ready)
+  })
+
+  it("throws BUFFER_FULL at maxBufferedBytes and queues nothing, then takes it once there is room", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => post.accept()
+    await runInVirtualTime({}, async () => {
+      const producer = desk.producer({ maxBufferedBytes: 5 })
+      producer.append("abc")
+      expect(() => {
+        producer.append("éé")
+      }).not.toThrow(RangeError)
+      expect(producer.bufferedBytes).toBe(3)
+      await expect(producer.send("def")).rejects.toMatchObject({ code: "BUFFER_FULL" })
+      producer.append("é")
+      expect(producer.bufferedBytes).toBe(5)
+      await producer.flush()
+      producer.append("def")
+      await producer.flush()
+    })
+    expect(desk.posts.map(({ body }) => body)).toEqual(["abcé", "def"])
+  })
+
+  it("lets a loop that awaits ready run within half of maxBufferedBytes", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => post.accept()
+    let most = 0
+    await runInVirtualTime({}, async () => {
+      const producer = desk.producer({ maxBufferedBytes: 100, maxBatchBytes: 10 })
+      for (let count = 0; count < 200; count++) {
+        await producer.ready
+        producer.append("1234567")
+        most = Math.max(most, producer.bufferedBytes)
+      }
+      await producer.flush()
+    })
+    expect(most).toBeLessThanOrEqual(57)
+    expect(desk.posts).toHaveLength(200)
+  })
+})
