@@ -7,7 +7,7 @@ import type { Evidence } from "./readers-checks.ts"
  * Requests that bring nothing, in any ten seconds, and those beside each that brings something. A loop would make
  * thousands; a backoff that may be as short as 10 ms, with a handler that always goes on, makes some.
  */
-const IDLE_REQUESTS = { plain: 60, quick: 200 }
+const IDLE_REQUESTS = { plain: 60, quick: 400 }
 const IDLE_REQUESTS_EACH = 4
 const WINDOW_MS = 10_000
 
@@ -68,7 +68,7 @@ export function checkWaking({ scenario, outcome, records }: Evidence): string[] 
   const { wokeMs, endedMs } = outcome
   const waits = scenario.slownessMs > 0 || outcome.visibility.spans.length > 0
   if (wokeMs === undefined || waits || endedMs <= wokeMs + WAKE_MS) return []
-  const next = records.find((record) => record.atMs > wokeMs)
+  const next = records.find((record) => record.atMs >= wokeMs)
   if (next && next.atMs <= wokeMs + WAKE_MS) return []
   return [`woke at ${wokeMs} ms, but asked again only at ${next?.atMs ?? endedMs} ms`]
 }

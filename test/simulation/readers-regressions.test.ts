@@ -123,4 +123,18 @@ describe("a reader", () => {
     expect(report.value.requests).toBeGreaterThan(10)
     expect(report.value.followed).toBeLessThanOrEqual(1)
   })
+
+  it("that gathers keeps its offset when it fails on the way: nothing was delivered", async () => {
+    const report = await inWorld({ maxLatencyMs: 0 }, async ({ options, network }) => {
+      let requests = 0
+      const fetch: typeof globalThis.fetch = (input, init) =>
+        ++requests === 1
+          ? network.fetch(input, init)
+          : Promise.resolve(new Response("no", { status: 403 }))
+      const response = await stream({ ...options, fetch, live: false })
+      const failure = await response.json().catch((error: unknown) => error)
+      return { failed: failure instanceof Error, offset: response.offset }
+    })
+    expect(report.value).toEqual({ failed: true, offset: "-1" })
+  })
 })

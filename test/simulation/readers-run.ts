@@ -10,7 +10,7 @@ import { ModelServer } from "../support/model-server.ts"
 import { offsetOf } from "../support/opaque-offsets.ts"
 import type { SeededRandom } from "../support/seeded-random.ts"
 import type { VirtualClock } from "../support/virtual-clock.ts"
-import { Collected, consume } from "./readers-consumers.ts"
+import { Collected, consume, ConsumerFailure } from "./readers-consumers.ts"
 import { ContentWriter, STREAM_URL } from "./readers-content.ts"
 import type { ReaderScenario } from "./readers-scenario.ts"
 import { ToggledVisibility } from "./toggled-visibility.ts"
@@ -32,6 +32,8 @@ export interface ReaderOutcome {
   events: StreamEvent[]
   signalListeners: number
   visibility: ToggledVisibility
+  /** The laptop woke then, with connections that had gone stale. */
+  wokeMs: number | undefined
   /** How many requests the session made. */
   requests: number
 }
@@ -51,6 +53,7 @@ export class ReaderRun {
   #response: StreamResponse | undefined
   #interruptedMs: number | undefined
   #interruptionIsDue = false
+  #wokeMs: number | undefined
   #errorsAsked = 0
 
   constructor(scenario: ReaderScenario, clock: VirtualClock, random: SeededRandom) {
@@ -100,6 +103,9 @@ export class ReaderRun {
       error = thrown
     }
     const endedMs = this.#clock.elapsedMs
+    // A batch that a loop was given is the loop's, even when it fails; one that a callback failed to take is not.
+    if (!(error instanceof ConsumerFailure) || this.#scenario.method.startsWith("subscribe"))
+      this.#look()
     const closedError = await this.#response?.closed.then(
       () => undefined,
       (reason: unknown) => reason,
@@ -116,16 +122,20 @@ export class ReaderRun {
       events: this.#events,
       signalListeners: getEventListeners(this.#controller.signal, "abort").length,
       visibility: this.#visibility,
+      wokeMs: this.#wokeMs,
       requests: this.network.records.length,
     }
   }
 
   #options(): StreamOptions {
-    const { scenario } = { scenario: this.#scenario }
+    const scenario = this.#scenario
     const start = this.#startOffset()
     return {
       url: STREAM_URL,
-      fetch: this.network.fetch,
+      fetch: (input, init) => {
+        this.#clock.after(0, () => this.#look())
+        return this.network.fetch(input, init)
+      },
       signal: this.#controller.signal,
       live: scenario.live,
       readAhead: scenario.readAhead,
@@ -141,6 +151,11 @@ export class ReaderRun {
       ...(start === undefined ? {} : { offset: start }),
       ...(scenario.asksOnError ? { onError: () => this.#goOn() } : {}),
     }
+  }
+
+  /** Somebody looks at the offset while the consumer waits for more. */
+  #look(): void {
+    if (this.#response) this.#collected.saw(this.#response.offset, false)
   }
 
   #goOn(): object | undefined {
@@ -200,7 +215,8 @@ export class ReaderRun {
 
   #disrupt(): void {
     if (this.#scenario.disruption.kind === "reset") return this.network.resetAll()
-    this.network.stallAll()
+    const stalled = this.network.stallAll()
+    if (stalled > 0 && !this.#visibility.hidden) this.#wokeMs = this.#clock.elapsedMs
     this.#clock.leap(3_600_000, this.#random.pick(["frozen", "overdue"]))
   }
 }

@@ -110,6 +110,19 @@ const FAULTS: readonly FaultName[] = [
   "sse-silent",
 ]
 
+/** What may happen to every request there is, until the network heals: what follows must not be a loop. */
+const OUTAGES: readonly FaultName[] = [
+  "drop-before",
+  "status",
+  "gateway",
+  "cut-error",
+  "short-length",
+  "html",
+  "missing-headers",
+  "stale-page",
+  "empty-live",
+]
+
 const LASTING: readonly FaultName[] = ["sse-buffered", "sse-cut", "sse-as-page", "sse-silent"]
 
 /** Draw a scenario. The same generator gives the same scenario. */
@@ -172,6 +185,7 @@ function drawEnding(random: SeededRandom, endsByItself: boolean): Ending {
 
 function drawFaults(random: SeededRandom, asksOnError: boolean): FaultOdds {
   if (random.chance(0.08)) return {}
+  if (random.chance(0.15)) return { [random.pick(OUTAGES)]: 1 }
   const odds: FaultOdds = {}
   for (let count = random.int(1, 5); count > 0; count--) {
     odds[random.pick(FAULTS)] = random.pick([0.05, 0.15, 0.3])

@@ -4,7 +4,7 @@ import { positionOf } from "../support/opaque-offsets.ts"
 import { SeededRandom } from "../support/seeded-random.ts"
 import { runInVirtualTime, type VirtualRunReport } from "../support/virtual-time.ts"
 import { checkContent, checkCompleteness, type Evidence } from "./readers-checks.ts"
-import { checkEnding, checkLeftovers, checkRequests } from "./readers-conduct.ts"
+import { checkEnding, checkLeftovers, checkRequests, checkWaking } from "./readers-conduct.ts"
 import { Collected } from "./readers-consumers.ts"
 import { contentUnits, STREAM_URL } from "./readers-content.ts"
 import { ReaderRun, type ReaderOutcome } from "./readers-run.ts"
@@ -59,6 +59,7 @@ function checkAll(
     ...checkEnding(evidence),
     ...checkRequests(evidence),
     ...checkLeftovers(evidence),
+    ...checkWaking(evidence),
     ...run.network.leaks(),
     ...report.leftoverTimers.map((timer) => `a timer is left: ${timer.origin ?? timer.dueMs}`),
     ...report.unhandledRejections.map((reason) => `unhandled rejection: ${String(reason)}`),

@@ -89,9 +89,10 @@ export class FaultyNetwork {
     for (const exchange of [...this.#open]) exchange.fail(new TypeError("fetch failed"))
   }
 
-  /** Every open connection goes silent without an end (a laptop that slept). */
-  stallAll(): void {
+  /** Every open connection goes silent without an end (a laptop that slept); the result is how many there were. */
+  stallAll(): number {
     for (const exchange of [...this.#open]) exchange.stall()
+    return this.#open.size
   }
 
   /** What the requests so far have left behind; empty when all is well. */

@@ -1,6 +1,7 @@
 import { FetchBackoffAbortError } from "../../errors/fetch-backoff-abort-error.ts"
 import type { JsonBatchMeta } from "../batches.ts"
 import { throwOutcome } from "../session-lifetime.ts"
+import type { PageMark } from "../page.ts"
 import type { Session } from "../session.ts"
 import type { BatchSource } from "./batch-source.ts"
 import type { Progress } from "./progress.ts"
@@ -102,6 +103,7 @@ export async function gather<TBatch extends JsonBatchMeta>(
   source: BatchSource<TBatch>,
 ): Promise<TBatch[]> {
   const batches: TBatch[] = []
+  let last: PageMark | undefined
   session.readToTail()
   for (;;) {
     const delivery = await source()
@@ -110,10 +112,12 @@ export async function gather<TBatch extends JsonBatchMeta>(
       if (state.kind === "ended" && state.outcome.kind === "cancelled") {
         throw new FetchBackoffAbortError(state.outcome.reason)
       }
+      // Only now are they with the caller: what fails before this has delivered nothing.
+      if (last !== undefined) progress.move(last)
       return batches
     }
     batches.push(delivery.batch)
-    progress.move(delivery.mark)
+    last = delivery.mark
     session.delivered(0, delivery.empty)
     if (delivery.mark.upToDate) session.finish()
   }
