@@ -111,7 +111,7 @@ function always(watch: Watch): void {
         state = after
       }
     }),
-    { numRuns: 2000 },
+    { numRuns: 800 },
   )
 }
 
