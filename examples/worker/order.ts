@@ -1,0 +1,6 @@
+/** What the stream holds: one JSON message for each. */
+export interface Order {
+  readonly id: number
+  readonly product: string
+  readonly quantity: number
+}
