@@ -10,6 +10,7 @@ import type { DurableStreamError } from "./durable-stream-error.ts"
 import { readErrorBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 import { FetchError } from "./fetch-error.ts"
+import { IN_DOUBT_HINT } from "./in-doubt-hint.ts"
 import { SequenceGapError } from "./sequence-gap-error.ts"
 import { StaleEpochError } from "./stale-epoch-error.ts"
 import { codeForAnswer, type Operation } from "./status-code.ts"
@@ -41,53 +42,87 @@ export async function errorFromResponse(
   const code = codeForAnswer(status, headers, context.operation, context.sentSeq ?? false)
   const stream = describeUrl(context.url)
   const { text, json } = await readErrorBody(response, signal)
+  const indeterminate = context.indeterminate ?? false
+  const { what, hint } = explain(code, context.operation)
+  const advice = indeterminate ? IN_DOUBT_HINT : hint
   const failure = new FetchError(
     status,
     text,
     json,
     Object.fromEntries(headers.entries()),
     stream,
-    `${sentenceFor(code, context.operation)}: ${context.operation} ${stream} was answered ${status}.`,
-    { code, indeterminate: context.indeterminate ?? false },
+    `${what}: ${context.operation} ${stream} was answered ${status}.${advice === "" ? "" : ` ${advice}`}`,
+    { code, indeterminate },
   )
+  const options = { cause: failure }
   switch (code) {
     case "STREAM_CLOSED":
-      return new StreamClosedError(stream, headers.get(STREAM_OFFSET_HEADER) ?? undefined, {
-        cause: failure,
-      })
-    case "STALE_EPOCH":
-      return new StaleEpochError(integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? 0, undefined, {
-        cause: failure,
-      })
-    case "SEQUENCE_GAP":
-      return new SequenceGapError(
-        integerHeader(headers, PRODUCER_EXPECTED_SEQ_HEADER) ?? 0,
-        integerHeader(headers, PRODUCER_RECEIVED_SEQ_HEADER) ?? 0,
-        undefined,
-        { cause: failure },
-      )
+      return new StreamClosedError(stream, headers.get(STREAM_OFFSET_HEADER) ?? undefined, options)
+    case "STALE_EPOCH": {
+      const epoch = integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? 0
+      return new StaleEpochError(epoch, `${stream}: ${new StaleEpochError(epoch).message}`, options)
+    }
+    case "SEQUENCE_GAP": {
+      const expected = integerHeader(headers, PRODUCER_EXPECTED_SEQ_HEADER) ?? 0
+      const received = integerHeader(headers, PRODUCER_RECEIVED_SEQ_HEADER) ?? 0
+      const { message } = new SequenceGapError(expected, received)
+      return new SequenceGapError(expected, received, `${stream}: ${message}`, options)
+    }
     default:
       return failure
   }
 }
 
-function sentenceFor(code: DurableStreamErrorCode, operation: Operation): string {
-  // The stream that is missing is not the one that the request names.
-  if (operation === "fork" && code === "NOT_FOUND") return "There is no such stream to fork"
-  return sentences[code] ?? "The server refused the request"
+interface Explanation {
+  /** What happened. */
+  readonly what: string
+  /** What to do about it. */
+  readonly hint: string
 }
 
-const sentences: Partial<Record<DurableStreamErrorCode, string>> = {
-  NOT_FOUND: "There is no such stream",
-  CONFLICT_SEQ: "The sequence is not greater than the last one stored",
-  CONFLICT_EXISTS: "A stream with another configuration exists here",
-  CONTENT_TYPE_MISMATCH: "The content type is not the stream's",
-  BAD_REQUEST: "The server calls the request malformed",
-  BUSY: "The server is busy",
-  UNAUTHORIZED: "The server wants (other) credentials",
-  FORBIDDEN: "The server forbids it",
-  RATE_LIMITED: "Too many requests",
-  GONE: "The data is gone (deleted, or older than what is retained)",
-  PAYLOAD_TOO_LARGE: "The body is too large for the server",
-  TIMEOUT: "The server gave up waiting",
+function explain(code: DurableStreamErrorCode, operation: Operation): Explanation {
+  // The stream that is missing is not the one that the request names.
+  if (operation === "fork" && code === "NOT_FOUND") {
+    return { what: "There is no such stream to fork", hint: "Fork one that exists." }
+  }
+  return explanations[code] ?? { what: "The server refused the request", hint: "" }
+}
+
+const explanations: Partial<Record<DurableStreamErrorCode, Explanation>> = {
+  NOT_FOUND: {
+    what: "There is no such stream",
+    hint: "Create it first, or look at the URL.",
+  },
+  CONFLICT_SEQ: {
+    what: "The seq is not greater than the last one stored",
+    hint: "Another writer was faster, or it was stored before.",
+  },
+  CONFLICT_EXISTS: {
+    what: "A stream with another configuration exists here",
+    hint: "Connect to that one, or create this one at another URL.",
+  },
+  CONTENT_TYPE_MISMATCH: {
+    what: "The content type is not the stream's",
+    hint: "Leave contentType out, or give the one that head() tells.",
+  },
+  BAD_REQUEST: {
+    what: "The server calls the request malformed",
+    hint: "Its answer may say why: see text and json.",
+  },
+  BUSY: { what: "The server is busy", hint: "Try again later." },
+  UNAUTHORIZED: {
+    what: "The server wants (other) credentials",
+    hint: "Look at the headers and params that carry them.",
+  },
+  FORBIDDEN: {
+    what: "The server forbids it",
+    hint: "Look at the headers and params that carry credentials.",
+  },
+  RATE_LIMITED: { what: "Too many requests", hint: "Send fewer, or try again later." },
+  GONE: {
+    what: "The data is gone (deleted, or older than what is retained)",
+    hint: 'Read from the start ("-1") or from now on ("now"), or use another stream.',
+  },
+  PAYLOAD_TOO_LARGE: { what: "The body is too large for the server", hint: "Send it in parts." },
+  TIMEOUT: { what: "The server gave up waiting", hint: "Try again later." },
 }

@@ -1,4 +1,5 @@
 import { FetchError } from "../errors/fetch-error.ts"
+import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 
 /**
@@ -89,7 +90,8 @@ export function fetchFailureError(
   }
   const why =
     kind === "refused" ? "No connection could be made to" : "The network failed on a request to"
-  return new FetchError(0, undefined, undefined, {}, stream, `${why} ${stream}`, {
+  const message = `${why} ${stream}.${indeterminate ? ` ${IN_DOUBT_HINT}` : ""}`
+  return new FetchError(0, undefined, undefined, {}, stream, message, {
     code: "NETWORK",
     cause: error,
     indeterminate,

@@ -1,6 +1,7 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { errorFromResponse } from "../errors/error-from-response.ts"
 import { FetchError } from "../errors/fetch-error.ts"
+import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
 import type { Operation } from "../errors/status-code.ts"
 import { STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import { describeUrl, requestUrl } from "../protocol/request-url.ts"
@@ -195,7 +196,7 @@ function startTimer(ms: number, onTime: () => void): ReturnType<typeof setTimeou
 
 function timeoutError(url: string, timeoutMs: number, write: boolean): FetchError {
   const stream = describeUrl(url)
-  const message = `No answer from ${stream} for ${timeoutMs} ms`
+  const message = `No answer from ${stream} for ${timeoutMs} ms.${write ? ` ${IN_DOUBT_HINT}` : ""}`
   return new FetchError(0, undefined, undefined, {}, stream, message, {
     code: "TIMEOUT",
     indeterminate: write,

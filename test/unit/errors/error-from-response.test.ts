@@ -101,7 +101,11 @@ describe("errorFromResponse", () => {
     )
     expect(stale).toBeInstanceOf(StaleEpochError)
     expect(stale).toMatchObject({ currentEpoch: 7, status: 403 })
-    for (const error of [closed, gap, stale]) expect(error.cause).toBeInstanceOf(FetchError)
+    for (const error of [closed, gap, stale]) {
+      expect(error.cause).toBeInstanceOf(FetchError)
+      expect(error.message).toContain("http://h/s")
+      expect(error.message).not.toContain("secret")
+    }
   })
 
   it("gives a FetchError with the body, and says nothing of the query or the credentials", async () => {
@@ -126,6 +130,23 @@ describe("errorFromResponse", () => {
     expect(error).toHaveProperty("headers.x-request", "1")
     expect(error.message).toContain("append http://h/s was answered 400")
     expect(JSON.stringify(error) + String(error.stack)).not.toContain("secret")
+  })
+
+  it("says what to do, and of a write in doubt that it is", async () => {
+    const response = () => new Response(null, { status: 504 })
+    const inDoubt = await errorFromResponse(response(), {
+      url,
+      operation: "append",
+      indeterminate: true,
+    })
+    expect(inDoubt.message).toContain("may have been done")
+    const read = await errorFromResponse(response(), { url, operation: "read" })
+    expect(read.message).toMatch(/answered 504\.$/)
+    const missing = await errorFromResponse(new Response(null, { status: 404 }), {
+      url,
+      operation: "read",
+    })
+    expect(missing.message).toContain("Create it")
   })
 
   it("names the source where a fork finds none", async () => {

@@ -91,6 +91,7 @@ describe("fetchFailureError", () => {
     expect(error).toMatchObject({ status: 0, code, url: "http://h/s", cause, indeterminate })
     expect(error.message).toContain("http://h/s")
     expect(error.message).not.toContain("secret")
+    expect(error.message.includes("may have been done")).toBe(indeterminate)
   })
 
   it("calls an endless redirect the server's fault", () => {
