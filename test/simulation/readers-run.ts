@@ -10,7 +10,7 @@ import { ModelServer } from "../support/model-server.ts"
 import { offsetOf } from "../support/opaque-offsets.ts"
 import type { SeededRandom } from "../support/seeded-random.ts"
 import type { VirtualClock } from "../support/virtual-clock.ts"
-import { Collected, consume, ConsumerFailure } from "./readers-consumers.ts"
+import { Collected, consume } from "./readers-consumers.ts"
 import { ContentWriter, STREAM_URL } from "./readers-content.ts"
 import type { ReaderScenario } from "./readers-scenario.ts"
 import { ToggledVisibility } from "./toggled-visibility.ts"
@@ -103,9 +103,7 @@ export class ReaderRun {
       error = thrown
     }
     const endedMs = this.#clock.elapsedMs
-    // A batch that a loop was given is the loop's, even when it fails; one that a callback failed to take is not.
-    if (!(error instanceof ConsumerFailure) || this.#scenario.method.startsWith("subscribe"))
-      this.#look()
+    this.#look()
     const closedError = await this.#response?.closed.then(
       () => undefined,
       (reason: unknown) => reason,
@@ -155,6 +153,10 @@ export class ReaderRun {
 
   /** Somebody looks at the offset while the consumer waits for more. */
   #look(): void {
+    const { ending, method } = this.#scenario
+    const failed = ending.kind === "throw" && this.#collected.deliveries >= ending.delivery
+    // A batch that a loop was given is the loop's, even when it fails; one that a callback failed to take is not.
+    if (failed && !method.startsWith("subscribe")) return
     if (this.#response) this.#collected.saw(this.#response.offset, false)
   }
 
