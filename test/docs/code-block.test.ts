@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest"
 import { allCodeBlocks, codeBlocksOf, docstringBlocksOf } from "./code-block.ts"
 import { typeCheck } from "./type-check.ts"
 
-describe("code blocks", () => {
+// Compilers are slow on a busy machine; what counts is what they say.
+describe("code blocks", { timeout: 300_000 }, () => {
   it("are found in Markdown with their place, their info and what stands before them", () => {
     const text =
       "# T\n\n```ts\nlet a = 1\n```\n\nWrong:\n\n```typescript no-run\nb\n\nc\n```\n```bash\nd\n```"
