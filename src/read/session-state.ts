@@ -9,7 +9,7 @@
  *   │ │  │ └──────────┼─┼───────────────── opened ─────────┘   delivering
  *   │ │  │ failed     │ │
  *   │ │  ▼            │ └─ page
- *   │ │ asking ── decided: end ─▶ ended ◀── eof, caught up, finish, cancel, abort (from every state)
+ *   │ │ asking ── decided: end ─▶ ended ◀── eof, caught up, cancel, abort (from every state)
  *   │ │  │            │
  *   │ │  └ again ─▶ waiting ◀── broken, stalled, SSE ended (from requesting, delivering, receiving)
  *   │ └─── woke ──────┘ │
@@ -123,8 +123,6 @@ export function transition(
       const resumed = { ...state, pausedFor }
       return { state: state.kind === "paused" ? request(resumed, "catch-up") : resumed }
     }
-    case "finish":
-      return { state: end(state, { kind: "up-to-date" }) }
     case "cancel":
       return { state: end(state, { kind: "cancelled", reason: event.reason }) }
     case "abort":

@@ -60,8 +60,8 @@ export interface Reading {
 export type SessionEvent =
   /** An answer's headers, or an SSE control event, told of a page. */
   | { readonly kind: "page"; readonly mark: PageMark; readonly elapsedMs: number }
-  /** The content type has told which transport fits. */
-  | { readonly kind: "live-transport"; readonly transport: "long-poll" | "sse" }
+  /** The content type has told which transport fits; undefined: the consumer wants no more than what is there. */
+  | { readonly kind: "live-transport"; readonly transport: Reading["liveTransport"] }
   /** An SSE connection stands. */
   | { readonly kind: "opened" }
   /** The consumer has taken the page. */
@@ -85,6 +85,5 @@ export type SessionEvent =
   | { readonly kind: "woke" }
   | { readonly kind: "pause"; readonly reason: PauseReason }
   | { readonly kind: "resume"; readonly reason: PauseReason }
-  | { readonly kind: "finish" }
   | { readonly kind: "cancel"; readonly reason: unknown }
   | { readonly kind: "abort"; readonly reason: unknown }

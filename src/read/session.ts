@@ -116,15 +116,11 @@ export class Session {
     this.#dispatch({ ...payload, kind: "broken", handedOnBytes })
   }
 
-  /** The consumer wants no more than what is there: such a read goes on while nobody looks. */
+  /** The consumer wants no more than what is there: such a read ends by itself, and goes on while nobody looks. */
   readToTail(): void {
     this.#lifetime.unwatch()
     this.#dispatch({ kind: "resume", reason: "hidden" })
-  }
-
-  /** The consumer has all it wants. */
-  finish(): void {
-    this.#dispatch({ kind: "finish" })
+    this.#dispatch({ kind: "live-transport", transport: undefined })
   }
 
   /** Ends the session. */

@@ -54,11 +54,13 @@ const trouble: fc.Arbitrary<SessionEvent> = fc.oneof(
 const fromOutside: fc.Arbitrary<SessionEvent> = fc.oneof(
   fc.record({ kind: fc.constant("pause"), reason: fc.constant("hidden") }),
   fc.record({ kind: fc.constant("resume"), reason: fc.constant("hidden") }),
-  fc.record({ kind: fc.constant("live-transport"), transport: fc.constant("long-poll") }),
+  fc.record({
+    kind: fc.constant("live-transport"),
+    transport: fc.constant("long-poll"),
+  }),
 )
 
 const ends: fc.Arbitrary<SessionEvent> = fc.oneof(
-  fc.record({ kind: fc.constant("finish") }),
   fc.record({ kind: fc.constant("cancel"), reason: fc.constant("enough") }),
   fc.record({ kind: fc.constant("abort"), reason: fc.constant("left") }),
 )

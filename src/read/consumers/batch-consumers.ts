@@ -119,6 +119,5 @@ export async function gather<TBatch extends JsonBatchMeta>(
     batches.push(delivery.batch)
     last = delivery.mark
     session.delivered(0, delivery.empty)
-    if (delivery.mark.upToDate) session.finish()
   }
 }

@@ -78,7 +78,7 @@ const events = {
   woke: { kind: "woke" },
   pause: { kind: "pause", reason: "hidden" },
   resume: { kind: "resume", reason: "hidden" },
-  finish: { kind: "finish" },
+  "live-transport: none": { kind: "live-transport", transport: undefined },
   cancel: { kind: "cancel", reason: "enough" },
   abort: { kind: "abort", reason: "left" },
 } as const satisfies Record<string, SessionEvent>
@@ -137,7 +137,7 @@ const unexpected = {
   woke: stays,
 } as const
 
-const endings = { finish: "ended", cancel: "ended", abort: "ended" } as const
+const endings = { cancel: "ended", abort: "ended" } as const
 
 /** Every state × event. A state or an event that is added does not compile before its cells are here. */
 const table: { [S in StateName]: { [E in EventName]: Cell } } = {
@@ -149,6 +149,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     "page still at the tail": "requesting sse",
     opened: stays,
     "live-transport": "requesting catch-up",
+    "live-transport: none": "requesting catch-up",
     delivered: stays,
     "delivered nothing": stays,
     "broken cut": "waiting catch-up",
@@ -175,6 +176,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     "page still at the tail": "requesting long-poll",
     opened: stays,
     "live-transport": "requesting long-poll",
+    "live-transport: none": "requesting long-poll",
     delivered: stays,
     "delivered nothing": stays,
     "broken cut": "waiting long-poll",
@@ -200,6 +202,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     "page still at the tail": "receiving",
     opened: "receiving",
     "live-transport": "requesting sse",
+    "live-transport: none": "requesting sse",
     delivered: stays,
     "delivered nothing": stays,
     "broken cut": "waiting sse",
@@ -225,6 +228,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     "page still, at once": "receiving",
     "page still at the tail": "receiving",
     "live-transport": "receiving",
+    "live-transport: none": "receiving",
     "sse-ended healthy": "requesting sse",
     "sse-ended short": "waiting sse",
     "sse-ended unsupported": "requesting long-poll",
@@ -236,6 +240,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "delivering catch-up": {
     ...unexpected,
     "live-transport": "delivering catch-up",
+    "live-transport: none": "delivering catch-up",
     delivered: "requesting catch-up",
     "delivered nothing": "waiting catch-up",
     "broken cut": "waiting catch-up",
@@ -248,6 +253,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "delivering long-poll": {
     ...unexpected,
     "live-transport": "delivering long-poll",
+    "live-transport: none": "delivering long-poll",
     delivered: "requesting long-poll",
     "delivered nothing": "requesting long-poll",
     "broken cut": "waiting catch-up",
@@ -260,6 +266,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "delivering sse": {
     ...unexpected,
     "live-transport": "delivering sse",
+    "live-transport: none": "delivering sse",
     delivered: "receiving",
     "delivered nothing": "receiving",
     "broken cut": "waiting sse",
@@ -272,6 +279,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "waiting catch-up": {
     ...unexpected,
     "live-transport": "waiting catch-up",
+    "live-transport: none": "waiting catch-up",
     woke: "requesting catch-up",
     pause: "paused",
     resume: "waiting catch-up",
@@ -280,6 +288,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "waiting long-poll": {
     ...unexpected,
     "live-transport": "waiting long-poll",
+    "live-transport: none": "waiting long-poll",
     woke: "requesting long-poll",
     pause: "paused",
     resume: "waiting long-poll",
@@ -288,6 +297,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "waiting sse": {
     ...unexpected,
     "live-transport": "waiting sse",
+    "live-transport: none": "waiting sse",
     woke: "requesting sse",
     pause: "paused",
     resume: "waiting sse",
@@ -296,6 +306,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "asking catch-up": {
     ...unexpected,
     "live-transport": "asking catch-up",
+    "live-transport: none": "asking catch-up",
     "decided again": "requesting catch-up",
     "decided end": "ended",
     pause: "asking catch-up",
@@ -305,6 +316,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "asking long-poll": {
     ...unexpected,
     "live-transport": "asking long-poll",
+    "live-transport: none": "asking long-poll",
     "decided again": "requesting long-poll",
     "decided end": "ended",
     pause: "asking long-poll",
@@ -314,6 +326,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "asking sse": {
     ...unexpected,
     "live-transport": "asking sse",
+    "live-transport: none": "asking sse",
     "decided again": "requesting sse",
     "decided end": "ended",
     pause: "asking sse",
@@ -323,6 +336,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   paused: {
     ...unexpected,
     "live-transport": "paused",
+    "live-transport: none": "paused",
     pause: "paused",
     resume: "requesting catch-up",
     ...endings,
@@ -330,9 +344,9 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   ended: {
     ...unexpected,
     "live-transport": stays,
+    "live-transport: none": stays,
     pause: stays,
     resume: stays,
-    finish: stays,
     cancel: stays,
     abort: stays,
   },
