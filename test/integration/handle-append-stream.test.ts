@@ -1,4 +1,4 @@
-import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
 import { DurableStream } from "../../src/durable-stream.ts"
 import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
@@ -11,7 +11,14 @@ beforeAll(async () => {
   server = await startReferenceServer()
 })
 afterAll(() => server.stop())
-afterEach(() => vi.unstubAllGlobals())
+beforeEach(() => {
+  // The reference server logs every upload that is broken off.
+  vi.spyOn(console, "error").mockReturnValue()
+})
+afterEach(() => {
+  vi.unstubAllGlobals()
+  vi.restoreAllMocks()
+})
 
 const utf8 = new TextEncoder()
 const json = "application/json"
@@ -286,6 +293,19 @@ describe("appendStream at once", () => {
     expect(await handle.appendStream(iterate("a"))).toEqual({ offset: "" })
     expect(given.body).toBeInstanceOf(ReadableStream)
     expect(given.duplex).toBe("half")
+  })
+
+  it("lets go of the source where the server has enough before its end", async () => {
+    const hasty = await startTrackedHttpServer((_request, response) => {
+      response.writeHead(204, { "stream-next-offset": "9" }).end()
+    })
+    const handle = new DurableStream({ url: hasty.url, contentType: "text/plain" })
+    const { stream, log } = watchedSource(["a"], "wait")
+    expect(await handle.appendStream(stream)).toEqual({ offset: "9" })
+    expect(log.isCancelled).toBe(true)
+    // An unhandled rejection would fail the run.
+    await new Promise((resolve) => setImmediate(resolve))
+    await hasty.stop()
   })
 
   it("stores nothing where it fails on the way", async () => {

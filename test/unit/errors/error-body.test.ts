@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events"
 import { afterEach, beforeEach, expect, it, vi } from "vitest"
 import { readErrorBody } from "../../../src/errors/error-body.ts"
 
@@ -79,6 +80,9 @@ it("ends with its signal, before or in the middle", async () => {
   expect(await reading).toEqual({ text: "begun" })
   await readErrorBody(trickle("begun", onCancel), controller.signal)
   expect(onCancel).toHaveBeenCalledTimes(2)
+  const idle = new AbortController()
+  await readErrorBody(new Response("text"), idle.signal)
+  expect(getEventListeners(idle.signal, "abort")).toEqual([])
   expect(vi.getTimerCount()).toBe(0)
 })
 

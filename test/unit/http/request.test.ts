@@ -75,6 +75,19 @@ describe("send", () => {
     expect(call?.init).not.toHaveProperty("duplex")
   })
 
+  it("asks for half a duplex where the body is a stream, and only there", async () => {
+    const { endpoint, calls } = scripted([answer(204)])
+    const streams = [new ReadableStream<Uint8Array>(), () => new ReadableStream<Uint8Array>()]
+    for (const body of [...streams, "x", new Uint8Array(1)]) {
+      await send(endpoint, { ...post, body }, signal)
+    }
+    await send(endpoint, get, signal)
+    const duplexes = calls.map(({ init }) => ("duplex" in init ? init.duplex : "none"))
+    expect(duplexes).toEqual(["half", "half", "none", "none", "none"])
+    for (const { init } of calls) expect(init).not.toHaveProperty("keepalive")
+    expect(calls.at(-1)?.init).not.toHaveProperty("body")
+  })
+
   it("makes a body anew for every attempt where it is a function", async () => {
     let count = 0
     const { endpoint, calls } = scripted([answer(503), answer(204)])
