@@ -68,7 +68,7 @@ export {
 } from "./protocol/names.ts"
 export type { Offset } from "./protocol/offset.ts"
 
-export type { IdempotentAppendResult } from "./producer/batch.ts"
+export type { IdempotentAppendResult } from "./producer/receipts.ts"
 export type { LeftOutDetails } from "./producer/left-out-error.ts"
 export type { IdempotentProducerOptions } from "./producer/producer-options.ts"
 

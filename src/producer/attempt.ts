@@ -7,6 +7,7 @@ import { exchange, type StreamRequest } from "../http/request.ts"
 import type { RetryNotice } from "../http/retry-loop.ts"
 import { sleep } from "../http/sleep.ts"
 import { takeKeepalive } from "../platform/page-departure.ts"
+import { resendsRequests } from "../platform/resent-requests.ts"
 import {
   CONTENT_TYPE_HEADER,
   PRODUCER_EPOCH_HEADER,
@@ -14,9 +15,11 @@ import {
   PRODUCER_SEQ_HEADER,
   STREAM_CLOSED_HEADER,
 } from "../protocol/names.ts"
+import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { Batch, BatchNumber } from "./batch.ts"
 import type { Delivery } from "./delivery.ts"
+import { askForTail } from "./stream-head.ts"
 import { verdictOfAnswer, verdictOfError, type Verdict } from "./verdict.ts"
 
 /** What every attempt of a producer is made with. */
@@ -27,6 +30,10 @@ export interface AttemptSettings {
   /** Ends everything. */
   readonly signal: AbortSignal
   readonly contentType: () => string
+  /** The epoch that the producer began with. */
+  readonly epoch: number
+  /** Where the stream ended before the producer sent anything; an empty string where nobody looked. */
+  readonly tailBefore: () => Offset
   /** The highest seq given out in the epoch. */
   readonly highestSeq: () => number
 }
@@ -105,13 +112,28 @@ export class Attempt {
         highestSeq: highestSeq(),
         closesStream: batch.closesStream,
         tries: this.#delivery.tries,
+        mayBeResent: resendsRequests(),
       })
+      if (verdict.kind === "fenced" && verdict.isDoubtful === true) {
+        return await this.#lookAgain(verdict, options.number)
+      }
       // An answer that is not the server's says nothing about what the server did.
       if (verdict.kind === "fatal") this.#delivery.inDoubt = true
       return verdict
     } finally {
       release?.()
     }
+  }
+
+  /** The first batch of an epoch is there, whoever sent it. A stream that has not grown does not have this one. */
+  async #lookAgain(fenced: Verdict, { epoch }: BatchNumber): Promise<Verdict> {
+    const { endpoint, epoch: firstEpoch, tailBefore } = this.#settings
+    // What was known before the first epoch says nothing about a later one, which others may have been at work before.
+    const before = epoch === firstEpoch ? tailBefore() : ""
+    const now = before === "" ? "" : await askForTail(endpoint, this.#scope.signal)
+    if (now === "") this.#delivery.inDoubt = true
+    if (now === "" || now === before) return fenced
+    return { kind: "acknowledged", result: { offset: "", duplicate: true } }
   }
 
   #verdictOf(error: unknown): Verdict {

@@ -1,6 +1,6 @@
-import { Batch, type IdempotentAppendResult, type Waiter } from "./batch.ts"
-import type { Deferred } from "./deferred.ts"
+import { Batch } from "./batch.ts"
 import type { Message } from "./message.ts"
+import { Receipts, type IdempotentAppendResult } from "./receipts.ts"
 
 const OPEN = "[".charCodeAt(0)
 const COMMA = ",".charCodeAt(0)
@@ -24,7 +24,7 @@ export class BatchBuilder {
   #buffer = new Uint8Array(0)
   #length = 0
   #ends: number[] = []
-  #waiters: Waiter[] = []
+  #receipts = new Receipts()
   /** What the last batch took: the next one is likely to take as much. */
   #capacityHint = LEAST_CAPACITY
 
@@ -52,7 +52,7 @@ export class BatchBuilder {
    *
    * @returns its size in bytes, or undefined where it does not fit beside what is there: seal first
    */
-  add(message: Message, deferred?: Deferred<IdempotentAppendResult>): number | undefined {
+  add(message: Message): number | undefined {
     const start = this.#length + this.#frame
     const room = this.count === 0 ? Infinity : this.#limitBytes - this.#frame - start
     const size =
@@ -62,9 +62,13 @@ export class BatchBuilder {
     if (size === undefined) return undefined
     if (this.#isArray) this.#buffer[this.#length] = this.count === 0 ? OPEN : COMMA
     this.#length = start + size
-    if (deferred !== undefined) this.#waiters.push({ index: this.count, deferred })
     this.#ends.push(this.#length)
     return size
+  }
+
+  /** Promises what becomes of the message that was added last. */
+  receipt(): Promise<IdempotentAppendResult> {
+    return this.#receipts.add(this.count - 1)
   }
 
   /** Takes out what is there as a batch that never changes again. */
@@ -78,14 +82,14 @@ export class BatchBuilder {
       body,
       ends: this.#ends,
       isArray: this.#isArray,
-      waiters: this.#waiters,
+      receipts: this.#receipts,
       closesStream: false,
     })
     this.#capacityHint = Math.max(LEAST_CAPACITY, length)
     this.#buffer = new Uint8Array(0)
     this.#length = 0
     this.#ends = []
-    this.#waiters = []
+    this.#receipts = new Receipts()
     return batch
   }
 
@@ -115,27 +119,28 @@ export class BatchBuilder {
   }
 }
 
+/** A batch that closes its stream, and what becomes of it. */
+export interface ClosingBatch {
+  readonly batch: Batch
+  readonly closed: Promise<IdempotentAppendResult>
+}
+
 /**
  * Makes the batch that closes the stream.
  *
  * @param message - the last message, if there is one
  */
-export function sealClosingBatch(
-  message: Message | undefined,
-  isArray: boolean,
-  deferred: Deferred<IdempotentAppendResult>,
-): Batch {
-  const waiters = [{ index: 0, deferred }]
+export function sealClosingBatch(message: Message | undefined, isArray: boolean): ClosingBatch {
+  const receipts = new Receipts()
+  const closed = receipts.add(0)
   if (message === undefined) {
-    return new Batch({
-      body: new Uint8Array(0),
-      ends: [],
-      isArray: false,
-      waiters,
-      closesStream: true,
-    })
+    const body = new Uint8Array(0)
+    return {
+      batch: new Batch({ body, ends: [], isArray: false, receipts, closesStream: true }),
+      closed,
+    }
   }
   const builder = new BatchBuilder(isArray, Infinity)
   builder.add(message)
-  return builder.seal().closing(waiters)
+  return { batch: builder.seal().closing(receipts), closed }
 }

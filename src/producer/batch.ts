@@ -1,28 +1,9 @@
-import type { Offset } from "../protocol/offset.ts"
-import type { Deferred } from "./deferred.ts"
-
-/** What became of a message that was stored. */
-export interface IdempotentAppendResult {
-  /**
-   * Where the stream went on after the batch that carried the message. An empty string where the server did not say,
-   * as it may for a duplicate.
-   */
-  offset: Offset
-  /** True where an earlier attempt had stored the message already and its answer was lost. It is stored once. */
-  duplicate: boolean
-}
+import type { Receipts } from "./receipts.ts"
 
 /** What identifies a batch to the server, together with the producer's id. */
 export interface BatchNumber {
   readonly epoch: number
   readonly seq: number
-}
-
-/** Somebody who waits for one message of a batch. */
-export interface Waiter {
-  /** Which message of the batch. */
-  readonly index: number
-  readonly deferred: Deferred<IdempotentAppendResult>
 }
 
 /** What a {@link Batch} is made of. */
@@ -33,7 +14,7 @@ export interface BatchContent {
   readonly ends: readonly number[]
   /** Whether the messages stand in a JSON array: a byte in front of each, one after the last. */
   readonly isArray: boolean
-  readonly waiters: readonly Waiter[]
+  readonly receipts: Receipts
   /** Whether the stream is closed with this batch. Such a batch may be without messages. */
   readonly closesStream: boolean
 }
@@ -45,16 +26,17 @@ const CLOSE = "]".charCodeAt(0)
 export class Batch {
   readonly body: Uint8Array
   readonly closesStream: boolean
+  /** Those who wait for its messages. */
+  readonly receipts: Receipts
   readonly #ends: readonly number[]
   readonly #isArray: boolean
-  readonly #waiters: readonly Waiter[]
 
-  constructor({ body, ends, isArray, waiters, closesStream }: BatchContent) {
+  constructor({ body, ends, isArray, receipts, closesStream }: BatchContent) {
     this.body = body
     this.closesStream = closesStream
     this.#ends = ends
     this.#isArray = isArray
-    this.#waiters = waiters
+    this.receipts = receipts
   }
 
   /** How many messages it carries. */
@@ -72,22 +54,13 @@ export class Batch {
     return this.#ends.map((end, index) => this.body.subarray(this.#startOf(index), end))
   }
 
-  /** Settles everybody who waits for a message. One result serves them all. */
-  resolve(result: IdempotentAppendResult): void {
-    for (const { deferred } of this.#waiters) deferred.resolve(result)
-  }
-
-  reject(error: unknown): void {
-    for (const { deferred } of this.#waiters) deferred.reject(error)
-  }
-
   /** The same messages, stored together with the closure of the stream or not at all. */
-  closing(waiters: readonly Waiter[]): Batch {
+  closing(receipts: Receipts): Batch {
     return new Batch({
       body: this.body,
       ends: this.#ends,
       isArray: this.#isArray,
-      waiters,
+      receipts,
       closesStream: true,
     })
   }
@@ -111,9 +84,7 @@ export class Batch {
       body,
       ends: ends.map((end) => end - start),
       isArray: this.#isArray,
-      waiters: this.#waiters
-        .filter(({ index }) => index >= from && index < to)
-        .map(({ index, deferred }) => ({ index: index - from, deferred })),
+      receipts: this.receipts.part(from, to),
       closesStream: this.closesStream && to === this.count,
     })
   }

@@ -4,7 +4,7 @@
  */
 export class Deferred<T> {
   readonly promise: Promise<T>
-  #resolve!: (value: T) => void
+  #resolve!: (value: T | PromiseLike<T>) => void
   #reject!: (error: unknown) => void
 
   constructor() {
@@ -14,7 +14,7 @@ export class Deferred<T> {
     })
   }
 
-  resolve(value: T): void {
+  resolve(value: T | PromiseLike<T>): void {
     this.#resolve(value)
   }
 

@@ -1,8 +1,8 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
-import { BatchBuilder, sealClosingBatch } from "./batch-builder.ts"
-import type { Batch, IdempotentAppendResult } from "./batch.ts"
-import type { Deferred } from "./deferred.ts"
+import { BatchBuilder, sealClosingBatch, type ClosingBatch } from "./batch-builder.ts"
+import type { Batch } from "./batch.ts"
+import { Deferred } from "./deferred.ts"
 import {
   byteLengthOf,
   holdMessage,
@@ -11,20 +11,18 @@ import {
   type HeldMessage,
   type Message,
 } from "./message.ts"
-
-/** Somebody who waits for a message to be stored. */
-export type MessageWaiter = Deferred<IdempotentAppendResult> | undefined
+import type { IdempotentAppendResult } from "./receipts.ts"
 
 /** A message that turned out to be none once the stream's content type was known. */
 export interface Unfit {
   readonly message: Uint8Array
   readonly error: DurableStreamError
-  readonly waiter: MessageWaiter
+  readonly reject: (error: Error) => void
 }
 
 interface Held {
   readonly message: HeldMessage
-  readonly waiter: MessageWaiter
+  receipt: Deferred<IdempotentAppendResult> | undefined
 }
 
 /** What an {@link Intake} works within. */
@@ -66,17 +64,26 @@ export class Intake {
    * @returns its size in bytes
    * @throws DurableStreamError where it is no message of this stream, or `BUFFER_FULL`; nothing is taken in then
    */
-  take(value: unknown, waiter: MessageWaiter, bufferedBytes: number): number {
+  take(value: unknown, bufferedBytes: number): number {
     const { stream } = this.#limits
     if (this.#content === undefined) {
       const message = holdMessage(value, stream)
       this.#checkRoom(message.bytes, bufferedBytes)
-      this.#held.push({ message, waiter })
+      this.#held.push({ message, receipt: undefined })
       return message.bytes.byteLength
     }
     const message = toMessage(value, this.#content.isJson, stream)
     this.#checkRoom(message, bufferedBytes)
-    return this.#add(message, waiter)
+    return this.#add(message)
+  }
+
+  /** Promises what becomes of the message that was taken in last. */
+  receipt(): Promise<IdempotentAppendResult> {
+    const held = this.#held.at(-1)
+    if (held === undefined && this.#builder !== undefined) return this.#builder.receipt()
+    const receipt = new Deferred<IdempotentAppendResult>()
+    if (held !== undefined) held.receipt = receipt
+    return receipt.promise
   }
 
   /**
@@ -92,12 +99,14 @@ export class Intake {
     const held = this.#held
     this.#held = []
     const unfit: Unfit[] = []
-    for (const { message, waiter } of held) {
+    for (const { message, receipt } of held) {
       try {
-        this.#add(releaseMessage(message, isJson, stream), waiter)
+        this.#add(releaseMessage(message, isJson, stream))
+        receipt?.resolve(this.#builder.receipt())
       } catch (error) {
+        const reject = (told: Error) => receipt?.reject(told)
         // releaseMessage throws nothing else.
-        unfit.push({ message: message.bytes, error: error as DurableStreamError, waiter })
+        unfit.push({ message: message.bytes, error: error as DurableStreamError, reject })
       }
     }
     return unfit
@@ -115,10 +124,10 @@ export class Intake {
    *
    * @throws DurableStreamError where the message is none of this stream
    */
-  sealClosing(last: HeldMessage | undefined, waiter: Deferred<IdempotentAppendResult>): Batch {
+  sealClosing(last: HeldMessage | undefined): ClosingBatch {
     const isJson = this.#content?.isJson ?? false
     const message = last && releaseMessage(last, isJson, this.#limits.stream)
-    return sealClosingBatch(message, isJson, waiter)
+    return sealClosingBatch(message, isJson)
   }
 
   /** Makes batches smaller from now on. */
@@ -133,14 +142,14 @@ export class Intake {
 
   /** Tells those who wait for a held message that it will not be sent. */
   rejectHeld(error: unknown): void {
-    for (const { waiter } of this.#held) waiter?.reject(error)
+    for (const { receipt } of this.#held) receipt?.reject(error)
   }
 
-  #add(message: Message, waiter: MessageWaiter): number {
+  #add(message: Message): number {
     const builder = this.#builder
     if (builder === undefined) return 0
     for (;;) {
-      const size = builder.add(message, waiter)
+      const size = builder.add(message)
       if (size !== undefined) return size
       this.#onFull(builder.seal())
     }

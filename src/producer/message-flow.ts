@@ -2,18 +2,19 @@ import type { Endpoint } from "../http/endpoint.ts"
 import { onPageDeparture } from "../platform/page-departure.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { asError } from "./as-error.ts"
 import { Backpressure } from "./backpressure.ts"
-import type { Batch, IdempotentAppendResult } from "./batch.ts"
-import { Deferred } from "./deferred.ts"
+import type { ClosingBatch } from "./batch-builder.ts"
+import type { Batch } from "./batch.ts"
 import { FlushQueue } from "./flush-queue.ts"
-import { Intake, type MessageWaiter } from "./intake.ts"
+import { Intake } from "./intake.ts"
 import { leftOutError } from "./left-out-error.ts"
 import type { HeldMessage } from "./message.ts"
 import { Pipeline } from "./pipeline.ts"
 import type { ProducerSettings } from "./producer-options.ts"
 import type { StreamEnd } from "./producer-state.ts"
-import { askForTail, discoverContentType } from "./stream-head.ts"
+import { StreamDiscovery } from "./stream-discovery.ts"
+import type { IdempotentAppendResult } from "./receipts.ts"
+import { askForTail } from "./stream-head.ts"
 
 /** What a flow is made with. */
 export interface FlowSettings extends ProducerSettings {
@@ -39,12 +40,12 @@ export class MessageFlow {
   readonly #stream: string
   readonly #intake: Intake
   readonly #pipeline: Pipeline
+  readonly #discovery: StreamDiscovery
   readonly #backpressure: Backpressure
   readonly #flushes = new FlushQueue()
   #lingering: (() => void) | undefined
   /** The open batch shall go as soon as there is room. */
   #isDue = false
-  #discovery: Promise<void> | undefined
   #failure: Error | undefined
   /** What shall be stored with the closure, until it is on its way. */
   #last: HeldMessage | undefined
@@ -59,7 +60,13 @@ export class MessageFlow {
     this.#intake = new Intake({ ...settings, stream: this.#stream }, (batch) => {
       this.#send(batch)
     })
-    const attempts = { contentType: () => this.#intake.contentType ?? "", signal: stopSignal }
+    const onFailed = events.onFailed.bind(events)
+    this.#discovery = new StreamDiscovery(settings, this.#open.bind(this), onFailed)
+    const attempts = {
+      contentType: () => this.#intake.contentType ?? "",
+      tailBefore: () => this.#discovery.tailBefore,
+      signal: stopSignal,
+    }
     this.#pipeline = new Pipeline(
       { ...settings, ...attempts, backoff: endpoint.backoff },
       {
@@ -68,7 +75,7 @@ export class MessageFlow {
         },
         onLeftOut: (batch, ordinal, error) => {
           const [message = new Uint8Array(0)] = batch.messages()
-          this.#leaveOut({ message, ordinal, error, reject: (told) => batch.reject(told) })
+          this.#leaveOut({ message, ordinal, error, reject: (told) => batch.receipts.reject(told) })
         },
         onTooLarge: (bodyBytes) => {
           this.#intake.lowerBatchLimit(bodyBytes >> 1)
@@ -77,7 +84,7 @@ export class MessageFlow {
           this.#sendIfDue()
           this.#flushes.settle(this.#firstUnsettled())
         },
-        onFailed: events.onFailed.bind(events),
+        onFailed,
       },
     )
   }
@@ -119,15 +126,21 @@ export class MessageFlow {
    *
    * @throws DurableStreamError where it is no message of this stream, or `BUFFER_FULL`
    */
-  take(value: unknown, waiter: MessageWaiter): void {
-    if (this.#intake.contentType === undefined) void this.#learnContentType()
-    this.#backpressure.add(this.#intake.take(value, waiter, this.#backpressure.bytes))
+  take(value: unknown): void {
+    if (this.#intake.contentType === undefined) void this.#discovery.run()
+    this.#backpressure.add(this.#intake.take(value, this.#backpressure.bytes))
     this.#linger()
+  }
+
+  /** Promises what becomes of the message that was taken in last. */
+  receipt(): Promise<IdempotentAppendResult> {
+    return this.#intake.receipt()
   }
 
   /** Resolves once everything taken so far is acknowledged, rejects once all of it is settled and some was left out. */
   async flush(): Promise<void> {
-    if (this.#intake.contentType === undefined && this.#intake.count > 0) await this.#discovery
+    if (this.#intake.contentType === undefined && this.#intake.count > 0)
+      await this.#discovery.run()
     if (this.#failure !== undefined) throw this.#failure
     this.#isDue = this.#intake.count > 0
     this.#sendIfDue()
@@ -138,7 +151,8 @@ export class MessageFlow {
 
   /** Delivers everything taken so far, then starts the next epoch with what was taken since. */
   async startEpoch(): Promise<void> {
-    if (this.#intake.contentType === undefined && this.#intake.count > 0) await this.#discovery
+    if (this.#intake.contentType === undefined && this.#intake.count > 0)
+      await this.#discovery.run()
     const batch = this.#intake.seal()
     if (batch !== undefined) this.#send(batch)
     this.#pipeline.hold()
@@ -156,22 +170,8 @@ export class MessageFlow {
    * @param last - stored together with the closure or not at all
    */
   async close(last: HeldMessage | undefined): Promise<StreamEnd> {
-    const waiter = new Deferred<IdempotentAppendResult>()
-    this.#last = last
-    try {
-      await this.flush()
-      if (last !== undefined) await this.#learnContentType()
-      if (this.#failure !== undefined) throw this.#failure
-      const batch = this.#intake.sealClosing(last, waiter)
-      this.#last = undefined
-      this.#backpressure.add(batch.messageBytes)
-      this.#pipeline.push(batch)
-    } catch (error) {
-      // Without a failure the last message is its sender's again.
-      if (this.#failure === undefined) this.#last = undefined
-      throw error
-    }
-    const { offset } = await waiter.promise
+    const { closed } = await this.#sendClosure(last)
+    const { offset } = await closed
     const { endpoint, stopSignal } = this.#settings
     return { finalOffset: offset === "" ? await askForTail(endpoint, stopSignal) : offset }
   }
@@ -187,7 +187,7 @@ export class MessageFlow {
   /** Tells everybody who waits that it came to nothing. The flow must be stopped. */
   fail(error: Error): void {
     this.#failure = error
-    for (const unsettled of this.#pipeline.unsettled()) unsettled.reject(error)
+    for (const unsettled of this.#pipeline.unsettled()) unsettled.receipts.reject(error)
     this.#intake.rejectHeld(error)
     this.#flushes.fail(error)
     this.#backpressure.fail(error)
@@ -200,30 +200,29 @@ export class MessageFlow {
     return [...batches.flatMap((batch) => batch.messages()), ...this.#intake.held(), ...last]
   }
 
-  #learnContentType(): Promise<void> {
-    if (this.#intake.contentType !== undefined) return Promise.resolve()
-    const { contentType, endpoint, deliveryTimeoutMs, stopSignal } = this.#settings
-    const known = contentType()
-    if (known !== undefined) {
-      this.#open(known)
-      return Promise.resolve()
+  async #sendClosure(last: HeldMessage | undefined): Promise<ClosingBatch> {
+    this.#last = last
+    try {
+      await this.flush()
+      if (last !== undefined) await this.#discovery.run()
+      if (this.#failure !== undefined) throw this.#failure
+      const closing = this.#intake.sealClosing(last)
+      this.#last = undefined
+      this.#backpressure.add(closing.batch.messageBytes)
+      this.#pipeline.push(closing.batch)
+      return closing
+    } catch (error) {
+      // Without a failure the last message is its sender's again.
+      if (this.#failure === undefined) this.#last = undefined
+      throw error
     }
-    this.#discovery ??= discoverContentType(endpoint, deliveryTimeoutMs, stopSignal).then(
-      (discovered) => {
-        this.#open(discovered)
-      },
-      (error: unknown) => {
-        this.#events.onFailed(asError(error))
-      },
-    )
-    return this.#discovery
   }
 
   #open(contentType: string): void {
     if (this.#intake.contentType !== undefined || this.#failure !== undefined) return
-    for (const { message, error, waiter } of this.#intake.open(contentType)) {
+    for (const { message, error, reject } of this.#intake.open(contentType)) {
       const ordinal = this.#pipeline.lastOrdinal
-      this.#leaveOut({ message, ordinal, error, reject: (told) => waiter?.reject(told) })
+      this.#leaveOut({ message, ordinal, error, reject })
     }
     // What was waited for may have been left out, all of it.
     this.#isDue &&= this.#intake.count > 0
@@ -271,7 +270,7 @@ export class MessageFlow {
     if (result.offset !== "" && ordinal >= (this.#lastOffset?.ordinal ?? 0)) {
       this.#lastOffset = { ordinal, offset: result.offset }
     }
-    batch.resolve(result)
+    batch.receipts.resolve(result)
     this.#backpressure.remove(batch.messageBytes)
   }
 

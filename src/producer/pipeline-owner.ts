@@ -1,10 +1,10 @@
 import type { Backoff } from "../http/backoff.ts"
 import type { AttemptSettings } from "./attempt.ts"
-import type { Batch, IdempotentAppendResult } from "./batch.ts"
+import type { Batch } from "./batch.ts"
+import type { IdempotentAppendResult } from "./receipts.ts"
 
 /** What the owner of a pipeline makes it with. */
 export interface PipelineSettings extends Omit<AttemptSettings, "highestSeq"> {
-  readonly epoch: number
   readonly autoClaim: boolean
   readonly maxInFlight: number
   readonly backoff: Backoff

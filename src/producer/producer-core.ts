@@ -3,8 +3,7 @@ import { AbortScope } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { asError } from "./as-error.ts"
-import type { IdempotentAppendResult } from "./batch.ts"
-import { Deferred, quiet } from "./deferred.ts"
+import { quiet } from "./deferred.ts"
 import { holdMessage, isSameMessage, type HeldMessage } from "./message.ts"
 import { MessageFlow } from "./message-flow.ts"
 import {
@@ -12,6 +11,7 @@ import {
   type IdempotentProducerOptions,
   type ProducerSettings,
 } from "./producer-options.ts"
+import type { IdempotentAppendResult } from "./receipts.ts"
 import { endedError, type ProducerState, type StreamEnd } from "./producer-state.ts"
 
 /** What a producer is made of. */
@@ -93,19 +93,18 @@ export class ProducerCore {
   /** @throws what ended the producer, or DurableStreamError where the message cannot be queued */
   append(body: unknown): void {
     this.#checkOpen("append()")
-    this.#flow.take(body, undefined)
+    this.#flow.take(body)
   }
 
   /** Rejects, and does not throw, whatever is wrong. */
   send(body: unknown): Promise<IdempotentAppendResult> {
-    const waiter = new Deferred<IdempotentAppendResult>()
     try {
       this.#checkOpen("send()")
-      this.#flow.take(body, waiter)
+      this.#flow.take(body)
+      return this.#flow.receipt()
     } catch (error) {
-      waiter.reject(error)
+      return quiet(Promise.reject(asError(error)))
     }
-    return waiter.promise
   }
 
   flush(): Promise<void> {

@@ -7,20 +7,27 @@ import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 
+/** What a producer asks about a stream. */
+export interface StreamHead {
+  readonly contentType: string
+  /** An empty string where the server does not say. */
+  readonly tail: Offset
+}
+
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /**
- * Asks the server for a stream's content type, by one HEAD that is tried again as reads are.
+ * Asks the server about a stream, by one HEAD that is tried again as reads are.
  *
  * @param timeoutMs - how long it is tried
  * @param signal - ends it
  * @throws what HEAD is answered, `TIMEOUT`, or FetchBackoffAbortError
  */
-export async function discoverContentType(
+export async function askForHead(
   endpoint: Endpoint,
   timeoutMs: number,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<StreamHead> {
   const scope = new AbortScope(signal)
   const timeout = timeoutError(endpoint.url, timeoutMs)
   const timer =
@@ -33,7 +40,8 @@ export async function discoverContentType(
     const request = { method: "HEAD", operation: "head", retry: "idempotent" } as const
     const { headers } = await exchange(endpoint, request, scope.signal)
     // A stream that was created without a type has this one.
-    return headers.get(CONTENT_TYPE_HEADER) ?? "application/octet-stream"
+    const contentType = headers.get(CONTENT_TYPE_HEADER) ?? "application/octet-stream"
+    return { contentType, tail: headers.get(STREAM_OFFSET_HEADER) ?? "" }
   } catch (error) {
     throw error instanceof FetchBackoffAbortError && scope.signal.reason === timeout
       ? timeout
@@ -45,9 +53,9 @@ export async function discoverContentType(
 }
 
 /**
- * Asks the server, once, where a closed stream ends.
+ * Asks the server, once, where a stream ends.
  *
- * @returns an empty string where that cannot be found out: the stream is closed all the same
+ * @returns an empty string where that cannot be found out
  */
 export async function askForTail(endpoint: Endpoint, signal: AbortSignal): Promise<Offset> {
   try {

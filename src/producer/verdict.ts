@@ -16,7 +16,8 @@ import {
 import { describeUrl } from "../protocol/request-url.ts"
 import { integerHeader, saysClosed } from "../protocol/response-metadata.ts"
 import { asError } from "./as-error.ts"
-import type { BatchNumber, IdempotentAppendResult } from "./batch.ts"
+import type { BatchNumber } from "./batch.ts"
+import type { IdempotentAppendResult } from "./receipts.ts"
 
 /**
  * What the attempts to deliver a batch came to.
@@ -31,7 +32,12 @@ import type { BatchNumber, IdempotentAppendResult } from "./batch.ts"
  */
 export type Verdict =
   | { readonly kind: "acknowledged"; readonly result: IdempotentAppendResult }
-  | { readonly kind: "fenced"; readonly error: StaleEpochError }
+  | {
+      readonly kind: "fenced"
+      readonly error: StaleEpochError
+      /** The batch may be stored all the same: the platform may have sent it twice, and this be the second answer. */
+      readonly isDoubtful?: boolean
+    }
   | { readonly kind: "gap"; readonly error: SequenceGapError }
   | { readonly kind: "refused"; readonly error: FetchError }
   | { readonly kind: "transient"; readonly error: Error; readonly retryAfterMs: number }
@@ -47,6 +53,8 @@ export interface Sent {
   readonly closesStream: boolean
   /** How often the batch was sent under its number. */
   readonly tries: number
+  /** Whether the platform may have sent it again on its own. */
+  readonly mayBeResent: boolean
 }
 
 const REFUSALS: readonly number[] = [400, 413, 422]
@@ -69,7 +77,8 @@ export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdic
   }
   if (status === 204 && seq !== undefined && isForeign(seq, offset, sent)) {
     const epoch = integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? sent.number.epoch
-    return { kind: "fenced", error: numberTaken(epoch, seq) }
+    const isDoubtful = sent.mayBeResent && seq <= sent.highestSeq
+    return { kind: "fenced", error: numberTaken(epoch, seq), isDoubtful }
   }
   return acknowledged
 }

@@ -1,4 +1,4 @@
-import { describe, expect, it } from "vitest"
+import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { FetchError, SequenceGapError, StaleEpochError } from "../../../src/index.ts"
 import { runInVirtualTime } from "../../support/virtual-time.ts"
 import { appendAll, PostDesk, settled, undelivered } from "./post-desk.ts"
@@ -167,6 +167,35 @@ describe("a number that another producer has used", () => {
       return sent
     })
     expect(report.value).toEqual({ offset: "", duplicate: true })
+  })
+})
+
+describe("where the platform may send a request twice on its own", () => {
+  beforeEach(() => {
+    vi.stubGlobal("navigator", { userAgent: "Mozilla/5.0 (a browser)" })
+  })
+  afterEach(() => {
+    vi.unstubAllGlobals()
+  })
+
+  it.each([
+    ["its own where the stream has grown", "after", true],
+    ["another's where it has not", "before", false],
+    ["in doubt where nobody can say", undefined, false],
+  ])("the first batch as a duplicate is %s", async (_name, tailAfter, isStored) => {
+    const desk = new PostDesk()
+    const producer = desk.producer()
+    const sent = producer.send("a").catch((error: unknown) => error)
+    const before = await desk.post(0)
+    expect(before.method).toBe("HEAD")
+    before.answer(200, { "Stream-Next-Offset": "before" })
+    ;(await desk.post(1)).duplicate()
+    const after = await desk.post(2)
+    expect(after.method).toBe("HEAD")
+    after.answer(200, tailAfter === undefined ? {} : { "Stream-Next-Offset": tailAfter })
+    if (isStored) expect(await sent).toEqual({ offset: "", duplicate: true })
+    else expect(await sent).toBeInstanceOf(StaleEpochError)
+    expect(producer.inDoubtCount).toBe(tailAfter === undefined ? 1 : 0)
   })
 })
 
