@@ -219,6 +219,8 @@ export class ReaderRun {
     if (this.#scenario.disruption.kind === "reset") return this.network.resetAll()
     const stalled = this.network.stallAll()
     if (stalled > 0 && !this.#visibility.hidden) this.#wokeMs = this.#clock.elapsedMs
-    this.#clock.leap(3_600_000, this.#random.pick(["frozen", "overdue"]))
+    // A nap is shorter than the idle time-out: only the clock's leap tells of it.
+    const durationMs = this.#random.pick([15_000, 3_600_000])
+    this.#clock.leap(durationMs, this.#random.pick(["frozen", "overdue"]))
   }
 }

@@ -22,7 +22,13 @@ export async function runReader(seed: number, options: RunOptions = {}): Promise
   const resumeProblems: string[] = []
   try {
     const report = await runInVirtualTime(
-      { seed, deadlineMs: DEADLINE_MS, maxSteps: MAX_STEPS, traceTimers: options.verbose ?? false },
+      {
+        seed,
+        deadlineMs: DEADLINE_MS,
+        maxSteps: MAX_STEPS,
+        traceTimers: options.verbose ?? false,
+        stacks: options.verbose ?? false,
+      },
       async (clock) => {
         run = new ReaderRun(scenario, clock, random)
         const outcome = await run.perform()

@@ -19,6 +19,8 @@ export interface VirtualTimeOptions extends VirtualClockOptions {
   seed?: number
   /** Virtual time the run may take before it counts as a runaway; default one day. */
   deadlineMs?: number
+  /** False leaves out the stacks of errors made in the run: a third of the time of a run with many failures. */
+  stacks?: boolean
   /** Timers that may fire before the run counts as a runaway; default 100,000. */
   maxSteps?: number
 }
@@ -51,6 +53,8 @@ export async function runInVirtualTime<T>(
   const onUnhandled = (reason: unknown): void => void unhandledRejections.push(reason)
   process.on("unhandledRejection", onUnhandled)
   const globals = VirtualGlobals.install(clock, new SeededRandom(options.seed ?? 0))
+  const { stackTraceLimit } = Error
+  if (options.stacks === false) Error.stackTraceLimit = 0
   let steps = 0
   try {
     const outcome: { value?: { result: T }; failure?: { error: unknown } } = {}
@@ -77,6 +81,7 @@ export async function runInVirtualTime<T>(
     // What a failed run leaves behind must set its next timer here, where it never fires, not in the next run.
     await globals.untilQuiet()
     globals.restore()
+    Error.stackTraceLimit = stackTraceLimit
     process.off("unhandledRejection", onUnhandled)
   }
 }
