@@ -8,7 +8,7 @@ export interface SmokeContext {
   streamUrl(fault?: SmokeFault): string
 }
 
-/** `loses-answer`: the second POST is stored and its answer lost. `unreachable`: every connection is reset. */
+/** `loses-answer`: the first POST is stored and its answer lost. `unreachable`: every connection is reset. */
 export type SmokeFault = "loses-answer" | "unreachable"
 
 /** What became of one case. */
@@ -113,9 +113,10 @@ export const smokeCases: Readonly<Record<string, SmokeCase>> = {
   "stores each message once though an answer is lost": async ({ client, streamUrl }) => {
     const handle = await createJson(client, streamUrl("loses-answer"))
     const producer = new client.IdempotentProducer(handle, "smoke", { lingerMs: 0 })
-    same(typeof (await producer.send({ n: 0 })).offset, "string")
+    const first = producer.send({ n: 0 })
     for (let n = 1; n < 100; n++) producer.append({ n })
     await producer.flush()
+    same(typeof (await first).offset, "string")
     await producer.close({ n: 100 })
     const response = await client.stream<Message>({ url: handle.url })
     const all = Array.from({ length: 101 }, (_, n) => n)

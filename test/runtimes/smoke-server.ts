@@ -13,14 +13,12 @@ export interface SmokeServer {
 export async function startSmokeServer(): Promise<SmokeServer> {
   const reference = await startReferenceServer({ longPollTimeout: 2_000 })
   const proxy: BreakingProxy = await startBreakingProxy(reference.url)
-  const writes = new Map<string, number>()
   const lost = new Set<string>()
   proxy.decide = ({ method, path }) => {
     if (path.includes("unreachable")) return { kind: "lose-request", how: "reset" }
-    if (method !== "POST" || !path.includes("loses-answer")) return { kind: "pass" }
-    const write = (writes.get(path) ?? 0) + 1
-    writes.set(path, write)
-    if (write !== 2) return { kind: "pass" }
+    if (method !== "POST" || !path.includes("loses-answer") || lost.has(path)) {
+      return { kind: "pass" }
+    }
     lost.add(path)
     return { kind: "lose-answer", how: "reset" }
   }
