@@ -175,7 +175,8 @@ async function fetchInTime(
     scope.abort(timeoutError(endpoint.url, timeoutMs, isWrite(request)))
   })
   try {
-    const call = async () => endpoint.fetch(url, { ...init, signal: scope.signal })
+    const call = async () =>
+      checkAnswer(await endpoint.fetch(url, { ...init, signal: scope.signal }))
     return { response: await raceAbort(call(), scope.signal, releaseBody), scope }
   } catch (error) {
     scope.end()
@@ -187,6 +188,14 @@ async function fetchInTime(
   } finally {
     clearTimeout(timer)
   }
+}
+
+/** A mock that forgot to answer is told so. */
+function checkAnswer(response: Response): Response {
+  // A fetch of the caller's may give anything.
+  const given = response as Partial<Response> | null | undefined
+  if (typeof given?.status === "number" && typeof given.headers?.get === "function") return response
+  throw new TypeError("The option fetch resolved without a Response")
 }
 
 function startTimer(ms: number, onTime: () => void): ReturnType<typeof setTimeout> | undefined {

@@ -54,6 +54,10 @@ export class SessionNarrator {
       const reason = fellBack === undefined ? {} : { reason: fellBack }
       this.#emit({ kind: "transport", from, to: after.transport, ...reason })
     }
+    if (event.kind === "broken" && after.kind === "waiting") {
+      const { transport, breaks: attempt, delayMs } = after
+      this.#emit({ kind: "retry", transport, attempt, delayMs, error: event.error })
+    }
     if (after.kind === "paused" && before.kind !== "paused")
       this.#emit({ kind: "pause", reason: "hidden" })
     if (before.kind === "paused" && event.kind === "resume")

@@ -69,7 +69,7 @@ export type SessionEvent =
   /** A transfer ended before its page was whole. */
   | {
       readonly kind: "broken"
-      readonly error: unknown
+      readonly error: Error
       /** Bytes of this page that the consumer was handed before. */
       readonly handedOnBytes: number
       readonly damage: "cut" | "malformed" | "stale"

@@ -1,0 +1,198 @@
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import {
+  createFetchWithBackoff,
+  createFetchWithConsumedBody,
+  FetchError,
+  stream,
+  type StreamEvent,
+} from "../../src/index.ts"
+import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
+import { rejection } from "../support/rejection.ts"
+import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import {
+  append,
+  closeStream,
+  consume,
+  createStream,
+  METHODS,
+  oneTurn,
+  pageHeaders,
+  quick,
+  Received,
+} from "./reading-support.ts"
+
+let server: ReferenceServer
+beforeAll(async () => {
+  server = await startReferenceServer()
+})
+afterAll(() => server.stop())
+
+const url = "https://streams.test/s"
+
+/** A platform without streams as bodies, as React Native's: what is there comes whole. */
+function withoutStreams(fetch: typeof globalThis.fetch): typeof globalThis.fetch {
+  return async (input, init) => {
+    const { status, statusText, headers, body, ...rest } = await takeApart(await fetch(input, init))
+    const buffer = await body()
+    // What a platform without streams answers with.
+    return {
+      ...rest,
+      ok: status < 300,
+      status,
+      statusText,
+      headers,
+      bodyUsed: false,
+      arrayBuffer: () => Promise.resolve(buffer),
+    } as unknown as Response
+  }
+}
+
+function takeApart(response: Response) {
+  const { status, statusText, headers, type } = response
+  return Promise.resolve({
+    status,
+    statusText,
+    headers,
+    type,
+    url: response.url,
+    body: () => response.arrayBuffer(),
+  })
+}
+
+describe("a fetch of the caller's", () => {
+  it("may answer without a url, with a body that is buffered, or with none", async () => {
+    const { fetch } = scriptedFetch([
+      () => answer(200, pageHeaders("o1", { upToDate: false }), "[1]"),
+      () => answer(200, pageHeaders("o2", { upToDate: false }), new Blob(["[2]"])),
+      () => Response.json([3], { headers: pageHeaders("o3", { upToDate: false }) }),
+      () => answer(200, pageHeaders("o3", { closed: true })),
+    ])
+    const response = await stream({ ...quick, url, fetch })
+    expect(await consume(response, "jsonBatches")).toBe("1\n2\n3\n")
+    expect(response.streamClosed).toBe(true)
+  })
+
+  it("may have no streams for bodies: live reads go by long-poll, every method works", async () => {
+    for (const method of [...METHODS.json, ...METHODS.text, ...METHODS.bytes]) {
+      const target = server.streamUrl()
+      await createStream(target, "application/json", "[1]")
+      const fetch = withoutStreams(globalThis.fetch)
+      const response = await stream({ ...quick, url: target, fetch, live: "long-poll" })
+      const received = new Received()
+      const done = consume(response, method, received)
+      if (!["json", "text", "body"].includes(method)) {
+        await append(target, "application/json", "2")
+        await closeStream(target)
+      }
+      expect(await done).toMatch(/^(1\n(2\n)?|\[1\](\[2\])?)$/)
+    }
+  })
+
+  it("may wait for whole bodies and try again by itself", async () => {
+    const target = server.streamUrl()
+    await createStream(target, "text/plain", "hello")
+    const fetch = createFetchWithBackoff(createFetchWithConsumedBody(globalThis.fetch))
+    const response = await stream({ ...quick, url: target, fetch, live: false })
+    expect(await response.text()).toBe("hello")
+  })
+
+  it("may answer again what it answered before: a clone is as good as a new answer", async () => {
+    const kept = answer(200, pageHeaders("o1"), "[1]")
+    const fetch: typeof globalThis.fetch = () => Promise.resolve(kept.clone())
+    for (let reads = 0; reads < 3; reads++) {
+      expect(await consume(await stream({ ...quick, url, fetch, live: false }), "json")).toBe("1\n")
+    }
+  })
+
+  it("that has read the body itself is told so, at once", async () => {
+    const fetch: typeof globalThis.fetch = async () => {
+      const response = answer(200, pageHeaders("o1"), "[1]")
+      await response.text()
+      return response
+    }
+    const error = await rejection(stream({ ...quick, url, fetch }))
+    expect(error).toMatchObject({ name: "DurableStreamError", code: "BAD_REQUEST" })
+    expect(error.message).toMatch(/fetch.*body.*read already/)
+  })
+
+  it("may throw plain errors: they count as the network's, and are tried again", async () => {
+    const plain = [new Error("socket closed"), new TypeError("Failed to fetch")] as const
+    const { fetch, calls } = scriptedFetch([...plain, answer(200, pageHeaders("o1"), "[1]")])
+    expect(await consume(await stream({ ...quick, url, fetch, live: false }), "json")).toBe("1\n")
+    expect(calls.length).toBe(3)
+  })
+
+  it("what can never succeed fails at once: FetchError with the cause, and no retries", async () => {
+    const loop = new TypeError("fetch failed", { cause: new Error("redirect count exceeded") })
+    const mistake = new TypeError("options.map is not a function")
+    for (const thrown of [loop, mistake]) {
+      const { fetch, calls } = scriptedFetch([thrown])
+      const error = await rejection(stream({ ...quick, url, fetch }))
+      expect(error).toBeInstanceOf(FetchError)
+      expect(error).toMatchObject({ status: 0, cause: thrown })
+      expect(calls.length).toBe(1)
+    }
+  })
+
+  it("may throw before it returns a promise", async () => {
+    let calls = 0
+    const fetch: typeof globalThis.fetch = () => {
+      if (++calls === 1) throw new Error("offline")
+      return Promise.resolve(answer(200, pageHeaders("o1"), "[1]"))
+    }
+    expect(await consume(await stream({ ...quick, url, fetch, live: false }), "json")).toBe("1\n")
+  })
+
+  it("may ignore its signal: an abort is as prompt, and the answer that comes late is released", async () => {
+    let answerLate: (response: Response) => void = () => undefined
+    const late = new Promise<Response>((resolve) => {
+      answerLate = resolve
+    })
+    const { fetch } = scriptedFetch([() => late], { ignoresAbort: true })
+    const controller = new AbortController()
+    const opened = rejection(stream({ ...quick, url, fetch, signal: controller.signal }))
+    await oneTurn()
+    controller.abort("left")
+    expect(await opened).toMatchObject({ name: "FetchBackoffAbortError", cause: "left" })
+    let cancelled = false
+    const body = new ReadableStream({ cancel: () => void (cancelled = true) })
+    answerLate(answer(200, pageHeaders("o1"), body))
+    await oneTurn()
+    expect(cancelled).toBe(true)
+  })
+
+  it("may ignore its signal in a body: silence and aborts end the wait all the same", async () => {
+    const bodies: string[] = []
+    const silent = (name: string): Response => {
+      const cancel = (): void => void bodies.push(name)
+      return answer(200, pageHeaders("o1"), new ReadableStream({ cancel }))
+    }
+    const { fetch } = scriptedFetch([() => silent("first"), () => silent("second")])
+    const controller = new AbortController()
+    const events: StreamEvent[] = []
+    const response = await stream({
+      ...quick,
+      url,
+      fetch,
+      signal: controller.signal,
+      idleTimeoutMs: 50,
+      observe: (event) => void events.push(event),
+    })
+    const gathered = rejection(response.json())
+    await expect.poll(() => bodies).toEqual(["first"])
+    const retry = { kind: "retry", error: expect.objectContaining({ code: "TIMEOUT" }) }
+    await expect.poll(() => events).toContainEqual(expect.objectContaining(retry))
+    await expect.poll(() => events.at(-1)).toMatchObject({ kind: "response" })
+    controller.abort("left")
+    expect(await gathered).toMatchObject({ cause: "left" })
+    expect(bodies).toEqual(["first", "second"])
+  })
+
+  it("that gives no answer at all is told so", async () => {
+    // @ts-expect-error -- what a mock can do
+    const fetch: typeof globalThis.fetch = () => Promise.resolve(undefined)
+    const error = await rejection(stream({ ...quick, url, fetch }))
+    expect(error).toBeInstanceOf(FetchError)
+    expect(error).toMatchObject({ status: 0, code: "BAD_REQUEST" })
+  })
+})
