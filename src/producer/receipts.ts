@@ -12,60 +12,104 @@ export interface IdempotentAppendResult {
   duplicate: boolean
 }
 
-type Resolve = (result: IdempotentAppendResult | Promise<never>) => void
+type Outcome =
+  | { readonly kind: "stored"; readonly result: IdempotentAppendResult }
+  | { readonly kind: "lost"; readonly error: unknown }
 
-let newest: Resolve
-const keepResolve = (resolve: Resolve) => {
-  newest = resolve
+/** What became of the messages from one place of the batch up to another. */
+interface Fate {
+  readonly from: number
+  readonly to: number
+  readonly outcome: Outcome
 }
 
 /**
- * Those who wait for messages of one batch. A million of them may wait at a time, and what they cost is garbage
- * collection: so there is a promise and its resolve function for each, and nothing else.
+ * Those who wait for messages of one batch, and of its halves where it is split. A million of them may wait at a time, and
+ * what that costs is garbage collection. So there is one promise for the batch, and each waits for a promise derived
+ * from it, by a function that they share: those run in the order in which they were derived, so it knows whose turn
+ * it is. That is half of what a promise with resolving functions for each message takes (measured).
  */
-export class Receipts {
+class ReceiptGroup {
+  readonly #settled: Promise<void>
+  #settle!: () => void
   readonly #indexes: number[] = []
   readonly #promises: Promise<IdempotentAppendResult>[] = []
-  readonly #resolves: Resolve[] = []
+  readonly #fates: Fate[] = []
+  #unsettledCount = 0
+  #turn = 0
+
+  constructor() {
+    this.#settled = new Promise<void>((resolve) => {
+      this.#settle = resolve
+    })
+  }
+
+  add(index: number): Promise<IdempotentAppendResult> {
+    const promise = this.#settled.then(this.#next)
+    this.#indexes.push(index)
+    this.#promises.push(promise)
+    this.#unsettledCount++
+    return promise
+  }
+
+  /** Takes note of what became of a part. Once that is known of every part, all who wait are told. */
+  note(fate: Fate): void {
+    const { from, to, outcome } = fate
+    this.#fates.push(fate)
+    const isWhole = from === 0 && to === Infinity
+    this.#unsettledCount -= isWhole
+      ? this.#indexes.length
+      : this.#indexes.filter((index) => index >= from && index < to).length
+    if (outcome.kind === "lost") for (const promise of this.#promises) void quiet(promise)
+    if (this.#unsettledCount === 0) this.#settle()
+  }
+
+  readonly #next = (): IdempotentAppendResult => {
+    const turn = this.#turn++
+    const index = this.#indexes[turn] ?? 0
+    const only = this.#fates.length === 1 ? this.#fates[0] : undefined
+    const fate = only ?? this.#fates.find(({ from, to }) => index >= from && index < to)
+    if (fate?.outcome.kind === "stored") return fate.outcome.result
+    throw fate?.outcome.error
+  }
+}
+
+/** The receipts for the messages of a batch, or of a part of one that was split. */
+export class Receipts {
+  readonly #group: ReceiptGroup
+  readonly #from: number
+  readonly #to: number
+
+  constructor(group: ReceiptGroup = new ReceiptGroup(), from = 0, to = Infinity) {
+    this.#group = group
+    this.#from = from
+    this.#to = to
+  }
 
   /**
    * Promises what becomes of a message. A rejection never surfaces as an unhandled one.
    *
-   * @param index - its place in the batch; not below that of any before
+   * @param index - its place in the batch
    */
   add(index: number): Promise<IdempotentAppendResult> {
-    const promise = new Promise<IdempotentAppendResult>(keepResolve)
-    this.#push(index, promise, newest)
-    return promise
+    return this.#group.add(index)
   }
 
   /** One result serves them all. */
   resolve(result: IdempotentAppendResult): void {
-    for (const resolve of this.#resolves) resolve(result)
+    this.#note({ kind: "stored", result })
   }
 
   reject(error: unknown): void {
-    if (this.#promises.length === 0) return
-    const rejected = quiet(Promise.reject(error))
-    for (const promise of this.#promises) void quiet(promise)
-    for (const resolve of this.#resolves) resolve(rejected)
+    this.#note({ kind: "lost", error })
   }
 
-  /** Those who wait for a part of the batch. */
+  /** The receipts for a part of these: for the messages from one place up to another. */
   part(from: number, to: number): Receipts {
-    const part = new Receipts()
-    this.#indexes.forEach((index, at) => {
-      const promise = this.#promises[at]
-      const resolve = this.#resolves[at]
-      if (index < from || index >= to || promise === undefined || resolve === undefined) return
-      part.#push(index - from, promise, resolve)
-    })
-    return part
+    return new Receipts(this.#group, this.#from + from, Math.min(this.#to, this.#from + to))
   }
 
-  #push(index: number, promise: Promise<IdempotentAppendResult>, resolve: Resolve): void {
-    this.#indexes.push(index)
-    this.#promises.push(promise)
-    this.#resolves.push(resolve)
+  #note(outcome: Outcome): void {
+    this.#group.note({ from: this.#from, to: this.#to, outcome })
   }
 }
