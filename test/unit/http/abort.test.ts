@@ -118,6 +118,8 @@ describe("raceAbort", () => {
     fail(new Error("late"))
     const again = raceAbort(Promise.reject(new Error("late")), controller.signal, () => undefined)
     expect(await rejection(again)).toMatchObject({ code: "ABORTED" })
+    const quiet = raceAbort(Promise.reject(new Error("late")), controller.signal)
+    expect(await rejection(quiet)).toMatchObject({ code: "ABORTED" })
     // An unhandled rejection would fail the run.
     await new Promise((resolve) => setImmediate(resolve))
   })
