@@ -40,6 +40,7 @@ class BodyPayload implements Payload {
   readonly #context: BodyContext
   #receivedBytes = 0
   #ended = false
+  #whole = false
   readonly #onAbort = (): void => {
     this.#context.watch.end()
     this.#cancel()
@@ -58,6 +59,10 @@ class BodyPayload implements Payload {
     else context.signal.addEventListener("abort", this.#onAbort, { once: true })
   }
 
+  get isHere(): boolean {
+    return this.#whole
+  }
+
   async read(): Promise<PayloadRead> {
     if (this.#ended) return { kind: "end" }
     const { watch, signal, idleTimeoutMs } = this.#context
@@ -72,6 +77,7 @@ class BodyPayload implements Payload {
         return { kind: "chunk", bytes: value }
       }
       if (this.#receivedBytes < (this.#expectedBytes ?? 0)) return this.#broken(undefined)
+      this.#whole = true
       this.#end()
       return { kind: "end" }
     } catch (error) {
@@ -107,14 +113,19 @@ class BodyPayload implements Payload {
 function wholeBody(response: Response, context: BodyContext): Payload {
   const { url, signal, watch, idleTimeoutMs, onBytes } = context
   let whole: Promise<Payload> | undefined
+  let isHere = false
   const takeWhole = async () => {
     watch.listen(idleTimeoutMs)
     const bytes = new Uint8Array(await raceAbort(response.arrayBuffer(), signal))
+    isHere = true
     watch.end()
     onBytes?.(bytes)
     return bufferedPayload(bytes)
   }
   return {
+    get isHere() {
+      return isHere
+    },
     async read() {
       try {
         return await (await (whole ??= takeWhole())).read()

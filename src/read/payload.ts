@@ -18,6 +18,8 @@ export interface Payload {
   readonly texts?: readonly string[]
   /** There was no body at all, as with a 204: its emptiness is no accident. */
   readonly bodiless?: true
+  /** Whether nothing of it is still on its way: it was read to its end, or was never anywhere but in memory. */
+  readonly isHere: boolean
   /** The next bytes. One call at a time. */
   read(): Promise<PayloadRead>
   /** Lets go of what was not read. */
@@ -28,6 +30,7 @@ export interface Payload {
 export function bufferedPayload(bytes: Uint8Array): Payload {
   let rest: Uint8Array | undefined = bytes.byteLength === 0 ? undefined : bytes
   return {
+    isHere: true,
     read() {
       const chunk = rest
       rest = undefined
@@ -46,6 +49,7 @@ export function textPayload(texts: readonly string[]): Payload {
   let bytes: Payload | undefined
   return {
     texts,
+    isHere: true,
     read() {
       bytes ??= bufferedPayload(new TextEncoder().encode(texts.join("")))
       return bytes.read()
@@ -61,6 +65,9 @@ export function unbrokenPayload(payload: Payload): Payload {
   let whole: Payload | undefined
   return {
     ...(payload.texts !== undefined && { texts: payload.texts }),
+    get isHere() {
+      return payload.isHere
+    },
     async read() {
       if (whole === undefined) {
         const read = await readWhole(payload)

@@ -273,11 +273,15 @@ export class Session {
   /** Ends what is under way; a page or connection that hangs on it goes with it. */
   #drop(): void {
     const scope = this.#current
+    const page = this.#page
+    const isOver = this.#connection === undefined && page?.payload.isHere === true
     this.#current = undefined
     this.#connection = undefined
-    this.#page?.payload.release()
     this.#page = undefined
-    scope?.abort()
+    page?.payload.release()
+    // An abort makes an exception with a stack, and a trace of a request that was read to its end shows it as aborted.
+    if (isOver) scope?.end()
+    else scope?.abort()
   }
 }
 

@@ -10,6 +10,7 @@ const error = new Error("cut")
 function payload(...parts: readonly string[]): Payload {
   const left = [...parts]
   return {
+    isHere: false,
     read(): Promise<PayloadRead> {
       const part = left.shift()
       if (part === undefined) return Promise.resolve({ kind: "end" })
