@@ -5,9 +5,10 @@ import type { Evidence } from "./readers-checks.ts"
 
 /**
  * Requests that bring nothing, in any ten seconds, and those beside each that brings something. A loop would make
- * thousands; a backoff that may be as short as 10 ms, with a handler that always goes on, makes some.
+ * thousands. Long-polls that a far cache answers at once look held, and are followed at the pace of the round trip; a
+ * backoff that may be as short as 10 ms, with a handler that always goes on, makes some.
  */
-const IDLE_REQUESTS = { plain: 60, quick: 400 }
+const IDLE_REQUESTS = { plain: 120, quick: 400 }
 const IDLE_REQUESTS_EACH = 4
 const WINDOW_MS = 10_000
 

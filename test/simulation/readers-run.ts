@@ -173,8 +173,9 @@ export class ReaderRun {
     const bytes = this.server.stream("/readers/stream").slice(0, length)
     let position = this.#random.int(0, length)
     // Nobody who reads text has ever seen an offset inside a character.
-    if (splitsCharacters && position === length) position = 0
     while (content === "text" && ((bytes[position] ?? 0) & 0xc0) === 0x80) position++
+    // The tail may be inside a character that is appended in two parts.
+    if (splitsCharacters && position === length) position = 0
     return offsetOf(position)
   }
 
