@@ -14,6 +14,8 @@ export default defineConfig({
     maxWorkers: 2,
     testTimeout: 30_000,
     hookTimeout: 30_000,
+    // A condition that is waited for comes late on a busy machine.
+    expect: { poll: { timeout: 20_000 } },
     // A test that passes at the second try has failed.
     retry: 0,
     projects: [
