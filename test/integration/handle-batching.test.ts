@@ -144,6 +144,26 @@ describe("appends that overlap", () => {
     await proxy.stop()
   })
 
+  it("reject at once a body that can never be sent, whatever is under way", async () => {
+    const controller = new AbortController()
+    const handle = new DurableStream({
+      url: "http://server.test/s",
+      contentType: json,
+      signal: controller.signal,
+      fetch: () => new Promise(() => undefined),
+    })
+    const hanging = rejection(handle.append(1))
+    for (const body of ["{bad", undefined]) {
+      const error = await rejection(handle.append(body))
+      expect(error).toMatchObject({ code: "PARSE_ERROR" })
+      expect(error.message).toContain("http://server.test/s")
+    }
+    const empty = handle.append("", { contentType: "text/plain" })
+    expect(await rejection(empty)).toMatchObject({ code: "BAD_REQUEST" })
+    controller.abort()
+    await hanging
+  })
+
   it("go on after a body that never came", async () => {
     const { handle, proxy } = await createStream(json)
     const failure = new Error("no body")
