@@ -75,7 +75,7 @@ const SSE_FAULTS: ReadonlySet<FaultName> = new Set([
 const CATCH_UP_FAULTS: ReadonlySet<FaultName> = new Set(["stale-page", "cached-page"])
 
 /** True when a fault of that name can happen to this request. */
-export function canHappen(
+function canHappen(
   fault: FaultName,
   request: Pick<ModelRequest, "method" | "url">,
 ): boolean {

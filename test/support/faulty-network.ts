@@ -25,7 +25,7 @@ export interface NetworkChoices {
 }
 
 /** What a network does unless told otherwise: nothing bad. */
-export const CALM_NETWORK: NetworkChoices = {
+const CALM_NETWORK: NetworkChoices = {
   faults: {},
   lastingFaults: {},
   maxLatencyMs: 20,
