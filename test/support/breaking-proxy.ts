@@ -1,11 +1,15 @@
 import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http"
 import type { Socket } from "node:net"
+import { PassThrough, pipeline, type Readable } from "node:stream"
 import { startTrackedHttpServer } from "./tracked-http-server.ts"
 
 /** How a connection ends: `reset` with a RST, `end` with a FIN as if all were well. */
 export type Breakage = "reset" | "end"
 
-/** What the proxy does with one request; `delayMs` passes first. */
+/**
+ * What the proxy does with one request; `delayMs` passes first. A request that is delayed is taken in meanwhile, and reaches
+ * the server even where its client has gone.
+ */
 export type ProxyAction = { delayMs?: number } & (
   | { kind: "pass" }
   /** Break after that many bytes of the response's body. */
@@ -61,7 +65,9 @@ export async function startBreakingProxy(targetUrl: string): Promise<BreakingPro
     const seen = { index: requests.length, method: incoming.method ?? "GET", path, query }
     const action = script.shift() ?? proxy.decide(seen)
     requests.push({ ...seen, action })
-    setTimeout(() => perform(action, target, incoming, response), action.delayMs ?? 0)
+    const { delayMs = 0 } = action
+    const body = delayMs > 0 ? takeIn(incoming) : incoming
+    setTimeout(() => perform(action, target, { incoming, body }, response), delayMs)
   })
   const proxy: BreakingProxy = {
     url: server.url,
@@ -79,10 +85,23 @@ export async function startBreakingProxy(targetUrl: string): Promise<BreakingPro
   return proxy
 }
 
+interface Arrived {
+  incoming: IncomingMessage
+  /** Where the body comes from: the client, or what was taken in of it. */
+  body: Readable
+}
+
+/** A client's body, whole or not at all, whether the client is still there or not. */
+function takeIn(incoming: IncomingMessage): Readable {
+  const body = new PassThrough({ highWaterMark: 2 ** 30 })
+  pipeline(incoming, body, () => undefined)
+  return body
+}
+
 function perform(
   action: ProxyAction,
   target: URL,
-  incoming: IncomingMessage,
+  { incoming, body }: Arrived,
   response: ServerResponse,
 ): void {
   const { socket } = incoming
@@ -93,26 +112,26 @@ function perform(
       incoming.resume()
       return void response.writeHead(action.status, action.headers).end(action.body)
     case "cut-in-headers":
-      return forward(target, incoming, response, (answer) => {
+      return forward(target, { incoming, body }, response, (answer) => {
         answer.resume()
         const start = `HTTP/1.1 ${answer.statusCode} OK\r\nContent-Type: applic`
         socket.write(start, () => breakSocket(socket, action.how))
       })
     case "lose-answer":
-      return forward(target, incoming, response, (answer) => {
+      return forward(target, { incoming, body }, response, (answer) => {
         answer.resume().on("end", () => breakSocket(socket, action.how))
       })
     case "hang":
       if (action.afterBytes === undefined) return void incoming.resume()
-      return forward(target, incoming, response, (answer) =>
+      return forward(target, { incoming, body }, response, (answer) =>
         passOn(answer, response, action.afterBytes ?? 0, () => undefined),
       )
     case "cut":
-      return forward(target, incoming, response, (answer) =>
+      return forward(target, { incoming, body }, response, (answer) =>
         passOn(answer, response, action.afterBytes, () => breakSocket(socket, action.how)),
       )
     case "pass":
-      return forward(target, incoming, response, (answer) =>
+      return forward(target, { incoming, body }, response, (answer) =>
         passOn(answer, response, Number.POSITIVE_INFINITY, () => undefined),
       )
   }
@@ -120,7 +139,7 @@ function perform(
 
 function forward(
   target: URL,
-  incoming: IncomingMessage,
+  { incoming, body }: Arrived,
   response: ServerResponse,
   onAnswer: (answer: IncomingMessage) => void,
 ): void {
@@ -136,8 +155,9 @@ function forward(
     onAnswer,
   )
   outgoing.on("error", () => breakSocket(incoming.socket, "reset"))
-  response.on("close", () => outgoing.destroy())
-  incoming.pipe(outgoing)
+  // What was taken in goes through; what the client still sends ends with it.
+  if (body === incoming) response.on("close", () => outgoing.destroy())
+  pipeline(body, outgoing, () => undefined)
 }
 
 /** Pass on headers and body, but no more than `limit` bytes of it; `onLimit` is called once they are on the wire. */
