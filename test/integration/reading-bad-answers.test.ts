@@ -8,7 +8,7 @@ import {
   type MisbehavingServer,
 } from "../support/misbehaving-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { consume, pageHeaders, quick } from "./reading-support.ts"
+import { consume, pageHeaders, quick, sseControl, sseEvent } from "./reading-support.ts"
 
 /** What a read ends with, and after how many requests. */
 async function failure(
@@ -83,6 +83,25 @@ describe("answers that bring nothing", () => {
       expect(error).toMatchObject({ code: "NO_PROGRESS" })
       expect(page).toBeLessThan(30)
     }
+  })
+
+  it("SSE connections that move, bring nothing and are cut give way to long-poll", async () => {
+    let serial = 1
+    await using server = await startMisbehavingServer((request, response) => {
+      const live = request.query.get("live")
+      if (live === "sse") {
+        response.writeHead(200, { "content-type": "text/event-stream" })
+        response.end(
+          sseControl(`o${++serial}`) + sseEvent("data", "[]") + sseControl(`o${++serial}`),
+        )
+      } else {
+        response.writeHead(200, pageHeaders(`o${++serial}`, { closed: live !== null })).end("[1]")
+      }
+    })
+    const response = await stream({ ...quick, url: server.url })
+    expect(await consume(response, "jsonBatches")).toBe("1\n1\n")
+    const transports = server.requests.map(({ query }) => query.get("live"))
+    expect(transports).toEqual([null, "sse", "sse", "sse", "long-poll"])
   })
 
   it("some pages that move and are empty are passed over", async () => {
