@@ -54,7 +54,11 @@ async function floor(job: Job, shapeOf: ShapeOf, gathers: boolean): ReturnType<t
       count += items.length
       if (gathers) pages.push(items)
     })
-    expectCount("messages", gathers ? pages.flat().length : count, total(shape))
+    expectCount(
+      "messages",
+      gathers ? ([] as unknown[]).concat(...pages).length : count,
+      total(shape),
+    )
   })
 }
 

@@ -82,15 +82,23 @@ export function unbrokenPayload(payload: Payload): Payload {
   }
 }
 
+/** All the bytes of a payload, in the parts in which they came. None is empty. */
+export async function readParts(
+  payload: Payload,
+): Promise<{ readonly kind: "whole"; readonly parts: readonly Uint8Array[] } | BrokenPayload> {
+  const parts: Uint8Array[] = []
+  for (;;) {
+    const part = await payload.read()
+    if (part.kind === "broken") return part
+    if (part.kind === "end") return { kind: "whole", parts }
+    if (part.bytes.byteLength > 0) parts.push(part.bytes)
+  }
+}
+
 /** All the bytes of a payload. */
 export async function readWhole(
   payload: Payload,
 ): Promise<{ readonly kind: "whole"; readonly bytes: Uint8Array } | BrokenPayload> {
-  const chunks: Uint8Array[] = []
-  for (;;) {
-    const part = await payload.read()
-    if (part.kind === "broken") return part
-    if (part.kind === "end") return { kind: "whole", bytes: joinBytes(chunks) }
-    chunks.push(part.bytes)
-  }
+  const read = await readParts(payload)
+  return read.kind === "broken" ? read : { kind: "whole", bytes: joinBytes(read.parts) }
 }

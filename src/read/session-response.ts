@@ -9,6 +9,7 @@ import type { ByteChunk, JsonBatch, TextChunk } from "./batches.ts"
 import { gather, iterateBatches, subscribe, type Consumption } from "./consumers/batch-consumers.ts"
 import {
   byteChunkSource,
+  bytePartsSource,
   jsonBatchSource,
   textChunkSource,
   type BatchSource,
@@ -16,6 +17,7 @@ import {
 import { Progress } from "./consumers/progress.ts"
 import { jsonStream } from "./consumers/json-stream.ts"
 import { byteStream, textStream } from "./consumers/streams.ts"
+import { joinLists } from "./join-lists.ts"
 import type { Session } from "./session.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import type { LiveMode } from "./stream-options.ts"
@@ -79,18 +81,14 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   async body(): Promise<Uint8Array> {
-    const chunks = await this.#gather(() => byteChunkSource(this.#session))
-    return joinBytes(chunks.map(({ data }) => data))
+    const pages = await this.#gather(() => bytePartsSource(this.#session))
+    return joinBytes(pages.flat())
   }
 
   async json<T = TJson>(): Promise<T[]> {
     const batches = await this.#gather(() => this.#jsonSource<T>())
-    const [first] = batches
-    if (first !== undefined && batches.length === 1) {
-      // One page is the common case, and its array is nobody else's: it may be written to.
-      return first.items as T[]
-    }
-    return batches.flatMap(({ items }) => items)
+    // Nobody else has the array, be it that of the only page: it may be written to.
+    return joinLists(batches.map(({ items }) => items)) as T[]
   }
 
   async text(): Promise<string> {
@@ -166,9 +164,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     return textChunkSource(this.#session, this.#progress.mark, stopAtTail)
   }
 
-  #gather<TBatch extends JsonBatch | ByteChunk | TextChunk>(
-    source: () => BatchSource<TBatch>,
-  ): Promise<TBatch[]> {
+  #gather<TBatch>(source: () => BatchSource<TBatch>): Promise<TBatch[]> {
     const batches = source()
     return this.#open((consumption, onEnd) => gather(consumption, batches).finally(onEnd))
   }

@@ -1,5 +1,4 @@
 import { FetchBackoffAbortError } from "../../errors/fetch-backoff-abort-error.ts"
-import type { JsonBatchMeta } from "../batches.ts"
 import { throwOutcome } from "../session-lifetime.ts"
 import type { PageMark } from "../page.ts"
 import type { Session } from "../session.ts"
@@ -98,7 +97,7 @@ export function iterateBatches<TBatch>(
  *
  * @throws what ended the session before that; FetchBackoffAbortError where it was cancelled
  */
-export async function gather<TBatch extends JsonBatchMeta>(
+export async function gather<TBatch>(
   { session, progress }: Consumption,
   source: BatchSource<TBatch>,
 ): Promise<TBatch[]> {

@@ -1,7 +1,7 @@
 import type { ByteChunk, JsonBatch, TextChunk } from "../batches.ts"
 import type { PageMark } from "../page.ts"
 import type { Session } from "../session.ts"
-import { takeBytes, takeJson, takePage } from "./page-reader.ts"
+import { takeBytes, takeJson, takePage, takeParts } from "./page-reader.ts"
 import { batchMeta } from "./progress.ts"
 import { TextPages } from "./text-pages.ts"
 
@@ -36,6 +36,14 @@ export function byteChunkSource(session: Session): BatchSource<ByteChunk> {
     if (taken === undefined) return undefined
     const { page: mark, value: data, empty } = taken
     return { batch: { data, ...batchMeta(mark) }, mark, empty }
+  }
+}
+
+/** The bytes of a stream, a page at a time, each in the parts in which it came. */
+export function bytePartsSource(session: Session): BatchSource<readonly Uint8Array[]> {
+  return async () => {
+    const taken = await takePage(session, takeParts)
+    return taken && { batch: taken.value, mark: taken.page, empty: taken.empty }
   }
 }
 

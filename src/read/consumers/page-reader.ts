@@ -2,7 +2,8 @@ import { DurableStreamError } from "../../errors/durable-stream-error.ts"
 import { describeUrl } from "../../protocol/request-url.ts"
 import { NOW_OFFSET, START_OFFSET } from "../../protocol/offset.ts"
 import type { Page } from "../page.ts"
-import { readWhole, type BrokenPayload, type Payload } from "../payload.ts"
+import { joinLists } from "../join-lists.ts"
+import { readParts, readWhole, type BrokenPayload, type Payload } from "../payload.ts"
 import type { Session } from "../session.ts"
 
 /** What was made of a page. */
@@ -45,6 +46,13 @@ export async function takePage<T>(
   }
 }
 
+/** Takes a payload as bytes, in the parts in which they came: who joins many pages copies them once. */
+export async function takeParts(payload: Payload): ReturnType<TakePayload<readonly Uint8Array[]>> {
+  const read = await readParts(payload)
+  if (read.kind === "broken") return read
+  return { kind: "whole", value: read.parts, empty: read.parts.length === 0 }
+}
+
 /** Takes a payload as bytes. */
 export async function takeBytes(payload: Payload): ReturnType<TakePayload<Uint8Array>> {
   const whole = await readWhole(payload)
@@ -78,9 +86,7 @@ export function takeJson<T>(url: string): TakePayload<readonly T[]> {
 
 /** A page is an array of messages. One that holds a single other value is taken for that message. */
 function parseDocuments(documents: readonly string[]): readonly unknown[] {
-  const parsed = documents.filter((document) => !isBlank(document)).map(parseDocument)
-  const [first] = parsed
-  return first !== undefined && parsed.length === 1 ? first : parsed.flat()
+  return joinLists(documents.filter((document) => !isBlank(document)).map(parseDocument))
 }
 
 /** An empty page may come with a line end. What is longer holds something, and is not searched. */
