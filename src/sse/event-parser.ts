@@ -1,3 +1,5 @@
+import { Utf8Assembler } from "../protocol/utf8-assembler.ts"
+
 /** One event of a stream of server-sent events. */
 export interface SseEvent {
   /** The `event` field; `message` where there was none. */
@@ -20,7 +22,8 @@ export interface SseEvent {
  */
 export class SseEventParser {
   readonly #onEvent: (event: SseEvent) => void
-  readonly #decoder = new TextDecoder()
+  readonly #utf8 = new Utf8Assembler()
+  #isAtStart = true
   #partialLine = ""
   #afterCarriageReturn = false
   #name = ""
@@ -33,10 +36,12 @@ export class SseEventParser {
 
   /** Takes the next bytes, split wherever the network split them. */
   feed(chunk: Uint8Array): void {
-    const text = this.#decoder.decode(chunk, { stream: true })
+    const text = this.#utf8.push(chunk)
     if (text === "") return
-    // A CRLF that was split between two chunks is one line end.
-    let start = this.#afterCarriageReturn && text.startsWith("\n") ? 1 : 0
+    // A BOM leads, or the line end is the other half of a CRLF that was split between two chunks.
+    const skipped = this.#isAtStart ? "\uFEFF" : this.#afterCarriageReturn ? "\n" : undefined
+    let start = skipped !== undefined && text.startsWith(skipped) ? 1 : 0
+    this.#isAtStart = false
     this.#afterCarriageReturn = false
     let cr = text.indexOf("\r", start)
     let lf = text.indexOf("\n", start)

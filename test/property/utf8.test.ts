@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { stream, type StreamResponse } from "../../src/index.ts"
-import { Utf8Assembler } from "../../src/read/consumers/utf8-assembler.ts"
+import { Utf8Assembler } from "../../src/protocol/utf8-assembler.ts"
 import { chunked, cuts } from "./split-bytes.ts"
 
 const encoder = new TextEncoder()

@@ -4,7 +4,7 @@ import type { Session } from "../session.ts"
 import type { Consumption } from "./batch-consumers.ts"
 import { PageFlow } from "./page-flow.ts"
 import { sessionStream } from "./session-stream.ts"
-import { Utf8Assembler } from "./utf8-assembler.ts"
+import { Utf8Assembler } from "../../protocol/utf8-assembler.ts"
 
 /** The bytes of a stream as they arrive. */
 export function byteStream(

@@ -2,7 +2,7 @@ import type { PageMark } from "../page.ts"
 import { readWhole, type Payload } from "../payload.ts"
 import type { Session } from "../session.ts"
 import { takePage, type TakePayload } from "./page-reader.ts"
-import { Utf8Assembler } from "./utf8-assembler.ts"
+import { Utf8Assembler } from "../../protocol/utf8-assembler.ts"
 
 /** Text that ends with a character, and the place of that end. */
 export interface TextPage {

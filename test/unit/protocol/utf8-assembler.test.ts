@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { Utf8Assembler } from "../../../src/read/consumers/utf8-assembler.ts"
+import { Utf8Assembler } from "../../../src/protocol/utf8-assembler.ts"
 
 const bytesOf = (text: string): Uint8Array => new TextEncoder().encode(text)
 

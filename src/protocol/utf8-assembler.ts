@@ -1,4 +1,4 @@
-import { joinBytes } from "../../protocol/join-bytes.ts"
+import { joinBytes } from "./join-bytes.ts"
 
 const empty = new Uint8Array()
 
