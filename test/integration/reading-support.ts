@@ -1,4 +1,4 @@
-import { stream, type StreamOptions, type StreamResponse } from "../../src/index.ts"
+import type { StreamOptions, StreamResponse } from "../../src/index.ts"
 
 /** Create a stream, with content where there is some. */
 export async function createStream(
@@ -126,11 +126,6 @@ export async function consume(
       break
   }
   return received.content
-}
-
-/** Read a stream by a method to the end of the session. */
-export async function readBy(method: Method, options: StreamOptions): Promise<string> {
-  return consume(await stream(options), method)
 }
 
 /** Settles after one turn of the event loop: what a prompt end needs no longer than. */
