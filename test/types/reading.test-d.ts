@@ -1,0 +1,137 @@
+import { describe, expectTypeOf, it } from "vitest"
+import {
+  DurableStream,
+  stream,
+  type ByteChunk,
+  type JsonBatch,
+  type LiveMode,
+  type Offset,
+  type ReadableStreamAsyncIterable,
+  type RetryOpts,
+  type StreamErrorHandler,
+  type StreamEvent,
+  type StreamOptions,
+  type StreamResponse,
+  type TextChunk,
+  type VisibilitySource,
+} from "../../src/index.ts"
+
+interface Message {
+  id: number
+  text: string
+}
+
+declare const response: StreamResponse<Message>
+declare const untyped: StreamResponse
+
+describe("what a read is asked for", () => {
+  it("needs a url, a string or a URL, and nothing else", () => {
+    expectTypeOf<{ url: string }>().toExtend<StreamOptions>()
+    expectTypeOf<{ url: URL }>().toExtend<StreamOptions>()
+    expectTypeOf<{ offset: Offset }>().not.toExtend<StreamOptions>()
+  })
+
+  it("takes the live modes that there are", () => {
+    expectTypeOf<LiveMode>().toEqualTypeOf<boolean | "long-poll" | "sse">()
+    expectTypeOf<{ url: string; live: "websocket" }>().not.toExtend<StreamOptions>()
+  })
+
+  it("takes headers and params as values and functions, sync and async, params undefined too", () => {
+    const options = {
+      url: "https://streams.example.com/s",
+      headers: { a: "1", b: () => "2", c: async () => "3" },
+      params: { a: "1", b: undefined, c: () => "2", d: async () => undefined },
+    }
+    expectTypeOf(options).toExtend<StreamOptions>()
+    expectTypeOf<{ url: string; headers: { a: number } }>().not.toExtend<StreamOptions>()
+  })
+
+  it("takes error handlers of every shape", () => {
+    expectTypeOf<() => void>().toExtend<StreamErrorHandler>()
+    expectTypeOf<() => Promise<void>>().toExtend<StreamErrorHandler>()
+    expectTypeOf<() => RetryOpts>().toExtend<StreamErrorHandler>()
+    expectTypeOf<() => Promise<RetryOpts | undefined>>().toExtend<StreamErrorHandler>()
+    expectTypeOf<(error: Error) => RetryOpts | undefined>().toExtend<StreamErrorHandler>()
+    expectTypeOf<Parameters<StreamErrorHandler>[0]>().toHaveProperty("status")
+    expectTypeOf<Parameters<StreamErrorHandler>[0]>().toHaveProperty("code")
+  })
+
+  it("takes a visibility of one's own", () => {
+    const visibility = { hidden: false, subscribe: (_onChange: () => void) => () => undefined }
+    expectTypeOf(visibility).toExtend<VisibilitySource>()
+    expectTypeOf<{ url: string; pauseWhenHidden: typeof visibility }>().toExtend<StreamOptions>()
+    expectTypeOf<{ url: string; pauseWhenHidden: false }>().toExtend<StreamOptions>()
+  })
+
+  it("tells an observer a union that can be taken apart", () => {
+    const observe = (event: StreamEvent): string => {
+      switch (event.kind) {
+        case "request":
+          return `${event.transport} ${event.offset} ${event.attempt.toFixed()}`
+        case "response":
+          return `${event.status.toFixed()} ${event.durationMs.toFixed()}`
+        case "retry":
+          return `${event.delayMs.toFixed()} ${event.error.message}`
+        case "transport":
+          return `${event.from} ${event.to} ${event.reason ?? ""}`
+        case "pause":
+        case "resume":
+          return event.reason
+        case "end":
+          return event.reason
+      }
+    }
+    expectTypeOf({ url: "", observe }).toExtend<StreamOptions>()
+  })
+})
+
+describe("what a read gives", () => {
+  it("messages of the type that was named, unknown where none was", () => {
+    expectTypeOf(stream<Message>).returns.resolves.toEqualTypeOf<StreamResponse<Message>>()
+    expectTypeOf(stream({ url: "" })).resolves.toEqualTypeOf<StreamResponse>()
+    expectTypeOf(response.json()).resolves.toEqualTypeOf<Message[]>()
+    expectTypeOf(untyped.json()).resolves.toEqualTypeOf<unknown[]>()
+    expectTypeOf(untyped.json<Message>()).resolves.toEqualTypeOf<Message[]>()
+    expectTypeOf(DurableStream.prototype.stream<Message>).returns.resolves.toEqualTypeOf<
+      StreamResponse<Message>
+    >()
+  })
+
+  it("streams that are both ReadableStreams and async iterables", () => {
+    expectTypeOf(response.jsonStream()).toEqualTypeOf<ReadableStreamAsyncIterable<Message>>()
+    expectTypeOf(response.jsonStream()).toExtend<ReadableStream<Message>>()
+    expectTypeOf(response.bodyStream()).toExtend<AsyncIterable<Uint8Array>>()
+    expectTypeOf(response.textStream()).toExtend<ReadableStream<string>>()
+    expectTypeOf(response.body()).resolves.toEqualTypeOf<Uint8Array>()
+    expectTypeOf(response.text()).resolves.toEqualTypeOf<string>()
+  })
+
+  it("subscriptions whose callbacks may be sync or async, and that can be ended", () => {
+    expectTypeOf(response.subscribeJson((batch) => batch.items[0]?.text)).toEqualTypeOf<
+      () => void
+    >()
+    expectTypeOf(response.subscribeBytes(async ({ data }) => data)).toEqualTypeOf<() => void>()
+    response.subscribeText(async ({ text, offset }) => {
+      expectTypeOf(text).toBeString()
+      expectTypeOf(offset).toEqualTypeOf<Offset>()
+      await Promise.resolve()
+    })
+    untyped.subscribeJson<Message>(({ items }) => {
+      expectTypeOf(items).toEqualTypeOf<readonly Message[]>()
+    })
+  })
+
+  it("the same batches to loops", async () => {
+    expectTypeOf(response.jsonBatches()).toExtend<AsyncIterable<JsonBatch<Message>>>()
+    expectTypeOf(response.byteChunks()).toExtend<AsyncIterable<ByteChunk>>()
+    expectTypeOf(response.textChunks()).toExtend<AsyncIterable<TextChunk>>()
+    expectTypeOf<JsonBatch["cursor"]>().toEqualTypeOf<string | undefined>()
+  })
+
+  it("an end: closed, cancel, await using", () => {
+    expectTypeOf(response.closed).toEqualTypeOf<Promise<void>>()
+    expectTypeOf(response.cancel).toBeCallableWith()
+    expectTypeOf(response.cancel).toBeCallableWith("enough")
+    expectTypeOf(response).toExtend<AsyncDisposable>()
+  })
+})
