@@ -77,7 +77,7 @@ export class IdempotentProducer {
 
   /**
    * Queues a message, as `append` does, and tells what became of it. Cheap enough for every message: it shares its request
-   * with others all the same.
+   * with others all the same. Where its batch is refused and split, it is told once the whole batch is settled.
    *
    * @returns once the message is stored
    * @throws what `append` throws; what the producer failed with; the error of the message where it was refused

@@ -17,10 +17,14 @@ export class Backpressure {
     return this.#bytes
   }
 
+  get isHigh(): boolean {
+    return this.#bytes > this.#highWaterMarkBytes
+  }
+
   /** One promise serves all who ask, so that asking before each message costs nothing. */
   get ready(): Promise<void> {
     if (this.#failure !== undefined) return this.#failure
-    if (this.#bytes <= this.#highWaterMarkBytes) return READY
+    if (!this.isHigh) return READY
     this.#waiting ??= new Deferred<void>()
     return this.#waiting.promise
   }
@@ -31,7 +35,7 @@ export class Backpressure {
 
   remove(bytes: number): void {
     this.#bytes -= bytes
-    if (this.#bytes > this.#highWaterMarkBytes) return
+    if (this.isHigh) return
     this.#waiting?.resolve()
     this.#waiting = undefined
   }

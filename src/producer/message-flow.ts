@@ -1,5 +1,4 @@
 import type { Endpoint } from "../http/endpoint.ts"
-import { onPageDeparture } from "../platform/page-departure.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { Backpressure } from "./backpressure.ts"
@@ -7,6 +6,7 @@ import type { ClosingBatch } from "./batch-builder.ts"
 import type { Batch } from "./batch.ts"
 import { FlushQueue } from "./flush-queue.ts"
 import { Intake } from "./intake.ts"
+import { Linger } from "./linger.ts"
 import { leftOutError } from "./left-out-error.ts"
 import type { HeldMessage } from "./message.ts"
 import { Pipeline } from "./pipeline.ts"
@@ -42,8 +42,8 @@ export class MessageFlow {
   readonly #pipeline: Pipeline
   readonly #discovery: StreamDiscovery
   readonly #backpressure: Backpressure
+  readonly #linger: Linger
   readonly #flushes = new FlushQueue()
-  #lingering: (() => void) | undefined
   /** The open batch shall go as soon as there is room. */
   #isDue = false
   #failure: Error | undefined
@@ -57,6 +57,17 @@ export class MessageFlow {
     this.#events = events
     this.#stream = describeUrl(endpoint.url)
     this.#backpressure = new Backpressure(settings.highWaterMarkBytes)
+    this.#linger = new Linger(
+      settings.lingerMs,
+      () => {
+        this.#isDue = true
+        this.#sendIfDue()
+      },
+      () => {
+        const batch = this.#intake.seal()
+        if (batch !== undefined) this.#send(batch)
+      },
+    )
     this.#intake = new Intake({ ...settings, stream: this.#stream }, (batch) => {
       this.#send(batch)
     })
@@ -90,6 +101,11 @@ export class MessageFlow {
   }
 
   get ready(): Promise<void> {
+    // Whoever waits for room is the company that lingering waits for.
+    if (this.#backpressure.isHigh && this.#intake.count > 0) {
+      this.#isDue = true
+      this.#sendIfDue()
+    }
     return this.#backpressure.ready
   }
 
@@ -129,7 +145,7 @@ export class MessageFlow {
   take(value: unknown): void {
     if (this.#intake.contentType === undefined) void this.#discovery.run()
     this.#backpressure.add(this.#intake.take(value, this.#backpressure.bytes))
-    this.#linger()
+    this.#waitForMore()
   }
 
   /** Promises what becomes of the message that was taken in last. */
@@ -178,7 +194,7 @@ export class MessageFlow {
 
   /** Stops for good: nothing is sent any more, no timer is left. */
   stop(): void {
-    this.#stopLingering()
+    this.#linger.stop()
     this.#pipeline.stop()
     const batch = this.#intake.seal()
     if (batch !== undefined) this.#pipeline.push(batch)
@@ -227,30 +243,12 @@ export class MessageFlow {
     // What was waited for may have been left out, all of it.
     this.#isDue &&= this.#intake.count > 0
     this.#sendIfDue()
-    this.#linger()
+    this.#waitForMore()
   }
 
   /** Gives what was taken in a while to wait for company. */
-  #linger(): void {
-    if (this.#lingering !== undefined || this.#isDue || this.#intake.count === 0) return
-    const timer = setTimeout(() => {
-      this.#stopLingering()
-      this.#isDue = true
-      this.#sendIfDue()
-    }, this.#settings.lingerMs)
-    const unwatch = onPageDeparture(() => {
-      const batch = this.#intake.seal()
-      if (batch !== undefined) this.#send(batch)
-    })
-    this.#lingering = () => {
-      clearTimeout(timer)
-      unwatch()
-    }
-  }
-
-  #stopLingering(): void {
-    this.#lingering?.()
-    this.#lingering = undefined
+  #waitForMore(): void {
+    if (!this.#isDue && this.#intake.count > 0) this.#linger.start()
   }
 
   /** Seals late: while every slot is taken, the open batch grows rather than queue up. */
@@ -261,7 +259,7 @@ export class MessageFlow {
   }
 
   #send(batch: Batch): void {
-    this.#stopLingering()
+    this.#linger.stop()
     this.#isDue = false
     this.#pipeline.push(batch)
   }

@@ -24,6 +24,18 @@ describe("backpressure", () => {
     expect(producer.bufferedBytes).toBe(3)
   })
 
+  it("does not let those linger who wait for room", async () => {
+    const desk = new PostDesk()
+    const report = await runInVirtualTime({}, async () => {
+      const producer = desk.producer({ highWaterMarkBytes: 1, lingerMs: 5000 })
+      producer.append("ab")
+      const { ready } = producer
+      ;(await desk.post(0)).accept()
+      await ready
+    })
+    expect(report.elapsedMs).toBe(0)
+  })
+
   it("costs no promise a message while there is room", () => {
     const producer = new PostDesk().producer()
     expect(producer.ready).toBe(producer.ready)
