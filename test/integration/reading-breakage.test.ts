@@ -1,5 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { stream, type StreamOptions } from "../../src/index.ts"
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
+import { stream, type StreamEvent, type StreamOptions } from "../../src/index.ts"
 import {
   startBreakingProxy,
   type Breakage,
@@ -93,7 +93,7 @@ async function readThrough(
   method: Method,
   plan: (request: Omit<ProxiedRequest, "action">) => ProxyAction,
   options: Partial<StreamOptions>,
-  beforeAppend: () => void = () => undefined,
+  beforeAppend: () => unknown = () => undefined,
 ): Promise<string> {
   const { type, stored, appended } = CONTENT[kind]
   const direct = server.streamUrl()
@@ -106,7 +106,7 @@ async function readThrough(
   const done = consume(response, method, received)
   if (!finite) {
     await received.whenEndsWith(kind === "json" ? "2\n" : stored)
-    beforeAppend()
+    await beforeAppend()
     await append(direct, type, appended)
     await closeStream(direct)
   }
@@ -282,5 +282,34 @@ describe("a connection that falls silent", () => {
     ["in the middle of the body", { kind: "hang", afterBytes: 5 }],
   ])("%s is replaced, and the read goes on", async (_where, action) => {
     await checkAll(everywhere(action, 1), { idleTimeoutMs: 400 })
+  })
+})
+
+describe("a machine that slept", () => {
+  it.each(["long-poll", "sse"] as const)("replaces its stale %s at once", async (live) => {
+    const events: StreamEvent[] = []
+    const isSse = live === "sse"
+    const stale = once(live, isSse ? { kind: "hang", afterBytes: 0 } : { kind: "hang" })
+    const sleep = async (): Promise<void> => {
+      const under = { kind: isSse ? "response" : "request", transport: live }
+      await expect.poll(() => events.at(-1)).toMatchObject(under)
+      vi.setSystemTime(Date.now() + 3_600_000)
+    }
+    vi.useFakeTimers({ toFake: ["Date"] })
+    try {
+      const options: Partial<StreamOptions> = {
+        live,
+        idleTimeoutMs: 1500,
+        observe: (event) => void events.push(event),
+      }
+      const content = await readThrough("json", "subscribeJson", stale, options, sleep)
+      expect(content).toBe(CONTENT.json.expected)
+    } finally {
+      vi.useRealTimers()
+    }
+    const requests = events.flatMap((event) => (event.kind === "request" ? [event.transport] : []))
+    expect(requests.slice(0, 3)).toEqual(["catch-up", live, isSse ? "sse" : "catch-up"])
+    // Nobody failed: nothing was backed off.
+    expect(events.filter(({ kind }) => kind === "retry")).toEqual([])
   })
 })
