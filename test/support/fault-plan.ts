@@ -75,10 +75,7 @@ const SSE_FAULTS: ReadonlySet<FaultName> = new Set([
 const CATCH_UP_FAULTS: ReadonlySet<FaultName> = new Set(["stale-page", "cached-page"])
 
 /** True when a fault of that name can happen to this request. */
-function canHappen(
-  fault: FaultName,
-  request: Pick<ModelRequest, "method" | "url">,
-): boolean {
+function canHappen(fault: FaultName, request: Pick<ModelRequest, "method" | "url">): boolean {
   const live = request.url.searchParams.get("live")
   const isRead = request.method === "GET"
   if (WRITE_FAULTS.has(fault)) return !isRead && request.method !== "HEAD"
