@@ -170,6 +170,7 @@ export class Pipeline {
       delivery.isGoing = false
       if (this.#isAt("stopped") || verdict.kind === "interrupted") return
       if (verdict.kind === "acknowledged") {
+        if (this.#isPremature(delivery, verdict.result)) continue
         this.#acknowledge(delivery, verdict.result)
         return
       }
@@ -181,6 +182,14 @@ export class Pipeline {
       delivery.wasEarly ||= verdict.kind === "gap"
       if (verdict.kind === "transient") this.#turns.postpone(verdict.retryAfterMs)
     }
+  }
+
+  /**
+   * Whether a batch is called a duplicate at its only try before it is known that the epoch is this producer's. It may be
+   * another's that is stored: the first batch of the epoch will show it, or the next try is its own duplicate.
+   */
+  #isPremature({ tries, number }: Delivery, { duplicate }: IdempotentAppendResult): boolean {
+    return duplicate && tries === 1 && number?.seq !== 0 && !this.#sequencer.isOpen
   }
 
   #acknowledge(delivery: Delivery, result: IdempotentAppendResult): void {
@@ -229,6 +238,7 @@ export class Pipeline {
   #acknowledgeProven(): void {
     for (;;) {
       const first = this.#backlog.first
+      if (first?.verdict?.kind === "fenced" && first.verdict.isForeign === true) return
       if (first?.number === undefined || !this.#sequencer.isProven(first.number)) return
       this.#acknowledge(first, { offset: "", duplicate: true })
     }

@@ -81,7 +81,7 @@ export function decideRecovery(
  */
 export function countInDoubt(fates: readonly Fate[]): number {
   const known = fates.findIndex(
-    ({ inDoubt, wasEarly, verdict }) => !inDoubt && !(wasEarly && verdict === undefined),
+    ({ inDoubt, wasEarly, verdict }) => !inDoubt && !(wasEarly && verdict?.kind !== "fenced"),
   )
   return known === -1 ? fates.length : known
 }

@@ -19,6 +19,7 @@ export class Sequencer {
   #epoch: number
   #nextSeq = 0
   #highestAcknowledgedSeq = -1
+  #isOpen = false
   #claims = 0
   #lastClaimMs = 0
   #refusals = 0
@@ -37,12 +38,18 @@ export class Sequencer {
     return this.#nextSeq
   }
 
+  /** Whether the first batch of the epoch is acknowledged: then the epoch is this producer's. */
+  get isOpen(): boolean {
+    return this.#isOpen
+  }
+
   take(): BatchNumber {
     return { epoch: this.#epoch, seq: this.#nextSeq++ }
   }
 
   acknowledged({ epoch, seq }: BatchNumber): void {
     if (epoch === this.#epoch) {
+      this.#isOpen ||= seq === 0
       this.#highestAcknowledgedSeq = Math.max(this.#highestAcknowledgedSeq, seq)
     }
     this.#refusals = 0
@@ -68,6 +75,7 @@ export class Sequencer {
     }
     this.#epoch = epoch
     this.#nextSeq = 0
+    this.#isOpen = false
     this.#highestAcknowledgedSeq = -1
   }
 

@@ -35,6 +35,8 @@ export type Verdict =
   | {
       readonly kind: "fenced"
       readonly error: StaleEpochError
+      /** Another producer has used the batch's very number: what is stored under this epoch is not this producer's. */
+      readonly isForeign?: boolean
       /** The batch may be stored all the same: the platform may have sent it twice, and this be the second answer. */
       readonly isDoubtful?: boolean
     }
@@ -78,7 +80,7 @@ export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdic
   if (status === 204 && seq !== undefined && isForeign(seq, offset, sent)) {
     const epoch = integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? sent.number.epoch
     const isDoubtful = sent.mayBeResent && seq <= sent.highestSeq
-    return { kind: "fenced", error: numberTaken(epoch, seq), isDoubtful }
+    return { kind: "fenced", error: numberTaken(epoch, seq), isForeign: true, isDoubtful }
   }
   return acknowledged
 }

@@ -120,6 +120,8 @@ function isSupposedToSucceed(scenario: ProducerScenario): boolean {
     scenario.options.deliveryTimeoutMs === Infinity &&
     scenario.maxRetries === Infinity &&
     scenario.rivalsAtMs.length === 0 &&
+    // Other epochs may be used up by refusals; this one is claimed.
+    scenario.earlierBatches === 0 &&
     scenario.forgetsAtMs.length === 0 &&
     scenario.closedAtMs === undefined &&
     !scenario.hasTwin &&

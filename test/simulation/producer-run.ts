@@ -106,6 +106,7 @@ export class ProducerRun {
 
   async #create(): Promise<void> {
     await this.#ask("PUT", { "content-type": this.#scenario.contentType }, "")
+    await this.#writeAsRival(this.#scenario.options.epoch, this.#scenario.earlierBatches)
   }
 
   /** Everything that happens from outside. */
@@ -123,9 +124,12 @@ export class ProducerRun {
   /** Far above the epochs that the producer may be about to use: see drawProducerScenario. */
   async #rivalClaims(): Promise<void> {
     const epoch = (this.server.stream(STREAM_PATH).producers.epochOf(PRODUCER_ID) ?? 0) + 1000
+    await this.#writeAsRival(epoch, this.#random.int(1, 2))
+  }
+
+  async #writeAsRival(epoch: number, batches: number): Promise<void> {
     const body = this.#isJson ? '["rival"]' : "<rival>"
-    const count = this.#random.int(1, 2)
-    for (let seq = 0; seq < count; seq++) {
+    for (let seq = 0; seq < batches; seq++) {
       const headers = {
         "content-type": this.#scenario.contentType,
         "producer-id": PRODUCER_ID,

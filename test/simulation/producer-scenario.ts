@@ -31,6 +31,8 @@ export interface ProducerScenario {
   maxStragglerMs: number
   /** Times at which another producer claims a higher epoch. */
   rivalsAtMs: number[]
+  /** How many batches an earlier life has stored with the same id and epoch. */
+  earlierBatches: number
   /** A whole second producer with the same id writes beside this one. */
   hasTwin: boolean
   /** Times at which the server forgets its producers. */
@@ -73,6 +75,7 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
   const hasTwin = random.chance(0.06)
   const forgets = !hasTwin && random.chance(0.12)
   const hasRivals = !hasTwin && !forgets && random.chance(0.2)
+  const earlierBatches = !hasTwin && random.chance(0.05) ? random.int(1, 4) : 0
   const timesBefore = (count: number) =>
     Array.from({ length: count }, () => random.int(0, random.pick([300, 3000, 30_000])))
   return {
@@ -96,17 +99,19 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
     abortAtMs: random.int(0, random.pick([200, 5000])),
     maxBodyBytes: random.chance(0.15) ? random.int(60, 400) : Number.POSITIVE_INFINITY,
     // Two that claim one epoch, and lose answers over it: that is what the documentation excludes.
-    faults: hasTwin ? {} : drawFaults(random, { forgets, hasRivals }),
+    // Nor an earlier life in the same epoch, where an answer is lost.
+    faults: hasTwin || earlierBatches > 0 ? {} : drawFaults(random, { forgets, hasRivals }),
     healAtMs: random.int(0, 90_000),
     maxLatencyMs: random.pick([0, 5, 100, 2000]),
     maxStragglerMs: random.pick([100, 5000, 60_000]),
     rivalsAtMs: hasRivals ? timesBefore(random.int(1, 3)) : [],
     hasTwin,
+    earlierBatches,
     forgetsAtMs: forgets ? timesBefore(random.int(1, 3)) : [],
     closedAtMs: random.chance(0.05) ? random.int(0, 5000) : undefined,
     options: {
       epoch: random.pick([0, 0, 0, 7]),
-      autoClaim: hasTwin || random.chance(0.5),
+      autoClaim: hasTwin || earlierBatches > 0 || random.chance(0.5),
       maxBatchBytes: random.pick([1, 40, 200, 1000, 1_000_000]),
       lingerMs: random.pick([0, 5, 200]),
       maxInFlight: random.pick([1, 2, 5, 20]),
@@ -114,7 +119,7 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
       highWaterMarkBytes: random.pick([0, 200, 16_000_000]),
       maxBufferedBytes: random.pick([Infinity, Infinity, 600]),
     },
-    requestTimeoutMs: hasTwin ? 60_000 : random.pick([3000, 60_000]),
+    requestTimeoutMs: hasTwin || earlierBatches > 0 ? 60_000 : random.pick([3000, 60_000]),
     quickBackoff: random.chance(0.3),
     maxRetries: random.chance(0.05) ? random.int(0, 4) : Number.POSITIVE_INFINITY,
   }

@@ -157,6 +157,34 @@ describe("a number that another producer has used", () => {
     expect(undelivered(producer)).toEqual(["a"])
   })
 
+  it("is found out before any other batch of a pipeline is taken for stored", async () => {
+    const desk = new PostDesk()
+    const producer = desk.producer({ maxBatchBytes: 1 })
+    appendAll(producer, "abcd")
+    await settled()
+    // An earlier life with the same epoch has stored three batches.
+    desk.posts[1]?.duplicate(2)
+    desk.posts[2]?.duplicate(2)
+    desk.posts[3]?.accept()
+    await settled()
+    expect(desk.posts).toHaveLength(4)
+    desk.posts[0]?.duplicate(2)
+    await expect(producer.flush()).rejects.toBeInstanceOf(StaleEpochError)
+    expect(undelivered(producer)).toEqual(["a", "b", "c"])
+  })
+
+  it("is its own where the first batch is, and it is asked for again", async () => {
+    const desk = new PostDesk()
+    const producer = desk.producer({ maxBatchBytes: 1 })
+    appendAll(producer, "ab")
+    await settled()
+    desk.posts[1]?.duplicate()
+    desk.posts[0]?.accept()
+    ;(await desk.post(2)).duplicate()
+    await producer.flush()
+    expect(desk.numbers).toEqual(["0.0", "0.1", "0.1"])
+  })
+
   it("is its own where an earlier try may have stored it", async () => {
     const desk = new PostDesk()
     const report = await runInVirtualTime({}, async () => {

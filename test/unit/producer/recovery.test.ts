@@ -89,6 +89,8 @@ describe("countInDoubt", () => {
     ["nothing was sent", [fate(), fate()], 0],
     ["the first is answered", [fate(fatal), fate(undefined, doubt)], 0],
     ["the first are in doubt", [fate(fatal, doubt), fate(undefined, doubt), fate()], 2],
+    ["the first came too early before it failed", [fate(fatal, early), fate()], 1],
+    ["the first came too early and is fenced now", [fate(fenced, early), fate()], 0],
     ["one came too early", [fate(undefined, doubt), fate(undefined, early), fate()], 2],
   ])("%s", (_name, fates, expected) => {
     expect(countInDoubt(fates)).toBe(expected)
