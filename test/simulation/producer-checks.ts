@@ -84,6 +84,15 @@ export function checkProducerEnding(
   return problems
 }
 
+/** What may end one of two, beside the other one. The refusals are those of messages, too many in a row. */
+const TWIN_ENDINGS: ReadonlySet<string> = new Set([
+  "ABORTED",
+  "BAD_REQUEST",
+  "PAYLOAD_TOO_LARGE",
+  "STREAM_CLOSED",
+  "TIMEOUT",
+])
+
 /** Two producers with one id: one of them may fail, and says why. */
 export function checkTwins(writers: readonly WriterOutcome[]): string[] {
   if (writers.length < 2) return []
@@ -91,7 +100,7 @@ export function checkTwins(writers: readonly WriterOutcome[]): string[] {
     .filter(({ producer }) => producer.state === "failed")
     .flatMap(({ errors }) => errors)
     .filter((error) => detailsOf(error) === undefined && !(error instanceof StaleEpochError))
-    .filter((error) => !/ABORTED|STREAM_CLOSED|TIMEOUT/.test(codeOf(error)))
+    .filter((error) => !TWIN_ENDINGS.has(codeOf(error)))
     .map((error) => `a twin failed with ${String(error)}`)
 }
 
