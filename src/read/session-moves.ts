@@ -19,6 +19,9 @@ export const MAX_STALLS = 10
 /** Live answers in a row that may come at once and empty; each waits longer than the one before. */
 export const MAX_LIVE_STALLS = 20
 
+/** Empty long-polls are as far apart as this on average or further, begin to begin, however short the server holds them. */
+const POLL_INTERVAL_MS = 1_000
+
 /** The counts of what brought nothing, once something new has come. */
 export const FORGIVEN: Pick<Reading, "stalls" | "breaks" | "damages" | "decisions"> = {
   stalls: 0,
@@ -47,6 +50,19 @@ export function wait(reading: Reading, transport: Transport, delayMs: number): S
   return { ...readingOf(reading), kind: "waiting", transport, delayMs }
 }
 
+/**
+ * The next long-poll after one that was held open and brought nothing. One that was held for a while is followed at
+ * once; servers that hold them for less are spared, at random, so that many clients do not come together.
+ */
+export function pollAgain(
+  reading: Reading,
+  elapsedMs: number,
+  { random }: SessionEnvironment,
+): SessionState {
+  const spareMs = Math.max(0, POLL_INTERVAL_MS - elapsedMs)
+  return wait(reading, "long-poll", spareMs * (0.5 + random))
+}
+
 /** Nothing new where something should have been: again later, a bounded number of times. */
 export function stall(
   reading: Reading,
@@ -69,8 +85,8 @@ function noProgress(reading: Reading, transport: Transport, url: string): Durabl
   const stream = describeUrl(url)
   const why =
     transport === "catch-up"
-      ? "answers the same page for ever without being up to date: a cache may be stuck, or Stream-Up-To-Date is " +
-        "stripped on the way, or CORS does not expose it (Access-Control-Expose-Headers)"
+      ? "answers the same pages again and again without being up to date: a cache may be stuck, or " +
+        "Stream-Up-To-Date is stripped on the way, or CORS does not expose it (Access-Control-Expose-Headers)"
       : "answers live requests at once with nothing: a cache may answer them, a proxy may drop the query, or " +
         "Stream-Closed is stripped on the way, or CORS does not expose it (Access-Control-Expose-Headers)"
   return new DurableStreamError(
@@ -88,6 +104,7 @@ export function ask(reading: Reading, transport: Transport, error: unknown): Ses
 export function readingOf(state: Reading): Reading {
   return {
     offset: state.offset,
+    track: state.track,
     cursor: state.cursor,
     upToDate: state.upToDate,
     streamClosed: state.streamClosed,

@@ -13,16 +13,18 @@
  *   │ │  │            │
  *   │ │  └ again ─▶ waiting ◀── broken, stalled, SSE ended (from requesting, delivering, receiving)
  *   │ └─── woke ──────┘ │
- *   │                   ▼ pause (also from requesting live, receiving, and instead of the next request)
+ *   │                   ▼ pause (also from requesting, receiving, and instead of the next request)
  *   └───── resume ──── paused
  * ```
  *
  * Invariants:
  * 1. `offset` is the place up to which the consumer has taken everything. Only `delivered` moves it.
- * 2. A page that does not move is never delivered with data: the same data would come again.
+ * 2. A page that does not move, or goes back to where the session was before, is never delivered with data: the same
+ *    data would come again.
  * 3. Every way back to `requesting` that brought nothing new waits and counts, and the count is bounded. (SSE
- *    connections that lived, and long-polls that were held open, are followed at once: they are slow by themselves.)
- * 4. While there is a reason to pause, no request begins once the session has had its first answer.
+ *    connections that lived, and long-polls that were held open, are followed in their own time and do not count.)
+ * 4. While there is a reason to pause, no request is begun, tried again or waited for, once the session has had its
+ *    first answer. A page that is on its way already is delivered.
  * 5. What follows a pause is a catch-up request: it needs no waiting on the server.
  * 6. `ended` is never left.
  *
@@ -31,11 +33,13 @@
 
 import { backoffDelayMs } from "../http/backoff.ts"
 import type { Offset } from "../protocol/offset.ts"
-import type { PageMark } from "./page.ts"
+import { leadsBack, noteMove, untrodden } from "./offset-loop.ts"
+import { endOf, type PageMark } from "./page.ts"
 import {
   ask,
   end,
   FORGIVEN,
+  pollAgain,
   readingOf,
   receive,
   request,
@@ -70,6 +74,7 @@ export function initialState(
     kind: "requesting",
     transport: "catch-up",
     offset,
+    track: untrodden(offset),
     cursor: undefined,
     upToDate: false,
     streamClosed: false,
@@ -138,8 +143,6 @@ function onPage(
 ): SessionState {
   if (state.kind !== "requesting" && state.kind !== "receiving") return state
   const transport = state.kind === "receiving" ? "sse" : state.transport
-  const atOnceMs = Math.max(MIN_HELD_MS, Math.min(2 * state.roundTripMs, MAX_HELD_MS))
-  const hasty = transport === "long-poll" && elapsedMs < atOnceMs
   const news = mark.streamClosed || (mark.upToDate && !state.upToDate)
   const reading: Reading = {
     ...readingOf(state),
@@ -148,14 +151,12 @@ function onPage(
       transport === "catch-up" ? Math.min(state.roundTripMs, elapsedMs) : state.roundTripMs,
     cursor: mark.cursor ?? state.cursor,
   }
+  if (leadsBack(state.track, state.offset, mark.offset)) return stall(reading, transport, env)
   if (mark.offset !== state.offset || news) {
-    return { ...reading, kind: "delivering", transport, mark, hasty }
+    return { ...reading, kind: "delivering", transport, mark, elapsedMs }
   }
   if (transport === "sse") return { ...reading, kind: "receiving" }
-  if (transport === "long-poll") {
-    if (hasty) return stall(reading, "long-poll", env)
-    return request({ ...reading, ...FORGIVEN }, "long-poll")
-  }
+  if (transport === "long-poll") return afterEmptyPoll(reading, elapsedMs, env)
   if (!mark.upToDate) return stall(reading, "catch-up", env)
   return afterCatchUp(reading)
 }
@@ -168,9 +169,11 @@ function onDelivered(
   if (state.kind !== "delivering") return state
   const { mark, transport } = state
   const news = mark.upToDate && !state.upToDate
+  const { offset } = endOf(mark, state.offset, event.empty)
   const reading: Reading = {
     ...readingOf(state),
-    offset: mark.offset,
+    offset,
+    track: noteMove(state.track, state.offset, offset),
     upToDate: mark.upToDate,
     streamClosed: mark.streamClosed,
     handedOnBytes: Math.max(0, state.handedOnBytes - event.bytes),
@@ -180,9 +183,11 @@ function onDelivered(
   if (mark.streamClosed) return end(reading, { kind: "eof" })
   if (transport === "sse") return receive(reading)
   // Pages that move and bring nothing are as much a loop as pages that stand still.
-  const idle = transport === "catch-up" ? !mark.upToDate : state.hasty
-  if (event.empty && !news && idle) return stall(reading, transport, env)
-  if (transport === "long-poll") return request(reading, "long-poll")
+  const idle = event.empty && !news
+  if (transport === "long-poll") {
+    return idle ? afterEmptyPoll(reading, state.elapsedMs, env) : request(reading, "long-poll")
+  }
+  if (idle && !mark.upToDate) return stall(reading, transport, env)
   return mark.upToDate ? afterCatchUp(reading) : request(reading, "catch-up")
 }
 
@@ -254,11 +259,21 @@ function onDecided(
 }
 
 function onPause(state: SessionState): SessionState {
-  const live = state.kind === "requesting" && state.transport !== "catch-up"
-  const idle = state.kind === "waiting" && state.answered
-  return live || idle || state.kind === "receiving"
+  const between = state.kind === "requesting" || state.kind === "waiting"
+  return (between && state.answered) || state.kind === "receiving"
     ? { ...readingOf(state), kind: "paused" }
     : state
+}
+
+/** An empty answer that came at once was not waited for; any other shows a server that does its work. */
+function afterEmptyPoll(
+  reading: Reading,
+  elapsedMs: number,
+  env: SessionEnvironment,
+): SessionState {
+  const atOnceMs = Math.max(MIN_HELD_MS, Math.min(2 * reading.roundTripMs, MAX_HELD_MS))
+  if (elapsedMs < atOnceMs) return stall(reading, "long-poll", env)
+  return pollAgain({ ...reading, ...FORGIVEN }, elapsedMs, env)
 }
 
 function afterCatchUp(reading: Reading): SessionState {

@@ -1,4 +1,5 @@
 import type { Offset } from "../protocol/offset.ts"
+import type { OffsetTrack } from "./offset-loop.ts"
 import type { PageMark } from "./page.ts"
 import type { SseEnding, SseHealth } from "./sse-health.ts"
 import type { PauseReason, Transport } from "./stream-event.ts"
@@ -11,7 +12,8 @@ export type SessionState =
       readonly kind: "delivering"
       readonly transport: Transport
       readonly mark: PageMark
-      readonly hasty: boolean
+      /** How long the answer took to come. */
+      readonly elapsedMs: number
     })
   | (Reading & {
       readonly kind: "waiting"
@@ -33,6 +35,7 @@ export type SessionOutcome =
 /** What every state carries. */
 export interface Reading {
   readonly offset: Offset
+  readonly track: OffsetTrack
   readonly cursor: string | undefined
   readonly upToDate: boolean
   readonly streamClosed: boolean

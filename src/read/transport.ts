@@ -8,7 +8,7 @@ import { describeUrl } from "../protocol/request-url.ts"
 import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
 import { bodyPayload } from "./body-payload.ts"
 import { IdleWatch, type Silence } from "./idle-watch.ts"
-import type { Page } from "./page.ts"
+import { endOf, type Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
 import type { ReadRequest } from "./read-request.ts"
 import type { TextFidelity } from "./text-fidelity.ts"
@@ -133,15 +133,17 @@ function openPage(
   elapsedMs: number,
 ): Opened {
   const metadata = readMetadata(response.headers)
+  const { status } = response
   // A long-poll that timed out moves nothing, so what it leaves out can be filled in.
-  const offset = metadata.offset ?? (response.status === 204 ? request.offset : undefined)
+  const offset = metadata.offset ?? (status === 204 ? request.offset : undefined)
   if (offset === undefined) {
     body.watch.end()
     releaseBody(response)
     return { kind: "broken", damage: "malformed", error: withoutOffset(body.url, response) }
   }
   const payload = bodyPayload(response, body)
-  return { kind: "page", page: { ...metadata, offset, payload }, elapsedMs, response }
+  const mark = endOf({ ...metadata, offset }, request.offset, status === 204)
+  return { kind: "page", page: { ...mark, payload }, elapsedMs, response }
 }
 
 function withoutOffset(url: string, response: Response): DurableStreamError {

@@ -107,6 +107,19 @@ describe("the place of what was delivered", () => {
     }
   })
 
+  it.each(["text", "textStream", "textChunks", "subscribeText"] as const)(
+    "%s of a tail inside a character is up to date, at the last place between two characters",
+    async (method) => {
+      const type = "text/plain"
+      const response = await open({}, [
+        answer(200, pageHeaders("o1", { type, upToDate: false }), "a"),
+        answer(200, pageHeaders("o2", { type }), new Uint8Array([0x62, 0xe2, 0x82])),
+      ])
+      expect(await consume(response, method)).toBe("ab")
+      expect(response).toMatchObject({ offset: "o1", upToDate: true, streamClosed: false })
+    },
+  )
+
   it("what is gathered is delivered when the promise resolves", async () => {
     const response = await open()
     const gathered = response.json()

@@ -252,6 +252,42 @@ describe("what does not pause", () => {
   })
 })
 
+describe("a request that fails while hidden", () => {
+  it.each([false, true])(
+    "is not tried again before it is shown (read ahead: %s)",
+    async (ahead) => {
+      const first = respond(200, pageHeaders("o1", { upToDate: false }), "[1]")
+      const last = respond(200, pageHeaders("o2", { closed: true }), "[2]")
+      let broken = true
+      await using failing = await startMisbehavingServer((request, response) => {
+        if (request.query.get("offset") === "-1") void first(request, response)
+        else if (broken) response.writeHead(503).end()
+        else void last(request, response)
+      })
+      const watched = new Watched()
+      const response = await watched.open({
+        url: failing.url,
+        live: true,
+        readAhead: ahead ? 1 : 0,
+      })
+      const batches = response.jsonBatches()
+      await batches.next()
+      const next = batches.next()
+      await failing.whenRequested(6)
+      watched.toggle()
+      const hidden = failing.requests.length
+      await settle()
+      expect(watched.kinds("pause")).toEqual(["pause"])
+      // One may have been on its way.
+      expect(failing.requests.length).toBeLessThanOrEqual(hidden + 1)
+      broken = false
+      watched.toggle()
+      expect((await next).value).toMatchObject({ items: [2] })
+      expect(await batches.next()).toMatchObject({ done: true })
+    },
+  )
+})
+
 describe("the pages ahead", () => {
   it("are not begun by answers that come while hidden", async () => {
     const release: Array<() => void> = []

@@ -1,4 +1,4 @@
-import type { Page } from "../page.ts"
+import { endOf, type Page } from "../page.ts"
 import { unbrokenPayload } from "../payload.ts"
 import type { Session } from "../session.ts"
 
@@ -85,7 +85,7 @@ export class PageFlow {
 
   #end(page: Page, empty: boolean): void {
     this.#page = undefined
-    this.#options.onPageEnd(page)
+    this.#options.onPageEnd(endOf(page, this.#session.state.offset, empty))
     this.#session.delivered(this.#pageBytes, empty)
   }
 }

@@ -1,7 +1,7 @@
 import { DurableStreamError } from "../../errors/durable-stream-error.ts"
 import { describeUrl } from "../../protocol/request-url.ts"
 import { NOW_OFFSET, START_OFFSET } from "../../protocol/offset.ts"
-import type { Page } from "../page.ts"
+import { endOf, type Page } from "../page.ts"
 import { joinLists } from "../join-lists.ts"
 import { readParts, readWhole, type BrokenPayload, type Payload } from "../payload.ts"
 import type { Session } from "../session.ts"
@@ -41,7 +41,7 @@ export async function takePage<T>(
     const { offset } = session.state
     const moved = page.offset !== offset && offset !== START_OFFSET && offset !== NOW_OFFSET
     const taken = await take(page.payload, moved)
-    if (taken.kind === "whole") return { ...taken, page }
+    if (taken.kind === "whole") return { ...taken, page: endOf(page, offset, taken.empty) }
     session.broken(taken, 0)
   }
 }

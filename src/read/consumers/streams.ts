@@ -39,7 +39,8 @@ export function textStream(
     wholePages: hasFramedPages(session),
     acceptsText: () => utf8.aligned,
     onPageEnd: (page) => {
-      if (utf8.aligned || page.streamClosed) progress.move(page)
+      const sound = utf8.aligned || page.streamClosed
+      progress.move(sound ? page : { ...page, offset: progress.mark.offset })
     },
   })
   return sessionStream<string>(

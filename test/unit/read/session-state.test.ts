@@ -107,7 +107,7 @@ const states: { [S in StateName]: SessionState } = {
 }
 
 function delivering(transport: Transport, mark = forward): SessionState {
-  return { ...here, kind: "delivering", transport, mark, hasty: false }
+  return { ...here, kind: "delivering", transport, mark, elapsedMs: 1000 }
 }
 
 /** The event changes nothing. */
@@ -163,8 +163,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     "decided again": stays,
     "decided end": stays,
     woke: stays,
-    // It is finished: what it brings needs no waiting on the server.
-    pause: "requesting catch-up",
+    pause: "paused",
     resume: "requesting catch-up",
     ...endings,
   },
@@ -425,9 +424,55 @@ describe("what a page leads to", () => {
     [10_000, MAX_HELD_MS - 1, true],
     [10_000, MAX_HELD_MS, false],
   ])("%i ms away, a long-poll answered after %i ms: at once is %s", (trip, elapsedMs, hasty) => {
-    const before = { ...states["requesting long-poll"], roundTripMs: trip }
+    const before = { ...states["requesting long-poll"], roundTripMs: trip, stalls: 3 }
     const after = transition(before, { kind: "page", mark: stillAtTail, elapsedMs }, env).state
-    expect(after.kind).toBe(hasty ? "waiting" : "requesting")
+    expect(after.stalls).toBe(hasty ? 4 : 0)
+  })
+
+  it.each([
+    [60, "waiting", 940],
+    [400, "waiting", 600],
+    [999, "waiting", 1],
+    [1000, "requesting", undefined],
+    [30_000, "requesting", undefined],
+  ])("an empty long-poll that was held for %i ms is followed by %s (%s)", (elapsedMs, kind, ms) => {
+    for (const before of [
+      { ...states["requesting long-poll"], roundTripMs: 10 },
+      { ...delivering("long-poll"), roundTripMs: 10, elapsedMs, upToDate: true },
+    ]) {
+      const event =
+        before.kind === "delivering"
+          ? events["delivered nothing"]
+          : ({ kind: "page", mark: stillAtTail, elapsedMs } as const)
+      const after = transition(before, event, env).state
+      expect(nameOf(after)).toBe(`${kind} long-poll`)
+      expect("delayMs" in after ? after.delayMs : undefined).toBe(ms)
+    }
+  })
+
+  it("a page that leads back to where the session was is no page: A, B, A with data", () => {
+    for (const transport of ["catch-up", "long-poll", "sse"] as const) {
+      let state: SessionState = { ...initialState("A", "sse"), answered: true }
+      for (const offset of ["B", "A"]) {
+        const requesting = { ...state, kind: "requesting", transport } as const
+        const page = { kind: "page", mark: { ...still, offset }, elapsedMs: 1000 } as const
+        state = transition(requesting, page, env).state
+        expect(nameOf(state)).toBe(`${offset === "B" ? "delivering" : "waiting"} ${transport}`)
+        state = transition(state, events.delivered, env).state
+      }
+      expect(state).toMatchObject({ offset: "B", stalls: 1 })
+    }
+  })
+
+  it("a circle of many pages is noticed in its second or third round", () => {
+    let state: SessionState = { ...initialState("0", undefined), answered: true }
+    let moves = 0
+    while (state.kind === "requesting" && moves < 1000) {
+      const mark = { ...still, offset: `page ${moves++ % 100}` }
+      state = transition(state, { kind: "page", mark, elapsedMs: 5 }, env).state
+      state = transition(state, events.delivered, env).state
+    }
+    expect(moves).toBeLessThan(300)
   })
 
   it("a long-poll that was held forgives what came before it", () => {
@@ -474,6 +519,21 @@ describe("what a delivery leads to", () => {
     expect(fed).toMatchObject({ stalls: 0, breaks: 0, decisions: 0 })
     const empty = transition(worn, events["delivered nothing"], env).state
     expect(empty).toMatchObject({ stalls: 4, breaks: 2, decisions: 1 })
+  })
+
+  it("nothing leads nowhere back: a replica that lags behind moves nobody", () => {
+    for (const transport of ["catch-up", "long-poll", "sse"] as const) {
+      const older = { ...delivering(transport, { ...stillAtTail, offset: "back" }) }
+      expect(transition(older, events["delivered nothing"], env).state.offset).toBe("here")
+      // Whatever the order says, content is what the server has for this offset.
+      expect(transition(older, events.delivered, env).state.offset).toBe("back")
+      const first = { ...older, offset: "now" }
+      expect(transition(first, events["delivered nothing"], env).state.offset).toBe("back")
+      // A server that counts without padding: 9, 10.
+      const counted = { ...stillAtTail, offset: "x10" }
+      const longer = { ...delivering(transport, counted), offset: "x9" }
+      expect(transition(longer, events["delivered nothing"], env).state.offset).toBe("x10")
+    }
   })
 
   it("counts what was handed on down by what the page held", () => {
@@ -548,13 +608,13 @@ describe("what a break leads to", () => {
   })
 
   function deliveringFields() {
-    return { kind: "delivering", transport: "catch-up", mark: forward, hasty: false } as const
+    return { kind: "delivering", transport: "catch-up", mark: forward, elapsedMs: 1000 } as const
   }
 })
 
 describe("what no progress leads to", () => {
   it.each([
-    ["catch-up", MAX_STALLS, "page still", /same page for ever.*cache may be stuck/],
+    ["catch-up", MAX_STALLS, "page still", /same pages again and again.*cache may be stuck/],
     ["long-poll", MAX_LIVE_STALLS, "page still, at once", /at once with nothing/],
   ] as const)("%s: waits %i times, then says so", (transport, limit, event, words) => {
     let state = states[`requesting ${transport}`]
