@@ -3,17 +3,17 @@ import { DurableStreamError } from "../errors/durable-stream-error.ts"
 /** How failed requests are tried again. Exponential, with full jitter: a random delay up to a limit that grows. */
 export interface BackoffOptions {
   /** The limit of the first delay in milliseconds; above 0. Default 100. */
-  readonly initialDelay?: number
+  initialDelay?: number
   /** The limit that no delay's limit grows beyond, in milliseconds. Default 60 000. */
-  readonly maxDelay?: number
+  maxDelay?: number
   /** What the limit is multiplied by after each failure; 1 or more. Default 1.3. */
-  readonly multiplier?: number
+  multiplier?: number
   /** How often a request is tried again; 0 is never. Default Infinity. */
-  readonly maxRetries?: number
+  maxRetries?: number
   /** Called after each failed attempt. */
-  readonly onFailedAttempt?: () => void
+  onFailedAttempt?: () => void
   /** Logs each retry to the console, without URLs' queries and without headers. Default false. */
-  readonly debug?: boolean
+  debug?: boolean
 }
 
 /** Checked options with every default filled in. */

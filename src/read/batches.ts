@@ -13,7 +13,8 @@ export interface JsonBatchMeta {
 
 /** Messages of a JSON stream. May be empty, where a batch only tells that the reader is up to date or at the end. */
 export interface JsonBatch<T = unknown> extends JsonBatchMeta {
-  readonly items: readonly T[]
+  /** A list of its own: it may be kept and changed. */
+  readonly items: T[]
 }
 
 /** Bytes of a stream. May be empty, as a {@link JsonBatch} may. */

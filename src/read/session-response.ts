@@ -87,8 +87,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
 
   async json<T = TJson>(): Promise<T[]> {
     const batches = await this.#gather(() => this.#jsonSource<T>())
-    // Nobody else has the array, be it that of the only page: it may be written to.
-    return joinLists(batches.map(({ items }) => items)) as T[]
+    return joinLists(batches.map(({ items }) => items))
   }
 
   async text(): Promise<string> {

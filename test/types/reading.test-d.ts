@@ -117,7 +117,7 @@ describe("what a read gives", () => {
       await Promise.resolve()
     })
     untyped.subscribeJson<Message>(({ items }) => {
-      expectTypeOf(items).toEqualTypeOf<readonly Message[]>()
+      expectTypeOf(items).toEqualTypeOf<Message[]>()
     })
   })
 

@@ -144,7 +144,7 @@ describe("reading", () => {
     expectTypeOf(response.subscribeBytes(({ data }: ByteChunk) => data.byteLength)).toBeFunction()
     expectTypeOf(response.subscribeText(({ text }: TextChunk) => text.length)).toBeFunction()
     expectTypeOf(response.jsonBatches()).toExtend<AsyncIterable<JsonBatch<Chat>>>()
-    expectTypeOf<JsonBatch<Chat>>().toExtend<JsonBatchMeta & { items: readonly Chat[] }>()
+    expectTypeOf<JsonBatch<Chat>>().toExtend<JsonBatchMeta & { items: Chat[] }>()
     expectTypeOf(response.closed).toEqualTypeOf<Promise<void>>()
     expectTypeOf(response.offset).toBeString()
     expectTypeOf(response.upToDate).toBeBoolean()

@@ -62,7 +62,7 @@ export async function takeBytes(payload: Payload): ReturnType<TakePayload<Uint8A
 }
 
 /** Takes a payload as the messages of a JSON stream. Elements are not checked to be `T`: that is the caller's word. */
-export function takeJson<T>(url: string): TakePayload<readonly T[]> {
+export function takeJson<T>(url: string): TakePayload<T[]> {
   return async (payload, moved) => {
     let documents = payload.texts
     if (documents === undefined) {
@@ -76,7 +76,7 @@ export function takeJson<T>(url: string): TakePayload<readonly T[]> {
     }
     try {
       // The stream's messages are of the type that the caller says they are.
-      const items = parseDocuments(documents) as readonly T[]
+      const items = parseDocuments(documents) as T[]
       return { kind: "whole", value: items, empty: items.length === 0 }
     } catch (cause) {
       return { kind: "broken", damage: "malformed", error: parseError(url, cause) }
@@ -85,7 +85,7 @@ export function takeJson<T>(url: string): TakePayload<readonly T[]> {
 }
 
 /** A page is an array of messages. One that holds a single other value is taken for that message. */
-function parseDocuments(documents: readonly string[]): readonly unknown[] {
+function parseDocuments(documents: readonly string[]): unknown[] {
   return joinLists(documents.filter((document) => !isBlank(document)).map(parseDocument))
 }
 
@@ -94,7 +94,7 @@ function isBlank(document: string): boolean {
   return document.length <= 2 && document.trim() === ""
 }
 
-function parseDocument(document: string): readonly unknown[] {
+function parseDocument(document: string): unknown[] {
   const value: unknown = JSON.parse(document)
   // The guard finds an array of any.
   return Array.isArray(value) ? (value as unknown[]) : [value]
