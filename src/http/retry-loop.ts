@@ -1,4 +1,5 @@
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { onOnline } from "../platform/online.ts"
 import { backoffDelayMs, type Backoff } from "./backoff.ts"
 import type { FailureKind } from "./fetch-failure.ts"
 import { sleep } from "./sleep.ts"
@@ -43,26 +44,33 @@ export interface RetryLoopOptions<T> {
 
 /**
  * The one retry loop: attempts until one is answered, the policy or the count forbids another, or the signal
- * ends it.
+ * ends it. What failed for want of a network is tried again as soon as the platform says that there is one.
  *
  * @throws the last attempt's error, or FetchBackoffAbortError
  */
 export async function retryLoop<T>(options: RetryLoopOptions<T>): Promise<T> {
   const { backoff, signal } = options
+  let failures = 0
+  // After a long time offline the first attempts may still come too early: they are not as far apart as the last ones.
+  const watchNetwork = (wake: () => void) =>
+    onOnline(() => {
+      failures = 0
+      wake()
+    })
   for (let attempt = 1; ; attempt++) {
     const outcome = await options.attempt(attempt)
     if (outcome.kind === "answered") return outcome.value
     const { error } = outcome
     notify(backoff.onFailedAttempt)
     if (attempt > backoff.maxRetries || !mayTryAgain(options.policy, outcome.failure)) throw error
-    const delayMs = backoffDelayMs(backoff, attempt, Math.random(), outcome.retryAfterMs)
+    const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), outcome.retryAfterMs)
     if (backoff.debug) {
       console.debug(
         `[durable-streams] attempt ${attempt} failed, again in ${Math.round(delayMs)} ms: ${error.message}`,
       )
     }
     options.onRetry?.({ attempt, delayMs, error })
-    await sleep(delayMs, signal)
+    await sleep(delayMs, signal, typeof outcome.failure === "string" ? watchNetwork : undefined)
   }
 }
 

@@ -8,25 +8,34 @@ const MAX_TIMER_MS = 2 ** 31 - 1
  *
  * @param ms - how long
  * @param signal - ends the wait
+ * @param watch - watches for what makes the wait needless, and gives a function that ends the watch
  * @throws FetchBackoffAbortError on abort
  */
-export function sleep(ms: number, signal?: AbortSignal): Promise<void> {
+export function sleep(
+  ms: number,
+  signal?: AbortSignal,
+  watch?: (wake: () => void) => () => void,
+): Promise<void> {
   return new Promise((resolve, reject) => {
     if (signal?.aborted === true) {
       reject(new FetchBackoffAbortError(signal.reason))
       return
     }
-    const onAbort = () => {
+    const end = () => {
       clearTimeout(timer)
+      signal?.removeEventListener("abort", onAbort)
+      unwatch?.()
+    }
+    const onWake = () => {
+      end()
+      resolve()
+    }
+    const onAbort = () => {
+      end()
       reject(new FetchBackoffAbortError(signal?.reason))
     }
-    const timer = setTimeout(
-      () => {
-        signal?.removeEventListener("abort", onAbort)
-        resolve()
-      },
-      Math.min(ms, MAX_TIMER_MS),
-    )
-    signal?.addEventListener("abort", onAbort, { once: true })
+    const timer = setTimeout(onWake, Math.min(ms, MAX_TIMER_MS))
+    signal?.addEventListener("abort", onAbort)
+    const unwatch = watch?.(onWake)
   })
 }

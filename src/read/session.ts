@@ -1,6 +1,7 @@
 import { AbortScope } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { sleep } from "../http/sleep.ts"
+import { onOnline } from "../platform/online.ts"
 import { isPlainInSse } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { askErrorHandler } from "./error-question.ts"
@@ -144,7 +145,7 @@ export class Session {
           break
         case "waiting":
           await this.#perform(async (scope) => {
-            await sleep(state.delayMs, scope.signal)
+            await sleep(state.delayMs, scope.signal, onOnline)
             return { kind: "woke" }
           })
           break

@@ -29,6 +29,19 @@ describeInBrowser("A browser's network", (world) => {
     }
   })
 
+  it("comes back: what waits for a retry waits no longer", async () => {
+    const handle = await createJson()
+    await handle.append(1)
+    const tab = await world.open()
+    await tab.context.setOffline(true)
+    // An hour or so, if it were for the delays alone.
+    const backoffOptions = { initialDelay: 7_200_000 }
+    const tail = await tab.tail({ url: handle.url, as: "json", backoffOptions })
+    await tail.until(({ events }) => events.some(({ kind }) => kind === "retry"))
+    await tab.context.setOffline(false)
+    expect((await tail.until(({ items }) => items.length > 0)).items).toEqual([1])
+  })
+
   it("is gone while a producer writes, and nothing is lost or stored twice", async () => {
     const handle = await createJson()
     const tab = await world.open()

@@ -134,6 +134,65 @@ describe("retryLoop", () => {
     expect(await rejection(retryLoop(loop))).toBe(failure)
   })
 
+  describe("where the platform tells of its network", () => {
+    const platform = new EventTarget()
+    beforeEach(() => {
+      vi.stubGlobal("addEventListener", platform.addEventListener.bind(platform))
+      vi.stubGlobal("removeEventListener", platform.removeEventListener.bind(platform))
+    })
+    afterEach(() => {
+      vi.unstubAllGlobals()
+    })
+    const lost: AttemptOutcome<string> = {
+      kind: "failed",
+      failure: "lost",
+      error: new DurableStreamError("lost", "NETWORK"),
+      retryAfterMs: 0,
+    }
+    const backoff = resolveBackoff({ initialDelay: 1000, multiplier: 10, maxDelay: 3_600_000 })
+
+    it("tries again at once when it is back, and from there with short delays again", async () => {
+      const { attempt, times } = script(lost, lost, lost, lost, lost, lost, {
+        kind: "answered",
+        value: "done",
+      })
+      const result = retryLoop({ attempt, policy: "idempotent", backoff, signal })
+      await vi.advanceTimersByTimeAsync(100_000)
+      expect(times).toEqual([0, 500, 5_500, 55_500])
+      platform.dispatchEvent(new Event("online"))
+      await vi.advanceTimersByTimeAsync(10_000)
+      expect(await result).toBe("done")
+      expect(times.slice(4)).toEqual([100_000, 100_500, 105_500])
+    })
+
+    it("does not hurry what the server asked to wait", async () => {
+      const { attempt, times } = script(failed(429, 60_000), { kind: "answered", value: "done" })
+      const result = retryLoop({ attempt, policy: "idempotent", backoff, signal })
+      await vi.advanceTimersByTimeAsync(10)
+      platform.dispatchEvent(new Event("online"))
+      await vi.advanceTimersByTimeAsync(60_000)
+      expect(await result).toBe("done")
+      expect(times).toEqual([0, 60_000])
+    })
+
+    it("leaves no listener, however the wait ends", async () => {
+      const removed = vi.spyOn(platform, "removeEventListener")
+      const added = vi.spyOn(platform, "addEventListener")
+      vi.stubGlobal("addEventListener", platform.addEventListener.bind(platform))
+      vi.stubGlobal("removeEventListener", platform.removeEventListener.bind(platform))
+      const leave = new AbortController()
+      const { attempt } = script(lost, lost, lost)
+      const loop = { attempt, policy: "idempotent", backoff, signal: leave.signal } as const
+      const result = rejection(retryLoop(loop))
+      await vi.advanceTimersByTimeAsync(600)
+      leave.abort()
+      await result
+      expect(added).toHaveBeenCalledTimes(2)
+      expect(removed.mock.calls).toEqual(added.mock.calls)
+      expect(vi.getTimerCount()).toBe(0)
+    })
+  })
+
   it("ends its wait with the signal", async () => {
     const controller = new AbortController()
     const { attempt } = script(failed(503, 3_600_000))

@@ -24,7 +24,7 @@ function payload(...parts: readonly string[]): Payload {
 /** A session that gives these pages, and notes what it is told of them. */
 class Pages {
   readonly log: string[] = []
-  readonly state = { handedOnBytes: 0 }
+  readonly state = { offset: "o", handedOnBytes: 0 }
   readonly #payloads: Payload[]
 
   constructor(...payloads: readonly Payload[]) {
