@@ -21,6 +21,13 @@ const PROPS: Readonly<Record<string, Prop>> = {
     body: "Forty-",
     later: "two",
   },
+  "/chat/42": {
+    contentType: "application/json",
+    body: '[{"from":"ann","text":"Is anybody there?"},{"from":"bob","text":"Since 3 a.m."}]',
+    later: '{"from":"ann","text":"Bye."}',
+  },
+  "/orders": { contentType: "application/json", body: "[]", later: "{}" },
+  "/build-log": { contentType: "text/plain", body: "compiling\n", later: "done\n" },
   "/v1/stream/recording": {
     contentType: "application/octet-stream",
     body: new Uint8Array([1, 2, 3, 4]),

@@ -2,9 +2,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { codeBlocksOf, markdownFiles, readText } from "./code-block.ts"
 import { openPlayhouse, type Playhouse } from "./run-block.ts"
 
-const blocks = markdownFiles()
-  .filter((file) => file.startsWith("skills/"))
-  .flatMap((file) => codeBlocksOf(file, readText(file)))
+const blocks = markdownFiles().flatMap((file) => codeBlocksOf(file, readText(file)))
 const shown = blocks.filter(({ info, isWrong }) => !isWrong && info !== "no-run")
 const failing = blocks.filter(({ code, isWrong }) => isWrong && promisedFailure(code) !== undefined)
 
@@ -18,7 +16,7 @@ function promisedFailure(code: string): string | undefined {
   return /\/\/ fails: ([A-Z_]+)$/m.exec(code)?.[1]
 }
 
-describe("the code of the skills", () => {
+describe("the code of the README and the skills", () => {
   let playhouse: Playhouse
   beforeAll(async () => {
     playhouse = await openPlayhouse([...shown, ...failing])
@@ -29,7 +27,9 @@ describe("the code of the skills", () => {
     const reasons = blocks.filter(({ info }) => info === "no-run").map(({ code }) => code)
     expect(reasons.filter((code) => !/^\/\/ (Runs|Needs) /.test(code))).toEqual([])
     expect(blocks.filter(({ info }) => !["", "no-run"].includes(info))).toEqual([])
-    expect(shown.length).toBeGreaterThan(30)
+    for (const [text, count] of Object.entries({ "README.md": 10, "skills/": 30 })) {
+      expect(shown.filter(({ file }) => file.startsWith(text)).length).toBeGreaterThan(count)
+    }
   })
 
   it.concurrent.each(shown.map((block) => [block.place, block] as const))(
