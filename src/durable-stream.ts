@@ -12,7 +12,6 @@ import { checkSignal, createEndpoint, extendEndpoint, type Endpoint } from "./ht
 import { mergeHeaders, type HeadersRecord } from "./http/request-inputs.ts"
 import { warnIfUsingHttpInBrowser } from "./platform/http-warning.ts"
 import { randomId } from "./platform/random-id.ts"
-import { STREAM_OFFSET_HEADER } from "./protocol/names.ts"
 import { ProducerCore } from "./producer/producer-core.ts"
 import { openStream } from "./read/open-stream.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
@@ -186,14 +185,15 @@ export class DurableStream {
    * @throws FetchError for any other refusal. A plain append is tried again only where the server says that it stored
    *   nothing; where nobody can say (`indeterminate: true`), look before you send it again, or use an IdempotentProducer
    */
-  async append(body: unknown, options: AppendOptions = {}): Promise<AppendResult> {
-    const { headers } = await this.#queue.push({
-      content: { value: body },
-      marks: checkAppendOptions(options),
-      contentType: options.contentType,
-      signal: options.signal,
-    })
-    return { offset: headers.get(STREAM_OFFSET_HEADER) ?? "" }
+  append(body: unknown, options: AppendOptions = {}): Promise<AppendResult> {
+    // Not async, which would make a second promise for every call.
+    try {
+      const { contentType, signal } = options
+      const marks = checkAppendOptions(options)
+      return this.#queue.push({ content: { value: body }, marks, contentType }, signal)
+    } catch (error) {
+      return Promise.reject(error)
+    }
   }
 
   /**

@@ -1,27 +1,30 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { onAbort } from "../http/abort-watch.ts"
-import type { Answer } from "../http/request.ts"
+import type { Offset } from "../protocol/offset.ts"
 import { encodeBody, takeBody, type AppendPart, type BodySnapshot } from "./append-body.ts"
 import type { AppendMarks } from "./append-request.ts"
+import type { AppendResult } from "./write-options.ts"
 
-/** What {@link AppendCall} is made of. */
-export interface AppendCallOptions {
-  /** The body, or a promise of it; undefined where the call only closes the stream. */
+/** A write to be queued. */
+export interface QueuedWrite {
+  /** The body, or a promise of it; undefined where the stream is only closed. */
   readonly content?: { readonly value: unknown }
+  /** Default: the stream's. */
   readonly contentType: string | undefined
   readonly marks: AppendMarks
-  /** What ends the call: the handle's signal and its own. */
-  readonly signals: readonly (AbortSignal | undefined)[]
-  /** The stream as messages may show it. */
-  readonly stream: string
 }
 
 const hasArrived = Promise.resolve()
 
-/** One caller's write, from the call until its promise is settled. It is settled once; what comes later is void. */
+/**
+ * One caller's write, from the call until its promise is settled. It is settled once; what comes later is void.
+ *
+ * A call costs this object, the one promise that its caller gets and what the body is taken into: where a hundred thousand
+ * wait, half the time is what the collector needs to keep them.
+ */
 export class AppendCall {
-  /** Settles with the answer to the request that the write went out with. */
-  readonly answered: Promise<Answer>
+  /** Settles with what the answer to the request that the write went out with says of it. */
+  readonly answered: Promise<AppendResult>
   /** Resolves once the body is there, or the call is settled without. */
   readonly arrived: Promise<void>
   readonly marks: AppendMarks
@@ -31,14 +34,19 @@ export class AppendCall {
   /** Called when the call is settled while it is under way with others. */
   onSettled: (() => void) | undefined
   readonly #stream: string
-  readonly #unwatch: (() => void)[] = []
   #body: BodySnapshot | undefined
-  #encoded: { readonly contentType: string; readonly part: AppendPart } | undefined
+  #part: AppendPart | undefined
+  #partType: string | undefined
   #isSettled = false
-  #fulfill!: (answer: Answer) => void
+  #unwatch: (() => void)[] | undefined
+  #fulfill!: (result: AppendResult) => void
   #refuse!: (error: unknown) => void
 
-  constructor({ content, contentType, marks, signals, stream }: AppendCallOptions) {
+  /**
+   * @param write - what is written
+   * @param stream - the stream as messages may show it
+   */
+  constructor({ content, contentType, marks }: QueuedWrite, stream: string) {
     this.answered = new Promise((resolve, reject) => {
       this.#fulfill = resolve
       this.#refuse = reject
@@ -48,7 +56,13 @@ export class AppendCall {
     this.hasContent = content !== undefined
     this.#stream = stream
     this.arrived = this.#receive(content?.value)
-    for (const signal of signals) if (signal !== undefined) this.#obey(signal)
+  }
+
+  /** Ends the call with the signal. */
+  obey(signal: AbortSignal): void {
+    const end = () => this.reject(new FetchBackoffAbortError(signal.reason))
+    if (signal.aborted) end()
+    else if (!this.#isSettled) (this.#unwatch ??= []).push(onAbort(signal, end))
   }
 
   /** The body as it was given, once it has arrived. */
@@ -84,10 +98,10 @@ export class AppendCall {
    */
   encode(contentType: string): boolean {
     if (this.#isSettled || this.#body === undefined) return false
-    if (this.#encoded?.contentType === contentType) return true
+    if (this.#partType === contentType) return true
     try {
-      const part = encodeBody(this.#body, contentType, this.#stream)
-      this.#encoded = { contentType, part }
+      this.#part = encodeBody(this.#body, contentType, this.#stream)
+      this.#partType = contentType
       return true
     } catch (error) {
       this.reject(error)
@@ -97,12 +111,12 @@ export class AppendCall {
 
   /** What {@link encode} made; undefined before it. */
   get part(): AppendPart | undefined {
-    return this.#encoded?.part
+    return this.#part
   }
 
-  /** Settles the call with an answer. */
-  resolve(answer: Answer): void {
-    if (this.#settle()) this.#fulfill(answer)
+  /** Settles the call: it is stored, and this is where the stream goes on. */
+  resolve(offset: Offset): void {
+    if (this.#settle()) this.#fulfill({ offset })
   }
 
   /** Settles the call with an error. */
@@ -128,16 +142,10 @@ export class AppendCall {
     })
   }
 
-  #obey(signal: AbortSignal): void {
-    const end = () => this.reject(new FetchBackoffAbortError(signal.reason))
-    if (signal.aborted) end()
-    else if (!this.#isSettled) this.#unwatch.push(onAbort(signal, end))
-  }
-
   #settle(): boolean {
     if (this.#isSettled) return false
     this.#isSettled = true
-    for (const unwatch of this.#unwatch) unwatch()
+    this.#unwatch?.forEach((unwatch) => unwatch())
     this.onSettled?.()
     return true
   }

@@ -1,13 +1,11 @@
 import { StreamClosedError } from "../errors/stream-closed-error.ts"
 import { checkSignal, type Endpoint } from "../http/endpoint.ts"
-import type { Answer } from "../http/request.ts"
 import { randomId } from "../platform/random-id.ts"
-import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { AppendMarks } from "./append-request.ts"
 import type { AppendQueue } from "./append-queue.ts"
 import { headStream } from "./head-stream.ts"
 import { checkContentType } from "./write-checks.ts"
-import type { CloseOptions, CloseResult } from "./write-options.ts"
+import type { AppendResult, CloseOptions, CloseResult } from "./write-options.ts"
 
 /**
  * Closes a stream after the writes that are queued.
@@ -27,20 +25,14 @@ export async function closeStream(
     ? { close: true, producer: { id: `close-${randomId()}`, epoch: 0, seq: 0 } }
     : { close: true }
   const content = hasBody ? { content: { value: body } } : {}
-  const answer = queue.push({ ...content, contentType, marks, signal })
-  const finalOffset = hasBody
-    ? offsetOf(await answer)
-    : await answer.then(offsetOf, offsetOfClosedStream)
-  return { finalOffset: finalOffset ?? (await askOffset(endpoint, signal)) }
-}
-
-function offsetOf({ headers }: Answer): string | undefined {
-  return headers.get(STREAM_OFFSET_HEADER) ?? undefined
+  const closed = queue.push({ ...content, contentType, marks }, signal)
+  const { offset } = await (hasBody ? closed : closed.catch(offsetOfClosedStream))
+  return { finalOffset: offset || (await askOffset(endpoint, signal)) }
 }
 
 /** Somebody else closed it first: what was asked for has happened. */
-function offsetOfClosedStream(error: unknown): string | undefined {
-  if (error instanceof StreamClosedError) return error.finalOffset
+function offsetOfClosedStream(error: unknown): AppendResult {
+  if (error instanceof StreamClosedError) return { offset: error.finalOffset ?? "" }
   throw error
 }
 

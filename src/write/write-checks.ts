@@ -5,6 +5,9 @@ import { CONTENT_TYPE_HEADER, PRODUCER_ID_HEADER, STREAM_SEQ_HEADER } from "../p
 import type { AppendMarks, ProducerTuple } from "./append-request.ts"
 import type { AppendOptions } from "./write-options.ts"
 
+/** What most appends say. */
+const NO_MARKS: AppendMarks = {}
+
 /**
  * Checks what an append was told and gives what goes into its headers.
  *
@@ -16,6 +19,7 @@ export function checkAppendOptions(options: AppendOptions): AppendMarks {
   const { seq } = options
   if (seq !== undefined) checkText("seq", seq, STREAM_SEQ_HEADER)
   const producer = checkProducer(options)
+  if (seq === undefined && producer === undefined) return NO_MARKS
   return { ...(seq !== undefined && { seq }), ...(producer !== undefined && { producer }) }
 }
 
