@@ -41,9 +41,10 @@ function compilerOptions(resolution: Resolution, platform: Platform, compiler: s
   }
 }
 
-/** The same program as an ES module and as CommonJS where the compiler tells them apart. */
-const programFiles = (resolution: Resolution) =>
-  resolution === "node16" ? ["program.mts", "program.cts"] : ["program.ts"]
+const PROGRAMS = ["program", "earlier-program"]
+
+/** The same programs as ES modules and as CommonJS where the compiler tells them apart. */
+const endings = (resolution: Resolution) => (resolution === "node16" ? ["mts", "cts"] : ["ts"])
 
 /** A folder whose only platform types are those of the platform. */
 async function platformFolder(platform: Platform): Promise<string> {
@@ -68,10 +69,14 @@ async function project(
   compiler: string,
 ): Promise<string> {
   const folder = join(consumerFolder, slug(platform), `${compiler}-${resolution}`)
-  const files = programFiles(resolution)
+  const files: string[] = []
   await mkdir(folder, { recursive: true })
-  for (const file of files) {
-    await copyFile(join(import.meta.dirname, "consumer/program.ts"), join(folder, file))
+  for (const program of PROGRAMS) {
+    for (const ending of endings(resolution)) {
+      const file = `${program}.${ending}`
+      await copyFile(join(import.meta.dirname, `consumer/${program}.ts`), join(folder, file))
+      files.push(file)
+    }
   }
   const config = { compilerOptions: compilerOptions(resolution, platform, compiler), files }
   await writeFile(join(folder, "tsconfig.json"), JSON.stringify(config))
