@@ -8,6 +8,7 @@ import { describeUrl, requestUrl } from "../protocol/request-url.ts"
 import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
 import type { Endpoint } from "./endpoint.ts"
 import { classifyFetchFailure, fetchFailureError } from "./fetch-failure.ts"
+import { fetchThroughRedirects, isAnswerToRead } from "./fetch-through-redirects.ts"
 import { mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { retryAfterMs } from "./retry-after.ts"
 import {
@@ -120,6 +121,11 @@ async function attemptOnce(
   const { response, scope } = fetched
   request.observer?.onResponse?.(response)
   const { status } = response
+  if (isWrite(request) && isAnswerToRead(request.method, response)) {
+    releaseBody(response)
+    const error = redirectError(endpoint.url, status)
+    return { kind: "failed", failure: "impossible", error, retryAfterMs: 0 }
+  }
   if ((status >= 200 && status < 300) || request.accepts?.(status) === true) {
     return { kind: "answered", value: response }
   }
@@ -176,7 +182,9 @@ async function fetchInTime(
   })
   try {
     const call = async () =>
-      checkAnswer(await endpoint.fetch(url, { ...init, signal: scope.signal }))
+      checkAnswer(
+        await fetchThroughRedirects(endpoint.fetch, url, { ...init, signal: scope.signal }),
+      )
     return { response: await raceAbort(call(), scope.signal, releaseBody), scope }
   } catch (error) {
     scope.end()
@@ -210,6 +218,14 @@ function timeoutError(url: string, timeoutMs: number, write: boolean): FetchErro
     code: "TIMEOUT",
     indeterminate: write,
   })
+}
+
+function redirectError(url: string, status: number): FetchError {
+  const stream = describeUrl(url)
+  const message =
+    `Nothing was written to ${stream}: a redirect (301, 302 or 303) turned the request into a read. Redirect with 307 or ` +
+    "308, or use the URL that it leads to."
+  return new FetchError(status, undefined, undefined, {}, stream, message, { code: "PROTOCOL" })
 }
 
 function failureOf(error: FetchError): "refused" | "lost" | "impossible" {

@@ -40,6 +40,46 @@ it("a redirect is followed", async () => {
   expect(server.requests[1]?.body.toString()).toBe("x")
 })
 
+it.each(["text", new TextEncoder().encode("bytes")])(
+  "a redirect that keeps the method is followed with the body: %o",
+  async (body) => {
+    await using server = await startMisbehavingServer(
+      respond(307, { location: "/elsewhere" }),
+      (request, response) => {
+        const isThere = request.path === "/elsewhere"
+        response.writeHead(isThere ? 200 : 307, isThere ? {} : { location: "/elsewhere" }).end()
+      },
+    )
+    const endpoint = createEndpoint({ url: `${server.url}/s`, backoffOptions })
+    const headers = { "content-type": "text/plain" }
+    const request = { ...post, retry: "never", headers, body } as const
+    expect(await exchange(endpoint, request)).toMatchObject({ status: 200 })
+    const arrived = server.requests.filter(({ path }) => path === "/elsewhere")
+    expect(arrived).toHaveLength(1)
+    expect(arrived[0]?.headers["content-type"]).toBe("text/plain")
+    expect(arrived[0]?.body.toString()).toBe(typeof body === "string" ? "text" : "bytes")
+  },
+)
+
+it.each([301, 302, 303])(
+  "a redirect that turns a write into a read fails it: %i",
+  async (status) => {
+    const page = { "content-type": "text/plain", "stream-next-offset": "7" }
+    for (const headers of [page, { "stream-next-offset": "7", "stream-up-to-date": "true" }]) {
+      await using server = await startMisbehavingServer(
+        respond(status, { location: "/elsewhere?secret" }),
+        respond(200, headers, "old"),
+      )
+      const endpoint = createEndpoint({ url: `${server.url}/s`, backoffOptions })
+      const error = await rejection(exchange(endpoint, { ...post, retry: "idempotent" }))
+      expect(error).toMatchObject({ code: "PROTOCOL", status: 200, indeterminate: false })
+      expect(error.message).toMatch(/\/s: a redirect/)
+      expect(error.message).not.toContain("secret")
+      expect(server.requests.map(({ method }) => method)).toEqual(["POST", "GET"])
+    }
+  },
+)
+
 it("a header that no request can carry fails at once", async () => {
   await using server = await startMisbehavingServer(respond(200))
   const endpoint = createEndpoint({ url: server.url, backoffOptions })
