@@ -1,16 +1,29 @@
+const SHARED = "[object SharedArrayBuffer]"
+
 /**
  * The bytes of a value that holds some: an ArrayBuffer or any view of one, of whatever realm (a test environment, a
- * frame), where `instanceof Uint8Array` would say no.
+ * frame), where `instanceof Uint8Array` would say no. Always a plain Uint8Array: the `slice` of Node's Buffer is no copy.
  *
- * @returns a view of the same memory, or undefined where the value holds no bytes
+ * @returns a view of the same memory, or a copy of shared memory, which others can change at any time and browsers refuse to
+ *   decode; undefined where the value holds no bytes
  */
 export function byteView(value: unknown): Uint8Array | undefined {
-  if (value instanceof Uint8Array) return value
   if (ArrayBuffer.isView(value)) {
-    return new Uint8Array(value.buffer, value.byteOffset, value.byteLength)
+    const { buffer, byteOffset, byteLength } = value
+    if (!(buffer instanceof ArrayBuffer) && tagOf(buffer) === SHARED) {
+      return new Uint8Array(buffer, byteOffset, byteLength).slice()
+    }
+    // Its prototype says what it is.
+    if (Object.getPrototypeOf(value) === Uint8Array.prototype) return value as Uint8Array
+    return new Uint8Array(buffer, byteOffset, byteLength)
   }
-  const tag = Object.prototype.toString.call(value)
-  if (tag !== "[object ArrayBuffer]" && tag !== "[object SharedArrayBuffer]") return undefined
+  const tag = tagOf(value)
   // The tag says what it is; the compiler cannot follow it there.
-  return new Uint8Array(value as ArrayBuffer)
+  if (tag === SHARED) return new Uint8Array(value as SharedArrayBuffer).slice()
+  // The same here.
+  return tag === "[object ArrayBuffer]" ? new Uint8Array(value as ArrayBuffer) : undefined
+}
+
+function tagOf(value: unknown): string {
+  return Object.prototype.toString.call(value)
 }

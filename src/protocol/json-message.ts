@@ -32,9 +32,18 @@ export function serializeJsonMessage(value: unknown): JsonMessage | NotOneJsonVa
     }
     // The library's type hides that functions, symbols and undefined have no JSON.
     const text = JSON.stringify(value) as string | undefined
+    if (text === "{}") refuseOpaque(value)
     if (text !== undefined) return { kind: "text", text }
     return { kind: "invalid", cause: new TypeError(`${typeof value} has no JSON`) }
   } catch (cause) {
     return { kind: "invalid", cause }
+  }
+}
+
+/** What these hold is not in their JSON, which is `{}`. Nobody means that. */
+function refuseOpaque(value: unknown): void {
+  const tag = Object.prototype.toString.call(value)
+  if (/ (Blob|File|FormData|Headers|Request|Response|URLSearchParams)\]$/.test(tag)) {
+    throw new TypeError(`${tag} has no JSON: read it first`)
   }
 }

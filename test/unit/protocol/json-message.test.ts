@@ -47,6 +47,12 @@ describe("serializeJsonMessage", () => {
     () => 1,
     Symbol("s"),
     1n,
+    new Blob(["1"]),
+    new FormData(),
+    new URLSearchParams("a=1"),
+    new Headers({ a: "1" }),
+    new Response("1"),
+    new Request("http://a.test"),
   ])("refuses %s", (value) => {
     const message = serializeJsonMessage(value)
     expect(message.kind).toBe("invalid")
@@ -72,7 +78,27 @@ describe("byteView", () => {
     const view = byteView(buffer)
     new Uint8Array(buffer)[0] = 9
     expect(view?.[0]).toBe(9)
-    expect(byteView(new SharedArrayBuffer(2))).toEqual(new Uint8Array(2))
+  })
+
+  it("copies shared memory, which others can change between a check and its use", () => {
+    const shared = new SharedArrayBuffer(3)
+    const bytes = new Uint8Array(shared)
+    const views = [shared, bytes, Buffer.from(shared), new DataView(shared)].map(byteView)
+    bytes.fill(9)
+    for (const view of views) {
+      expect(view).toEqual(new Uint8Array(3))
+      expect(view?.buffer).toBeInstanceOf(ArrayBuffer)
+    }
+  })
+
+  it("gives a plain Uint8Array for a Buffer, whose slice() is no copy", () => {
+    const buffer = Buffer.from("abc")
+    const view = byteView(buffer)
+    expect(Object.getPrototypeOf(view)).toBe(Uint8Array.prototype)
+    const copy = view?.slice()
+    buffer.fill(0)
+    expect(copy).toEqual(new TextEncoder().encode("abc"))
+    expect(view).toEqual(new Uint8Array(3))
   })
 
   it("knows the bytes of another realm", () => {
