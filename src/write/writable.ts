@@ -21,6 +21,12 @@ export function writableTo(
   openSink: (onError: (error: unknown) => void) => WritableSink,
 ): WritableStream<Uint8Array | string> {
   let sink: WritableSink
+  /** Half of a character at the end of a text chunk: its other half begins the next one. */
+  let half = ""
+  const appendHalf = (): void => {
+    if (half !== "") sink.append(half)
+    half = ""
+  }
   return new WritableStream<Uint8Array | string>({
     start(controller) {
       sink = openSink((error) => {
@@ -32,10 +38,19 @@ export function writableTo(
     write(chunk) {
       // Pipes carry empty chunks; the protocol has no empty append.
       if (chunk === "" || byteView(chunk)?.byteLength === 0) return undefined
-      sink.append(chunk)
+      if (typeof chunk === "string") {
+        const text = half + chunk
+        half = /[\uD800-\uDBFF]$/.test(text) ? text.slice(-1) : ""
+        const whole = text.slice(0, text.length - half.length)
+        if (whole !== "") sink.append(whole)
+      } else {
+        appendHalf()
+        sink.append(chunk)
+      }
       return sink.ready
     },
     async close() {
+      appendHalf()
       await sink.close()
     },
     abort(reason) {

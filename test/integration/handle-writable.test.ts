@@ -40,6 +40,17 @@ describe("writable", () => {
     expect(await contentOf(handle)).toBe('[{"a":1},[2,3]]')
   })
 
+  it("keeps a character whole whose halves come in two chunks", async () => {
+    const handle = await createStream("text/plain")
+    const writer = handle.writable({ lingerMs: 0, maxBatchBytes: 1 }).getWriter()
+    const chunks = ["a\ud83d", "\ude00b", "\ud83d", "", "\ude00", "c\ud83d"]
+    for (const chunk of [...chunks, new TextEncoder().encode("d"), "\ud83d"]) {
+      await writer.write(chunk)
+    }
+    await writer.close()
+    expect(await contentOf(handle)).toBe("a😀b😀c\ufffdd\ufffd")
+  })
+
   it("stores each chunk once, whatever the network does", async () => {
     await using proxy = await startBreakingProxy(server.url)
     const { url } = await createStream("application/json")
