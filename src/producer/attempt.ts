@@ -79,7 +79,6 @@ export class Attempt {
   async run(options: AttemptOptions): Promise<Verdict> {
     const delivery = this.#delivery
     try {
-      if (delivery.sentAtMs !== undefined) this.#startClock(delivery.sentAtMs)
       return await this.#send(options)
     } catch (error) {
       if (!(error instanceof FetchBackoffAbortError)) {
@@ -100,8 +99,12 @@ export class Attempt {
     const { endpoint, highestSeq } = this.#settings
     const { batch } = this.#delivery
     const { signal } = this.#scope
+    const { begunAtMs } = this.#delivery
+    if (begunAtMs !== undefined) this.#startClock(begunAtMs)
     const waitMs = options.notBeforeMs - Date.now()
     if (waitMs > 0) await sleep(waitMs, signal)
+    // A header function that hangs uses up the delivery's time as well.
+    if (begunAtMs === undefined) this.#startClock((this.#delivery.begunAtMs = Date.now()))
     const release = takeKeepalive(batch.body.byteLength)
     try {
       const request = this.#request(options, release !== undefined)
@@ -160,22 +163,19 @@ export class Attempt {
         onRequest: () => {
           this.#delivery.isAsking = true
           this.#delivery.tries++
-          if (this.#delivery.sentAtMs !== undefined) return
-          this.#delivery.sentAtMs = Date.now()
-          this.#startClock(this.#delivery.sentAtMs)
         },
         onRetry: ({ error, delayMs }: RetryNotice) => {
           this.#lastError = error
           this.#delivery.noteFailure(error)
-          if (this.#remainingMs(this.#delivery.sentAtMs ?? 0) <= 0) this.#scope.abort(EXPIRED)
+          if (this.#remainingMs(this.#delivery.begunAtMs ?? 0) <= 0) this.#scope.abort(EXPIRED)
           else if (!onBackoff(delayMs)) this.#scope.abort(CALLED_OFF)
         },
       },
     }
   }
 
-  #startClock(sentAtMs: number): void {
-    const remainingMs = this.#remainingMs(sentAtMs)
+  #startClock(begunAtMs: number): void {
+    const remainingMs = this.#remainingMs(begunAtMs)
     if (remainingMs <= 0) this.#scope.abort(EXPIRED)
     // A timer cannot wait for longer; the check before each retry can.
     else if (remainingMs <= MAX_TIMER_MS) {
@@ -185,8 +185,8 @@ export class Attempt {
     }
   }
 
-  #remainingMs(sentAtMs: number): number {
-    return sentAtMs + this.#settings.deliveryTimeoutMs - Date.now()
+  #remainingMs(begunAtMs: number): number {
+    return begunAtMs + this.#settings.deliveryTimeoutMs - Date.now()
   }
 
   #expiredError(): FetchError {

@@ -9,8 +9,8 @@ export class Delivery {
   readonly ordinal: number
   /** Under one number the batch is sent any number of times, and nothing else ever is. */
   number: BatchNumber | undefined
-  /** When it was first sent under its number. */
-  sentAtMs: number | undefined
+  /** When its first attempt under its number began. */
+  begunAtMs: number | undefined
   /** How often it was sent under its number. */
   tries = 0
   /** Whether an attempt under its number may have been stored although no answer says so. */
@@ -45,7 +45,7 @@ export class Delivery {
   /** Forgets everything about its number. Only for a batch that is known not to be stored under it. */
   unnumber(): void {
     this.number = undefined
-    this.sentAtMs = undefined
+    this.begunAtMs = undefined
     this.tries = 0
     this.inDoubt = false
     this.wasEarly = false

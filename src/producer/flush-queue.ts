@@ -24,9 +24,12 @@ export class FlushQueue {
     return flush.deferred.promise
   }
 
-  /** Takes note that a message was left out. */
-  leftOut(ordinal: number, error: Error): void {
-    let isTold = false
+  /**
+   * Takes note that a message was left out.
+   *
+   * @param isTold - whether who sent it is told: then no later flush needs to be
+   */
+  leftOut(ordinal: number, error: Error, isTold: boolean): void {
     for (const flush of this.#flushes) {
       if (flush.target < ordinal) continue
       flush.error ??= error

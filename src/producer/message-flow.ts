@@ -86,7 +86,8 @@ export class MessageFlow {
         },
         onLeftOut: (batch, ordinal, error) => {
           const [message = new Uint8Array(0)] = batch.messages()
-          this.#leaveOut({ message, ordinal, error, reject: (told) => batch.receipts.reject(told) })
+          const reject = batch.receipts.reject.bind(batch.receipts)
+          this.#leaveOut({ message, ordinal, error, reject, isTold: batch.closesStream })
         },
         onTooLarge: (bodyBytes) => {
           this.#intake.lowerBatchLimit(bodyBytes >> 1)
@@ -272,10 +273,10 @@ export class MessageFlow {
     this.#backpressure.remove(batch.messageBytes)
   }
 
-  #leaveOut({ message, ordinal, error: cause, reject }: LeftOut): void {
+  #leaveOut({ message, ordinal, error: cause, reject, isTold = false }: LeftOut): void {
     const error = leftOutError(this.#stream, message, cause)
     reject(error)
-    this.#flushes.leftOut(ordinal, error)
+    this.#flushes.leftOut(ordinal, error, isTold)
     this.#backpressure.remove(message.byteLength)
     this.#events.onLeftOut(error)
   }
@@ -292,4 +293,6 @@ interface LeftOut {
   readonly ordinal: number
   readonly error: Error
   readonly reject: (error: Error) => void
+  /** Whether whoever waits for it cannot but hear of it. */
+  readonly isTold?: boolean
 }

@@ -1,5 +1,6 @@
 import fastq from "fastq"
 import { sleep } from "../http/sleep.ts"
+import { describeUrl } from "../protocol/request-url.ts"
 import { Attempt, type AttemptSettings } from "./attempt.ts"
 import { Backlog } from "./backlog.ts"
 import type { Batch } from "./batch.ts"
@@ -9,7 +10,7 @@ import type { PipelineEvents, PipelineSettings } from "./pipeline-owner.ts"
 import { countInDoubt, decideRecovery, type Fate, type Recovery } from "./recovery.ts"
 import { Sequencer } from "./sequencer.ts"
 import { Turns } from "./turns.ts"
-import { canWait } from "./verdict.ts"
+import { canWait, isEarly } from "./verdict.ts"
 
 type Phase = "flowing" | "halting" | "stopped"
 
@@ -37,7 +38,7 @@ export class Pipeline {
 
   constructor(settings: PipelineSettings, events: PipelineEvents) {
     const { epoch, backoff, autoClaim, maxInFlight } = settings
-    const sequencer = new Sequencer(epoch, backoff)
+    const sequencer = new Sequencer(epoch, backoff, describeUrl(settings.endpoint.url))
     this.#settings = { ...settings, highestSeq: () => sequencer.nextSeq - 1 }
     this.#events = events
     this.#sequencer = sequencer
@@ -86,8 +87,7 @@ export class Pipeline {
   /** How many messages no request has carried. */
   get unsentCount(): number {
     let count = 0
-    for (const { batch, sentAtMs } of this.#backlog)
-      if (sentAtMs === undefined) count += batch.count
+    for (const { batch, tries } of this.#backlog) if (tries === 0) count += batch.count
     return count
   }
 
@@ -179,7 +179,7 @@ export class Pipeline {
         this.#halt()
         return
       }
-      delivery.wasEarly ||= verdict.kind === "gap"
+      delivery.wasEarly ||= isEarly(verdict)
       if (verdict.kind === "transient") this.#turns.postpone(verdict.retryAfterMs)
     }
   }
@@ -215,6 +215,7 @@ export class Pipeline {
     const recovery = decideRecovery(this.#fates(), {
       autoClaim: this.#settings.autoClaim,
       epoch: this.#sequencer.epoch,
+      stream: describeUrl(this.#settings.endpoint.url),
     })
     try {
       const delayMs = this.#prepare(recovery)

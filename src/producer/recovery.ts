@@ -27,6 +27,14 @@ export type Recovery =
   | { readonly kind: "leave-out"; readonly error: Error }
   | { readonly kind: "fail"; readonly error: Error }
 
+/** What batches were sent in. */
+export interface Circumstances {
+  readonly autoClaim: boolean
+  readonly epoch: number
+  /** The stream as messages may show it. */
+  readonly stream: string
+}
+
 /**
  * Decides how to go on, once every batch that was sent has its answer or never will. Numbers are only ever given anew
  * in a higher epoch: a request of the old numbering that some proxy still holds is fenced off then, and cannot take a
@@ -40,11 +48,11 @@ export type Recovery =
  * 4. Refused: the same bytes were refused that any earlier attempt carried, so none was stored.
  *
  * @param fates - the batches that are not settled, in order
- * @param options - `autoClaim`, and `epoch`, the one that they were sent in
+ * @param circumstances - what they were sent in
  */
 export function decideRecovery(
   fates: readonly Fate[],
-  { autoClaim, epoch }: { readonly autoClaim: boolean; readonly epoch: number },
+  { autoClaim, epoch, stream }: Circumstances,
 ): Recovery {
   for (const { verdict } of fates) {
     if (verdict?.kind === "fatal" || verdict?.kind === "transient") {
@@ -55,9 +63,9 @@ export function decideRecovery(
     if (verdict?.kind !== "fenced") continue
     const { error } = verdict
     if (!autoClaim) return { kind: "fail", error }
-    if (fates[0]?.inDoubt === true) return { kind: "fail", error: fencedInDoubt(error) }
+    if (fates[0]?.inDoubt === true) return { kind: "fail", error: fencedInDoubt(error, stream) }
     const above = Math.max(epoch, error.currentEpoch)
-    return { kind: "claim", above, error: fencedTooOften(error) }
+    return { kind: "claim", above, error: fencedTooOften(error, stream) }
   }
   const first = fates[0]
   if (first?.verdict?.kind === "gap") {
@@ -86,20 +94,20 @@ export function countInDoubt(fates: readonly Fate[]): number {
   return known === -1 ? fates.length : known
 }
 
-function fencedTooOften(error: StaleEpochError): StaleEpochError {
+function fencedTooOften(error: StaleEpochError, stream: string): StaleEpochError {
   return new StaleEpochError(
     error.currentEpoch,
-    `This producer has claimed epoch after epoch and is fenced again, by epoch ${error.currentEpoch}: another one with the ` +
-      "same id is at work. Give each an id of its own.",
+    `${stream}: this producer has claimed epoch after epoch and is fenced again, by epoch ${error.currentEpoch}. Another one ` +
+      "with the same id is at work: give each an id of its own.",
     { cause: error },
   )
 }
 
-function fencedInDoubt(error: StaleEpochError): StaleEpochError {
+function fencedInDoubt(error: StaleEpochError, stream: string): StaleEpochError {
   return new StaleEpochError(
     error.currentEpoch,
-    `This producer was fenced by epoch ${error.currentEpoch} while it waited to hear whether a batch was stored. Sending ` +
-      "it again in a higher epoch could store it twice: look at the stream, then send what undelivered() gives.",
+    `${stream}: this producer was fenced by epoch ${error.currentEpoch} while it waited to hear whether a batch was stored. ` +
+      "Sending it again in a higher epoch could store it twice: look at the stream, then send what undelivered() gives.",
     { cause: error },
   )
 }

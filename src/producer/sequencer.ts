@@ -16,6 +16,7 @@ const MAX_REFUSAL_DELAY_MS = 1000
  */
 export class Sequencer {
   readonly #backoff: Backoff
+  readonly #stream: string
   #epoch: number
   #nextSeq = 0
   #highestAcknowledgedSeq = -1
@@ -25,9 +26,11 @@ export class Sequencer {
   #refusals = 0
   #leftOut = 0
 
-  constructor(epoch: number, backoff: Backoff) {
+  /** @param stream - the stream as messages may show it */
+  constructor(epoch: number, backoff: Backoff, stream: string) {
     this.#epoch = epoch
     this.#backoff = backoff
+    this.#stream = stream
   }
 
   get epoch(): number {
@@ -69,7 +72,7 @@ export class Sequencer {
   begin(epoch: number): void {
     if (!Number.isSafeInteger(epoch)) {
       throw new DurableStreamError(
-        `There is no epoch after ${this.#epoch}: use another id.`,
+        `${this.#stream}: there is no epoch after ${Number.MAX_SAFE_INTEGER}. Use another producer id.`,
         "BAD_REQUEST",
       )
     }

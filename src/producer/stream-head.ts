@@ -6,6 +6,7 @@ import { exchange } from "../http/request.ts"
 import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { foreignPageError, isForeignPage } from "./foreign-page.ts"
 
 /** What a producer asks about a stream. */
 export interface StreamHead {
@@ -38,7 +39,8 @@ export async function askForHead(
         }, timeoutMs)
   try {
     const request = { method: "HEAD", operation: "head", retry: "idempotent" } as const
-    const { headers } = await exchange(endpoint, request, scope.signal)
+    const { status, headers } = await exchange(endpoint, request, scope.signal)
+    if (isForeignPage(headers)) throw foreignPageError(endpoint.url, status)
     // A stream that was created without a type has this one.
     const contentType = headers.get(CONTENT_TYPE_HEADER) ?? "application/octet-stream"
     return { contentType, tail: headers.get(STREAM_OFFSET_HEADER) ?? "" }

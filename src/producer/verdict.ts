@@ -1,4 +1,3 @@
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { SequenceGapError } from "../errors/sequence-gap-error.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
@@ -6,9 +5,7 @@ import { StreamClosedError } from "../errors/stream-closed-error.ts"
 import type { Answer } from "../http/request.ts"
 import { retryAfterMs } from "../http/retry-after.ts"
 import { mayTryAgain } from "../http/retry-loop.ts"
-import { mediaType } from "../protocol/content-type.ts"
 import {
-  CONTENT_TYPE_HEADER,
   PRODUCER_EPOCH_HEADER,
   PRODUCER_SEQ_HEADER,
   STREAM_OFFSET_HEADER,
@@ -17,6 +14,7 @@ import { describeUrl } from "../protocol/request-url.ts"
 import { integerHeader, saysClosed } from "../protocol/response-metadata.ts"
 import { asError } from "./as-error.ts"
 import type { BatchNumber } from "./batch.ts"
+import { foreignPageError, isForeignPage } from "./foreign-page.ts"
 import type { IdempotentAppendResult } from "./receipts.ts"
 
 /**
@@ -69,8 +67,8 @@ export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdic
     kind: "acknowledged",
     result: { offset: offset ?? "", duplicate: status === 204 },
   }
-  if (offset === null && seq === undefined && isPage(headers)) {
-    return { kind: "fatal", error: notTheServer(sent.url, status) }
+  if (seq === undefined && isForeignPage(headers)) {
+    return { kind: "fatal", error: foreignPageError(sent.url, status) }
   }
   if (status === 204 && saysClosed(headers)) {
     // Only the batch that closed the stream is answered so.
@@ -80,7 +78,7 @@ export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdic
   if (status === 204 && seq !== undefined && isForeign(seq, offset, sent)) {
     const epoch = integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? sent.number.epoch
     const isDoubtful = sent.mayBeResent && seq <= sent.highestSeq
-    return { kind: "fenced", error: numberTaken(epoch, seq), isForeign: true, isDoubtful }
+    return { kind: "fenced", error: numberTaken(sent.url, epoch, seq), isForeign: true, isDoubtful }
   }
   return acknowledged
 }
@@ -108,8 +106,20 @@ export function verdictOfError(error: unknown, nowMs: number): Verdict {
 }
 
 /** Whether a batch that has others before it may wait for its turn and try again. */
-export function canWait({ kind }: Verdict): boolean {
-  return kind === "gap" || kind === "refused" || kind === "transient"
+export function canWait(verdict: Verdict): boolean {
+  const { kind } = verdict
+  return kind === "gap" || kind === "refused" || kind === "transient" || isEarly(verdict)
+}
+
+/**
+ * Whether a batch that has others before it was answered that it came too early. A 409 that does not say what it is may say
+ * that: across origins a page sees no more than the server exposes. In its turn the batch is told the truth.
+ */
+export function isEarly(verdict: Verdict): boolean {
+  if (verdict.kind === "fatal") {
+    return verdict.error instanceof FetchError && verdict.error.status === 409
+  }
+  return verdict.kind === "gap"
 }
 
 function isTransient({ status, code }: FetchError): boolean {
@@ -128,24 +138,10 @@ function isForeign(storedSeq: number, offset: string | null, sent: Sent): boolea
   return sent.number.seq === 0 && sent.tries === 1 && offset === null
 }
 
-/** A page of HTML with status 200: a login, a captive portal. Nothing was stored by it. */
-function isPage(headers: Headers): boolean {
-  return mediaType(headers.get(CONTENT_TYPE_HEADER)) === "text/html"
-}
-
-function notTheServer(url: string, status: number): DurableStreamError {
-  return new DurableStreamError(
-    `A page of HTML with status ${status} came back for an append to ${describeUrl(url)}: something in between answers in ` +
-      "the server's place.",
-    "PROTOCOL",
-    status,
-  )
-}
-
-function numberTaken(epoch: number, seq: number): StaleEpochError {
+function numberTaken(url: string, epoch: number, seq: number): StaleEpochError {
   return new StaleEpochError(
     epoch,
-    `A producer with the same id has stored batches up to ${seq} in epoch ${epoch} already, and they are not this one's. ` +
-      "Start with a higher epoch (autoClaim does it), or use an id of your own.",
+    `${describeUrl(url)}: a producer with the same id has stored batches up to ${seq} in epoch ${epoch} already, and they ` +
+      "are not this one's. Start with a higher epoch (autoClaim does it), or use an id of your own.",
   )
 }

@@ -147,6 +147,20 @@ describe("an unknown content type", () => {
     await flushed
   })
 
+  it("holds a copy of a Buffer, whose own slice() is none", async () => {
+    const desk = new PostDesk()
+    const producer = desk.producer({}, null)
+    const buffer = Buffer.from("before")
+    producer.append(buffer)
+    buffer.fill("x")
+    const flushed = producer.flush()
+    ;(await desk.post(0)).answer(200, { "content-type": "text/plain" })
+    const post = await desk.post(1)
+    expect(post.body).toBe("before")
+    post.accept()
+    await flushed
+  })
+
   it("leaves out what turns out to be no message, and tells of it", async () => {
     const desk = new PostDesk()
     desk.reply = (post) =>
@@ -182,6 +196,16 @@ describe("an unknown content type", () => {
     producer.append("kept")
     await expect(producer.flush()).rejects.toMatchObject({ code: "NOT_FOUND" })
     expect(new TextDecoder().decode(producer.undelivered()[0])).toBe("kept")
+  })
+
+  it("is not that of a page of HTML that stands in for the server", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => post.answer(200, { "content-type": "text/html" })
+    const producer = desk.producer({}, null)
+    producer.append({ kept: true })
+    await expect(producer.flush()).rejects.toMatchObject({ code: "PROTOCOL" })
+    expect(desk.posts.map(({ method }) => method)).toEqual(["HEAD"])
+    expect(new TextDecoder().decode(producer.undelivered()[0])).toBe('{"kept":true}')
   })
 
   it("is not asked for longer than deliveryTimeoutMs", async () => {

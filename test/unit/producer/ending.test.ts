@@ -142,7 +142,10 @@ describe("restart", () => {
     const desk = new PostDesk()
     desk.reply = (post) => post.accept()
     const producer = desk.producer({ epoch: Number.MAX_SAFE_INTEGER })
-    await expect(producer.restart()).rejects.toMatchObject({ code: "BAD_REQUEST" })
+    await expect(producer.restart()).rejects.toMatchObject({
+      code: "BAD_REQUEST",
+      message: `http://desk.test/stream: there is no epoch after ${Number.MAX_SAFE_INTEGER}. Use another producer id.`,
+    })
     producer.append("a")
     await producer.flush()
     expect(desk.numbers).toEqual([`${Number.MAX_SAFE_INTEGER}.0`])

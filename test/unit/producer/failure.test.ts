@@ -142,6 +142,20 @@ describe("failure", () => {
     await expect(producer.flush()).rejects.toBe(noToken)
     expect([desk.posts.length, producer.inDoubtCount]).toEqual([0, 0])
   })
+
+  it("comes from a header function that never answers, once deliveryTimeoutMs is over", async () => {
+    const desk = new PostDesk()
+    const report = await runInVirtualTime({}, async () => {
+      const headers = { authorization: () => new Promise<string>(() => undefined) }
+      const producer = desk.producer({ headers, deliveryTimeoutMs: 5000 })
+      appendAll(producer, "a")
+      const error = await producer.flush().catch((thrown: unknown) => thrown)
+      return { error, rest: undelivered(producer), inDoubt: producer.inDoubtCount }
+    })
+    const value = { error: { code: "TIMEOUT" }, rest: ["a"], inDoubt: 0 }
+    expect(report).toMatchObject({ value, elapsedMs: 5000, leftoverTimers: [] })
+    expect(desk.posts).toEqual([])
+  })
 })
 
 describe("an abort", () => {

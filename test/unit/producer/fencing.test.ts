@@ -14,6 +14,7 @@ describe("fencing", () => {
     const error = await producer.flush().catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(StaleEpochError)
     expect(error).toMatchObject({ currentEpoch: 3, code: "STALE_EPOCH", status: 403 })
+    expect(String(error)).toContain("http://desk.test/stream:")
     expect([desk.posts.length, undelivered(producer), producer.inDoubtCount]).toEqual([
       1,
       ["a", "b"],
@@ -74,6 +75,7 @@ describe("fencing", () => {
     })
     expect(report.value).toMatchObject({ error: { currentEpoch: 4 }, rest: ["a", "b"], doubt: 1 })
     expect(report.value.error).toBeInstanceOf(StaleEpochError)
+    expect(String(report.value.error)).toContain("http://desk.test/stream:")
     expect(desk.posts).toHaveLength(2)
   })
 
@@ -129,6 +131,7 @@ describe("fencing", () => {
       return producer.flush().catch((thrown: unknown) => thrown)
     })
     expect(report.value).toBeInstanceOf(StaleEpochError)
+    expect(String(report.value)).toContain("http://desk.test/stream:")
     expect(desk.posts).toHaveLength(11)
     expect(report.elapsedMs).toBeGreaterThan(300)
   })
@@ -153,7 +156,7 @@ describe("a number that another producer has used", () => {
     appendAll(producer, "a")
     const error = await producer.flush().catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(StaleEpochError)
-    expect(String(error)).toMatch(/up to 57 in epoch 0/)
+    expect(String(error)).toMatch(/desk.test\/stream: .* up to 57 in epoch 0/)
     expect(undelivered(producer)).toEqual(["a"])
   })
 

@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest"
+import { DurableStreamError } from "../../../src/index.ts"
 import { runInVirtualTime } from "../../support/virtual-time.ts"
 import { PostDesk, type Post } from "./post-desk.ts"
 
@@ -8,6 +9,8 @@ const HANDFUL = 5
 interface Pace {
   total: number
   state: string
+  /** What the producer failed with. */
+  code: string | undefined
   /** The most requests within a second, once a few seconds have passed. */
   busiestSecond: number
 }
@@ -17,6 +20,7 @@ async function paceOf(reply: (post: Post) => void, autoClaim = true): Promise<Pa
   const desk = new PostDesk()
   const times: number[] = []
   const leave = new AbortController()
+  let code: string | undefined
   const report = await runInVirtualTime({ seed: 7, maxSteps: 10_000 }, async (clock) => {
     desk.reply = (post) => {
       times.push(clock.elapsedMs)
@@ -27,44 +31,76 @@ async function paceOf(reply: (post: Post) => void, autoClaim = true): Promise<Pa
       autoClaim,
       deliveryTimeoutMs: Infinity,
       signal: leave.signal,
+      onError: (error) => {
+        code = error instanceof DurableStreamError ? error.code : "none"
+      },
     })
     for (let count = 0; count < 60; count++) producer.append("12345")
     void producer.flush()
     await clock.sleep(600_000)
-    const state = producer.state
+    const told = { state: producer.state, code }
     leave.abort()
-    return state
+    return told
   })
   const late = times.filter((atMs) => atMs > 10_000)
   const busiest = late.map((atMs) => late.filter((at) => at >= atMs && at < atMs + 1000).length)
-  return { total: times.length, state: report.value, busiestSecond: Math.max(0, ...busiest) }
-}
-
-function redirectsForEver(): Promise<Response> {
-  return Promise.reject(
-    new TypeError("fetch failed", { cause: new Error("redirect count exceeded") }),
-  )
+  return { total: times.length, ...report.value, busiestSecond: Math.max(0, ...busiest) }
 }
 
 describe("a server that always answers the same is left in peace", () => {
-  it.each<[string, (post: Post) => void]>([
-    ["a closed stream", (post) => post.closed()],
-    ["a plain 403", (post) => post.answer(403)],
-    ["404", (post) => post.answer(404)],
-    ["409 without a word", (post) => post.answer(409)],
-    ["409 for ever, as a gap", (post) => post.gap(3)],
-    ["409 for ever, as a gap before everything", (post) => post.gap(0)],
-    ["a page of HTML", (post) => post.answer(200, { "content-type": "text/html" })],
-  ])("%s: one request, and the producer has failed", async (_name, reply) => {
-    expect(await paceOf(reply)).toMatchObject({ total: 1, state: "failed" })
-    expect((await paceOf(reply, false)).total).toBeLessThanOrEqual(5)
+  it.each<[string, string, (post: Post) => void]>([
+    ["a closed stream", "STREAM_CLOSED", (post) => post.closed()],
+    ["a plain 403", "FORBIDDEN", (post) => post.answer(403)],
+    ["404", "NOT_FOUND", (post) => post.answer(404)],
+    ["409 without a word", "CONTENT_TYPE_MISMATCH", (post) => post.answer(409)],
+    ["409 for ever, as a gap", "SEQUENCE_GAP", (post) => post.gap(3)],
+    ["409 for ever, as a gap before everything", "SEQUENCE_GAP", (post) => post.gap(0)],
+    ["a page of HTML", "PROTOCOL", (post) => post.answer(200, { "content-type": "text/html" })],
+    ["a redirect loop", "PROTOCOL", (post) => post.loseInRedirects()],
+  ])("%s: one request, and the producer has failed", async (_name, code, reply) => {
+    expect(await paceOf(reply)).toMatchObject({ total: 1, state: "failed", code })
+    // Without autoClaim as many as go out side by side.
+    const pace = await paceOf(reply, false)
+    expect(pace).toMatchObject({ state: "failed", code })
+    expect(pace.total).toBeLessThanOrEqual(5)
   })
+
+  it.each([true, false])(
+    "409 for ever after some batches were stored, autoClaim %s: a handful, then it fails",
+    async (autoClaim) => {
+      for (const expectedSeq of [0, 2, 99]) {
+        let stored = 0
+        const pace = await paceOf(
+          (post) => (stored++ < 7 ? post.accept() : post.gap(expectedSeq)),
+          autoClaim,
+        )
+        expect(pace).toMatchObject({ state: "failed", code: "SEQUENCE_GAP" })
+        expect(pace.total).toBeLessThanOrEqual(7 + 5 + 2)
+      }
+    },
+  )
 
   it("403 for ever: eleven requests, each epoch after a longer wait", async () => {
     let epoch = 0
     const pace = await paceOf((post) => post.fence(++epoch))
     expect(pace).toMatchObject({ total: 11, state: "failed" })
     expect(await paceOf((post) => post.fence(0))).toMatchObject({ total: 11, state: "failed" })
+    expect(pace.code).toBe("STALE_EPOCH")
+  })
+
+  it("403 for ever without autoClaim: one request each that is out", async () => {
+    const pace = await paceOf((post) => post.fence(3), false)
+    expect(pace).toMatchObject({ state: "failed", code: "STALE_EPOCH" })
+    expect(pace.total).toBeLessThanOrEqual(5)
+  })
+
+  it("403 after every first batch of an epoch: eleven epochs, then it fails", async () => {
+    const pace = await paceOf((post) =>
+      post.number.endsWith(".0") ? post.accept() : post.fence(Number.parseInt(post.number)),
+    )
+    expect(pace).toMatchObject({ state: "failed", code: "STALE_EPOCH" })
+    expect(pace.total).toBeLessThanOrEqual(11 * 6)
+    expect(pace.busiestSecond).toBeLessThanOrEqual(HANDFUL)
   })
 
   it("a duplicate for ever: eleven requests", async () => {
@@ -97,19 +133,5 @@ describe("a server that always answers the same is left in peace", () => {
     const pace = await paceOf((post) => (post.number.endsWith(".0") ? post.accept() : post.gap(0)))
     expect(pace.state).toBe("failed")
     expect(pace.total).toBeLessThan(70)
-  })
-
-  it("a redirect loop: one request", async () => {
-    let calls = 0
-    const desk = new PostDesk()
-    const producer = desk.producer({
-      fetch: () => {
-        calls++
-        return redirectsForEver()
-      },
-    })
-    producer.append("a")
-    await expect(producer.flush()).rejects.toMatchObject({ code: "PROTOCOL" })
-    expect(calls).toBe(1)
   })
 })

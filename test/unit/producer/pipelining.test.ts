@@ -39,6 +39,21 @@ describe("pipelining", () => {
     expect([producer.state, desk.posts.length]).toEqual(["open", 5])
   })
 
+  it("takes a 409 that says nothing for too early, where another batch is before it", async () => {
+    const desk = new PostDesk()
+    const producer = desk.producer({ ...oneEach, maxInFlight: 2 })
+    appendAll(producer, "ab")
+    await settled()
+    // Across origins, from a server that does not expose Producer-Expected-Seq.
+    desk.posts[1]?.answer(409)
+    await settled()
+    expect(producer.state).toBe("open")
+    desk.posts[0]?.accept()
+    ;(await desk.post(2)).accept()
+    await producer.flush()
+    expect(desk.numbers).toEqual(["0.0", "0.1", "0.1"])
+  })
+
   it("does not take a first batch of an epoch that comes late for a bad one", async () => {
     const desk = new PostDesk()
     const producer = desk.producer({ ...oneEach, epoch: 4 })

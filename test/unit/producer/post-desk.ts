@@ -67,6 +67,12 @@ export class Post {
     this.answer(409, { "Stream-Closed": "true", "Stream-Next-Offset": "the-end" })
   }
 
+  /** It is redirected more often than `fetch` follows. */
+  loseInRedirects(): void {
+    const cause = new Error("redirect count exceeded")
+    this.#settle.reject(new TypeError("fetch failed", { cause }))
+  }
+
   /** The connection breaks; whether the server has done it, nobody knows. */
   lose(): void {
     this.#settle.reject(new TypeError("fetch failed", { cause: { code: "ECONNRESET" } }))

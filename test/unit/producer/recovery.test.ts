@@ -16,8 +16,8 @@ function fate(verdict?: Verdict, more: Partial<Fate> = {}): Fate {
   return { verdict, inDoubt: false, wasEarly: false, seq: 3, messageCount: 2, ...more }
 }
 
-const claims = { autoClaim: true, epoch: 4 }
-const obeys = { autoClaim: false, epoch: 4 }
+const claims = { autoClaim: true, epoch: 4, stream: "http://x" }
+const obeys = { ...claims, autoClaim: false }
 
 describe("decideRecovery", () => {
   const cases: [string, Fate[], typeof claims, string][] = [

@@ -127,6 +127,21 @@ describe("a message that the server refuses", () => {
     expect(report.value).toMatchObject({ refused: { details: { text: "x" } }, state: "open" })
   })
 
+  it("is told of once as the last one: the next close() is about what comes then", async () => {
+    const desk = new PostDesk()
+    const log: string[] = []
+    desk.reply = picky(log)
+    const report = await runInVirtualTime({}, async () => {
+      const producer = desk.producer()
+      const refused = await producer.close("x").catch((error: unknown) => error)
+      producer.append("a")
+      await producer.close("z")
+      return { refused, state: producer.state }
+    })
+    expect(report.value).toMatchObject({ refused: { details: { text: "x" } }, state: "closed" })
+    expect(log).toEqual(["a", "z"])
+  })
+
   it("is not to blame where ten in a row are refused: the producer fails and gives them back", async () => {
     const desk = new PostDesk()
     desk.reply = (post) => post.answer(400)
