@@ -1,10 +1,11 @@
+import { onAbort } from "../http/abort-watch.ts"
 import type { RetryOpts, StreamErrorHandler } from "./stream-options.ts"
 
 /**
  * Asks the error handler whether to go on after an error.
  *
  * @param error - what a request failed with; a header function may have thrown anything, and the handler is told it
- * @param signal - ends the wait for the handler, which may take its time
+ * @param signal - ends the wait for the handler, which may take its time; not aborted yet
  * @returns what to change before the request is made again; undefined where the session is to end
  * @throws what the handler threw
  */
@@ -13,16 +14,19 @@ export async function askErrorHandler(
   error: unknown,
   signal: AbortSignal,
 ): Promise<RetryOpts | undefined> {
-  // Whatever a request throws is an Error.
-  const answer: unknown = await Promise.race([onError?.(error as Error), aborted(signal)])
-  // Nothing, or the null of a JavaScript caller, ends the session; an object is what the handler's type says.
-  return typeof answer === "object" && answer !== null ? answer : undefined
-}
-
-function aborted(signal: AbortSignal): Promise<undefined> {
-  return new Promise((resolve) => {
-    signal.addEventListener("abort", () => {
+  let unwatch: () => void = () => undefined
+  // Watched before the handler is called, which may end the session itself and then never settle.
+  const aborted = new Promise<undefined>((resolve) => {
+    unwatch = onAbort(signal, () => {
       resolve(undefined)
     })
   })
+  try {
+    // Whatever a request throws is an Error.
+    const answer: unknown = await Promise.race([onError?.(error as Error), aborted])
+    // Nothing, or the null of a JavaScript caller, ends the session; an object is what the handler's type says.
+    return typeof answer === "object" && answer !== null ? answer : undefined
+  } finally {
+    unwatch()
+  }
 }

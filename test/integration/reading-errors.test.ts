@@ -128,6 +128,29 @@ describe("onError", () => {
     expect(await rejection(opened)).toBe(own)
   })
 
+  it("may abort the signal, or cancel, and never settle: the session ends all the same", async () => {
+    const controller = new AbortController()
+    const hang = new Promise<undefined>(() => undefined)
+    const onError = () => {
+      controller.abort("left")
+      return hang
+    }
+    const { signal } = controller
+    expect(await rejection(open([answer(404)], { onError, signal }).opened)).toMatchObject({
+      name: "FetchBackoffAbortError",
+      cause: "left",
+    })
+    let cancel: () => void = () => undefined
+    const cancelling = () => {
+      cancel()
+      return hang
+    }
+    const response = await open([first, answer(404)], { onError: cancelling }).opened
+    cancel = () => response.cancel()
+    response.subscribeJson(() => undefined)
+    await response.closed
+  })
+
   it("ends with a typed error where what it asks for cannot be sent", async () => {
     const bad = { params: { offset: "0" } }
     const { opened } = open([answer(401)], { onError: () => bad })
