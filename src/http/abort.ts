@@ -72,9 +72,6 @@ export function raceAbort<T>(
       giveUp()
       return
     }
-    signal.addEventListener("abort", giveUp, { once: true })
-    promise.then(resolve, reject).finally(() => {
-      signal.removeEventListener("abort", giveUp)
-    })
+    promise.then(resolve, reject).finally(onAbort(signal, giveUp))
   })
 }

@@ -1,4 +1,5 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { onAbort } from "./abort-watch.ts"
 
 /** Timers count milliseconds in 32 bits; a longer one would fire at once. */
 const MAX_TIMER_MS = 2 ** 31 - 1
@@ -23,19 +24,20 @@ export function sleep(
     }
     const end = () => {
       clearTimeout(timer)
-      signal?.removeEventListener("abort", onAbort)
+      unfollow?.()
       unwatch?.()
     }
     const onWake = () => {
       end()
       resolve()
     }
-    const onAbort = () => {
-      end()
-      reject(new FetchBackoffAbortError(signal?.reason))
-    }
     const timer = setTimeout(onWake, Math.min(ms, MAX_TIMER_MS))
-    signal?.addEventListener("abort", onAbort)
+    const unfollow =
+      signal &&
+      onAbort(signal, () => {
+        end()
+        reject(new FetchBackoffAbortError(signal.reason))
+      })
     const unwatch = watch?.(onWake)
   })
 }

@@ -1,4 +1,5 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { onAbort } from "../http/abort-watch.ts"
 import type { VisibilitySource } from "../platform/visibility.ts"
 import { watchPauses } from "./pause.ts"
 import type { SessionEvent, SessionOutcome } from "./session-types.ts"
@@ -25,17 +26,14 @@ export class SessionLifetime {
   ): void {
     for (const signal of new Set(signals)) {
       if (signal === undefined || this.#over) continue
-      const onAbort = () => {
+      const end = () => {
         dispatch({ kind: "abort", reason: signal.reason })
       }
       if (signal.aborted) {
-        onAbort()
+        end()
         return
       }
-      signal.addEventListener("abort", onAbort)
-      this.#cleanups.push(() => {
-        signal.removeEventListener("abort", onAbort)
-      })
+      this.#cleanups.push(onAbort(signal, end))
     }
   }
 
