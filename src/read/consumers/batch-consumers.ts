@@ -2,7 +2,7 @@ import { FetchBackoffAbortError } from "../../errors/fetch-backoff-abort-error.t
 import { throwOutcome } from "../session-lifetime.ts"
 import type { PageMark } from "../page.ts"
 import type { Session } from "../session.ts"
-import type { BatchSource } from "./batch-source.ts"
+import type { BatchSource, Delivery } from "./batch-source.ts"
 import type { Progress } from "./progress.ts"
 
 /** A session that is consumed, and where the consumer is. */
@@ -18,25 +18,37 @@ export interface Consumption {
  *   callback threw, which ends the session
  */
 export async function subscribe<TBatch>(
-  { session, progress }: Consumption,
+  consumption: Consumption,
   source: BatchSource<TBatch>,
   callback: (batch: TBatch) => unknown,
 ): Promise<void> {
   for (;;) {
     // What ended the session is not the callback's failure: the session tells it.
-    const delivery = await source().catch(() => undefined)
-    // What ended the session while the page was on its way has ended the callbacks too.
-    if (delivery === undefined || session.state.kind === "ended") return
-    const takeBack = progress.move(delivery.mark)
-    try {
-      await callback(delivery.batch)
-    } catch (error) {
-      takeBack()
-      session.cancel(error)
-      throw error
-    }
-    session.delivered(0, delivery.empty)
+    const next = source().catch(() => undefined)
+    // In a call of its own: who waits for the next batch would hold on to this one.
+    const goesOn = await next.then((delivery) => hand(consumption, delivery, callback))
+    if (!goesOn) return
   }
+}
+
+/** Calls back with a batch; false at the end. */
+async function hand<TBatch>(
+  { session, progress }: Consumption,
+  delivery: Delivery<TBatch> | undefined,
+  callback: (batch: TBatch) => unknown,
+): Promise<boolean> {
+  // What ended the session while the page was on its way has ended the callbacks too.
+  if (delivery === undefined || session.state.kind === "ended") return false
+  const takeBack = progress.move(delivery.mark)
+  try {
+    await callback(delivery.batch)
+  } catch (error) {
+    takeBack()
+    session.cancel(error)
+    throw error
+  }
+  session.delivered(0, delivery.empty)
+  return true
 }
 
 /**
@@ -67,7 +79,7 @@ export function iterateBatches<TBatch>(
         return { done: true, value: undefined }
       }
       progress.move(delivery.mark)
-      handedOver = delivery
+      handedOver = { empty: delivery.empty }
       return { done: false, value: delivery.batch }
     } catch (error) {
       onEnd()

@@ -1,14 +1,15 @@
 import { DurableStreamError } from "../../errors/durable-stream-error.ts"
 import { describeUrl } from "../../protocol/request-url.ts"
 import { NOW_OFFSET, START_OFFSET } from "../../protocol/offset.ts"
-import { endOf, type Page } from "../page.ts"
+import { endOf, type PageMark } from "../page.ts"
 import { joinLists } from "../join-lists.ts"
 import { readParts, readWhole, type BrokenPayload, type Payload } from "../payload.ts"
 import type { Session } from "../session.ts"
 
 /** What was made of a page. */
 export interface TakenPage<T> {
-  readonly page: Page
+  /** Where the page ends. Without its payload, which is not to be kept for as long as the place is. */
+  readonly page: PageMark
   readonly value: T
   /** Whether the page held nothing. */
   readonly empty: boolean
@@ -41,7 +42,11 @@ export async function takePage<T>(
     const { offset } = session.state
     const moved = page.offset !== offset && offset !== START_OFFSET && offset !== NOW_OFFSET
     const taken = await take(page.payload, moved)
-    if (taken.kind === "whole") return { ...taken, page: endOf(page, offset, taken.empty) }
+    if (taken.kind === "whole") {
+      const { cursor, upToDate, streamClosed } = page
+      const mark = { offset: page.offset, cursor, upToDate, streamClosed }
+      return { ...taken, page: endOf(mark, offset, taken.empty) }
+    }
     session.broken(taken, 0)
   }
 }
