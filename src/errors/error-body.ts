@@ -1,3 +1,5 @@
+import { byteView } from "../protocol/byte-view.ts"
+
 /** An error body longer than this is cut: a page of HTML must not fill the memory. */
 const MAX_ERROR_BODY_BYTES = 64 * 1024
 
@@ -59,10 +61,11 @@ async function readBounded(
   try {
     for (;;) {
       const { done, value } = await reader.read()
-      if (done) break
+      const bytes = byteView(value)
+      if (done || bytes === undefined) break
       const room = MAX_ERROR_BODY_BYTES - size
-      size += value.byteLength
-      text += decoder.decode(value.subarray(0, room), { stream: true })
+      size += bytes.byteLength
+      text += decoder.decode(bytes.subarray(0, room), { stream: true })
       if (size >= MAX_ERROR_BODY_BYTES) break
     }
   } catch {

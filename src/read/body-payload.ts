@@ -1,6 +1,7 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { raceAbort } from "../http/abort.ts"
+import { byteView } from "../protocol/byte-view.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { IdleWatch } from "./idle-watch.ts"
 import { SilentRead } from "./silent-read.ts"
@@ -30,6 +31,8 @@ export function bodyPayload(response: Response, context: BodyContext): Payload {
   // The platform's type says that a body is a stream or null; React Native's and node-fetch's are neither.
   const streams = typeof (body as Partial<typeof body> | undefined)?.getReader === "function"
   if (response.bodyUsed || (streams && body.locked)) throw usedBody(context.url)
+  // Nothing is waited for before the first read: an answer that nobody consumes keeps no timer.
+  context.watch.end()
   if (!streams) return wholeBody(response, context)
   return new BodyPayload(body.getReader(), expectedBytes(response), context)
 }
@@ -72,9 +75,11 @@ class BodyPayload implements Payload {
       watch.heard()
       if (signal.aborted) return this.#broken(signal.reason)
       if (!done) {
-        this.#receivedBytes += value.byteLength
-        this.#context.onBytes?.(value)
-        return { kind: "chunk", bytes: value }
+        const bytes = byteView(value)
+        if (bytes === undefined) return this.#refused()
+        this.#receivedBytes += bytes.byteLength
+        this.#context.onBytes?.(bytes)
+        return { kind: "chunk", bytes }
       }
       if (this.#receivedBytes < (this.#expectedBytes ?? 0)) return this.#broken(undefined)
       this.#whole = true
@@ -102,6 +107,12 @@ class BodyPayload implements Payload {
     this.#reader.cancel(this.#context.signal.reason).catch(() => undefined)
   }
 
+  #refused(): PayloadRead {
+    this.#end()
+    this.#cancel()
+    return { kind: "broken", damage: "malformed", error: bodyOfNoBytes(this.#context.url) }
+  }
+
   #broken(cause: unknown): PayloadRead {
     this.#end()
     this.#cancel()
@@ -112,6 +123,8 @@ class BodyPayload implements Payload {
 /** Where the platform's answers have no streams (React Native), the body comes whole. */
 function wholeBody(response: Response, context: BodyContext): Payload {
   const { url, signal, watch, idleTimeoutMs, onBytes } = context
+  // An answer that somebody made by hand can lack what the platform's type promises.
+  if (typeof (response as Partial<Response>).arrayBuffer !== "function") throw bodyOfNoBytes(url)
   let whole: Promise<Payload> | undefined
   let isHere = false
   const takeWhole = async () => {
@@ -143,6 +156,14 @@ function wholeBody(response: Response, context: BodyContext): Payload {
 function usedBody(url: string): DurableStreamError {
   return new DurableStreamError(
     `The option fetch gave an answer from ${describeUrl(url)} whose body was read already: give a clone of it.`,
+    "BAD_REQUEST",
+  )
+}
+
+function bodyOfNoBytes(url: string): DurableStreamError {
+  return new DurableStreamError(
+    `The option fetch gave an answer from ${describeUrl(url)} whose body is no bytes: its chunks must be Uint8Arrays ` +
+      "(or other views, or ArrayBuffers); where there is no stream, arrayBuffer() must give them.",
     "BAD_REQUEST",
   )
 }

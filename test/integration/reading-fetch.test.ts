@@ -115,6 +115,42 @@ describe("a fetch of the caller's", () => {
     expect(error.message).toMatch(/fetch.*body.*read already/)
   })
 
+  it("whose bodies are no bytes is told so, by every method, before long", async () => {
+    const strings = (): Response => {
+      const body = new ReadableStream<unknown>({ start: (chunks) => chunks.enqueue("[1]") })
+      // What a polyfill can answer with.
+      return answer(200, pageHeaders("o1"), body as ReadableStream<Uint8Array<ArrayBuffer>>)
+    }
+    for (const method of [...METHODS.json, ...METHODS.text, ...METHODS.bytes]) {
+      const { fetch, calls } = scriptedFetch([strings])
+      const response = await stream({ ...quick, url, fetch })
+      const error = await rejection(consume(response, method))
+      expect(error).toMatchObject({ code: "BAD_REQUEST" })
+      expect(error.message).toMatch(/option fetch .* bytes/)
+      expect(calls.length).toBeLessThan(10)
+    }
+  })
+
+  it("whose SSE bodies alone are no bytes: long-poll takes over", async () => {
+    const target = server.streamUrl()
+    await createStream(target, "application/json", "[1]")
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      const response = await globalThis.fetch(input, init)
+      if (!String(input).includes("live=sse")) return response
+      const text = response.body?.pipeThrough(new TextDecoderStream())
+      // What a polyfill can answer with.
+      return new Response(text, response)
+    }
+    const received = new Received()
+    const response = await stream({ ...quick, url: target, fetch })
+    const done = consume(response, "jsonStream", received)
+    await received.whenEndsWith("1\n")
+    await append(target, "application/json", "2")
+    await received.whenEndsWith("2\n")
+    await closeStream(target)
+    expect(await done).toBe("1\n2\n")
+  })
+
   it("may throw plain errors: they count as the network's, and are tried again", async () => {
     const plain = [new Error("socket closed"), new TypeError("Failed to fetch")] as const
     const { fetch, calls } = scriptedFetch([...plain, answer(200, pageHeaders("o1"), "[1]")])

@@ -22,6 +22,21 @@ it.each<[Response, object]>([
   expect(await readErrorBody(response)).toEqual(expected)
 })
 
+it.each([new TextEncoder().encode("text").buffer, "text"])(
+  "reads chunks that are an ArrayBuffer, and none that are no bytes: %o",
+  async (chunk) => {
+    const body = new ReadableStream<unknown>({
+      start(controller) {
+        controller.enqueue(chunk)
+        controller.close()
+      },
+    })
+    // What a fetch of the caller's can answer with.
+    const response = new Response(body as BodyInit)
+    expect(await readErrorBody(response)).toEqual(typeof chunk === "string" ? {} : { text: "text" })
+  },
+)
+
 it("reads a body once, and none that somebody else reads", async () => {
   const used = new Response("text")
   await used.text()

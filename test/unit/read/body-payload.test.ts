@@ -25,11 +25,13 @@ function payloadOf(response: Response): Payload {
 }
 
 /** A body that is never whole. */
-function endless(onCancel: () => void = () => undefined): ReadableStream<Uint8Array> {
-  return new ReadableStream({
-    start: (stream) => stream.enqueue(new TextEncoder().encode("half")),
-    cancel: onCancel,
-  })
+function endless(
+  onCancel: () => void = () => undefined,
+  chunk: unknown = new TextEncoder().encode("half"),
+): ReadableStream<Uint8Array> {
+  const body = new ReadableStream({ start: (stream) => stream.enqueue(chunk), cancel: onCancel })
+  // What a fetch of the caller's answers with can hold anything.
+  return body as ReadableStream<Uint8Array>
 }
 
 /** An answer of a platform without streams: its body comes whole. */
@@ -64,6 +66,39 @@ describe("a body read as it arrives", () => {
       const whole = await readWhole(payloadOf(new Response("hello", { headers })))
       expect(whole.kind).toBe("whole")
     }
+  })
+
+  it.each<[string, (bytes: Uint8Array<ArrayBuffer>) => unknown]>([
+    ["an ArrayBuffer", ({ buffer }) => buffer],
+    ["a DataView", ({ buffer }) => new DataView(buffer)],
+    ["a Buffer", (bytes) => Buffer.from(bytes)],
+  ])("takes chunks that are %s", async (_what, chunkOf) => {
+    const bytes = new TextEncoder().encode("hello")
+    const payload = payloadOf(new Response(endless(() => undefined, chunkOf(bytes))))
+    expect(await payload.read()).toEqual({ kind: "chunk", bytes })
+    payload.release()
+  })
+
+  it.each(["text", null, 7, { byteLength: 4 }])(
+    "a chunk that is no bytes is told as what it is: %o",
+    async (chunk) => {
+      const cancelled = vi.fn()
+      const read = await payloadOf(new Response(endless(cancelled, chunk))).read()
+      expect(read).toMatchObject({
+        kind: "broken",
+        damage: "malformed",
+        error: { code: "BAD_REQUEST", message: expect.stringContaining("option fetch") as string },
+      })
+      expect(cancelled).toHaveBeenCalledOnce()
+    },
+  )
+
+  it("waits for nothing, by no timer, before it is read", () => {
+    watch.listen(1000)
+    watch.heard()
+    const payload = payloadOf(new Response(endless()))
+    expect(vi.getTimerCount()).toBe(0)
+    payload.release()
   })
 
   it("an abort ends the wait at once and releases what was not read", async () => {
@@ -119,6 +154,12 @@ describe("a body that comes whole", () => {
     const bytes = new TextEncoder().encode("hello")
     const whole = await readWhole(payloadOf(withoutStream(() => Promise.resolve(bytes.buffer))))
     expect(whole).toEqual({ kind: "whole", bytes })
+  })
+
+  it("that cannot be had is told as what it is", () => {
+    // @ts-expect-error -- what a mock can leave out
+    const withoutMethod = withoutStream(undefined)
+    expect(() => payloadOf(withoutMethod)).toThrow(expect.objectContaining({ code: "BAD_REQUEST" }))
   })
 
   it("that fails is broken", async () => {
