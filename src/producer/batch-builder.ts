@@ -25,7 +25,7 @@ export class BatchBuilder {
   #length = 0
   #ends: number[] = []
   #receipts = new Receipts()
-  /** What the last batch took: the next one is likely to take as much. */
+  /** What the last batch took and an eighth: the next one is likely to take as much, and asks for room beyond its end. */
   #capacityHint = LEAST_CAPACITY
 
   /**
@@ -85,7 +85,10 @@ export class BatchBuilder {
       receipts: this.#receipts,
       closesStream: false,
     })
-    this.#capacityHint = Math.max(LEAST_CAPACITY, length)
+    this.#capacityHint = Math.max(
+      LEAST_CAPACITY,
+      Math.min(length + (length >> 3), this.#limitBytes),
+    )
     this.#buffer = new Uint8Array(0)
     this.#length = 0
     this.#ends = []
