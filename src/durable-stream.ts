@@ -220,8 +220,8 @@ export class DurableStream {
    * Opens a WritableStream whose chunks are stored exactly once and in order, by an idempotent producer of its own. A write
    * waits while more than `highWaterMarkBytes` are not acknowledged. On a JSON stream each chunk is one serialized value.
    *
-   * Closing it delivers everything and closes the stream for good; aborting it does neither. What fails the producer, or
-   * a chunk that the server refuses, fails the WritableStream.
+   * Closing it delivers everything and closes the stream for good; aborting it does neither. What fails the producer, or a chunk
+   * that is refused, fails it. An aborted pipe waits for the write under way: give its signal here too, and it ends at once.
    *
    * @param options - the producer's; `producerId` is a new random one and `autoClaim` true unless they are given
    * @throws DurableStreamError `BAD_REQUEST` that names the option and its value

@@ -160,10 +160,11 @@ export class Intake {
     const roomBytes = maxBufferedBytes - bufferedBytes
     // Most messages need not be measured: no text takes more than three bytes a UTF-16 unit.
     if (message.length * 3 <= roomBytes || byteLengthOf(message) <= roomBytes) return
-    throw new DurableStreamError(
-      `${bufferedBytes} bytes wait to be acknowledged by ${stream}, and this message would exceed maxBufferedBytes ` +
-        `(${maxBufferedBytes}). It was not queued: await ready, then append it again.`,
-      "BUFFER_FULL",
-    )
+    const why =
+      bufferedBytes === 0
+        ? `A message for ${stream} is larger than maxBufferedBytes (${maxBufferedBytes}) and was not queued.`
+        : `${bufferedBytes} bytes wait to be acknowledged by ${stream}, and this message would exceed maxBufferedBytes ` +
+          `(${maxBufferedBytes}). It was not queued: await ready, then append it again.`
+    throw new DurableStreamError(why, "BUFFER_FULL")
   }
 }

@@ -1,3 +1,4 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { byteView } from "../protocol/byte-view.ts"
 
 /** What a writable writes to: a producer. */
@@ -6,6 +7,8 @@ export interface WritableSink {
   append(body: unknown): void
   /** Pending while more is waiting than should be. */
   readonly ready: Promise<void>
+  /** Resolves once everything that was taken is delivered. */
+  flush(): Promise<void>
   /** Delivers what was taken, then closes the stream. */
   close(): Promise<unknown>
   /** Drops what was not delivered and lets go of everything. The stream stays open. */
@@ -21,40 +24,65 @@ export function writableTo(
   openSink: (onError: (error: unknown) => void) => WritableSink,
 ): WritableStream<Uint8Array | string> {
   let sink: WritableSink
-  /** Half of a character at the end of a text chunk: its other half begins the next one. */
-  let half = ""
-  const appendHalf = (): void => {
-    if (half !== "") sink.append(half)
-    half = ""
-  }
+  const text = new WholeCharacters()
   return new WritableStream<Uint8Array | string>({
     start(controller) {
+      // Old browsers have no such signal.
+      const { signal } = controller as Partial<WritableStreamDefaultController>
       sink = openSink((error) => {
         // A write that was taken cannot reject any more: the stream fails, and with it every later write and the close.
-        controller.error(error)
+        if (signal?.aborted !== true) controller.error(error)
         sink.abort(error)
       })
+      // abort() below waits for the write that is under way, which waits for the server.
+      signal?.addEventListener("abort", () => {
+        sink.abort(signal.reason)
+      })
     },
-    write(chunk) {
-      // Pipes carry empty chunks; the protocol has no empty append.
-      if (chunk === "" || byteView(chunk)?.byteLength === 0) return undefined
-      if (typeof chunk === "string") {
-        const text = half + chunk
-        half = /[\uD800-\uDBFF]$/.test(text) ? text.slice(-1) : ""
-        const whole = text.slice(0, text.length - half.length)
-        if (whole !== "") sink.append(whole)
-      } else {
-        appendHalf()
-        sink.append(chunk)
-      }
-      return sink.ready
+    async write(chunk) {
+      for (const part of text.take(chunk)) await append(sink, part)
+      await sink.ready
     },
     async close() {
-      appendHalf()
+      for (const part of text.end()) await append(sink, part)
       await sink.close()
     },
     abort(reason) {
       sink.abort(reason)
     },
   })
+}
+
+/** Appends a chunk, once there is room for it. */
+async function append(sink: WritableSink, chunk: string | Uint8Array): Promise<void> {
+  try {
+    sink.append(chunk)
+  } catch (error) {
+    if (!(error instanceof DurableStreamError) || error.code !== "BUFFER_FULL") throw error
+    await sink.flush()
+    sink.append(chunk)
+  }
+}
+
+/** Keeps half of a character at the end of a text chunk back: its other half begins the next one. */
+class WholeCharacters {
+  #half = ""
+
+  /** @returns what can be appended now; pipes carry empty chunks, and the protocol has no empty append */
+  take(chunk: string | Uint8Array): (string | Uint8Array)[] {
+    if (typeof chunk !== "string") {
+      return byteView(chunk)?.byteLength === 0 ? [] : [...this.end(), chunk]
+    }
+    const text = this.#half + chunk
+    this.#half = /[\uD800-\uDBFF]$/.test(text) ? text.slice(-1) : ""
+    const whole = text.slice(0, text.length - this.#half.length)
+    return whole === "" ? [] : [whole]
+  }
+
+  /** @returns what is left at the end */
+  end(): string[] {
+    const left = this.#half
+    this.#half = ""
+    return left === "" ? [] : [left]
+  }
 }

@@ -140,6 +140,41 @@ describe("writable", () => {
     expect(await closed).toMatchObject({ code: "ABORTED" })
   })
 
+  it("waits for room where a chunk would exceed maxBufferedBytes, rather than fail", async () => {
+    const handle = await createStream("text/plain")
+    const writer = handle.writable({ maxBufferedBytes: 100 }).getWriter()
+    const chunks = [40, 64, 1, 99, 100, 30].map((length) => "x".repeat(length))
+    for (const chunk of chunks) await writer.write(chunk)
+    await writer.close()
+    expect(await contentOf(handle)).toBe(chunks.join(""))
+  })
+
+  it("rejects a chunk that is larger than maxBufferedBytes", async () => {
+    const { fetch } = scriptedFetch([answer(200, { "stream-next-offset": "1" })])
+    const url = "http://server.test/s"
+    const handle = new DurableStream({ url, contentType: "text/plain", fetch })
+    const writer = handle.writable({ maxBufferedBytes: 10 }).getWriter()
+    writer.closed.catch(() => undefined)
+    const error = await rejection(writer.write("x".repeat(11)))
+    expect(error).toMatchObject({ code: "BUFFER_FULL" })
+    expect(error.message).toContain("larger than maxBufferedBytes (10)")
+  })
+
+  it("is aborted at once, also while a write waits for a server that does not answer", async () => {
+    const { fetch, calls } = scriptedFetch(["hang"])
+    const onError = vi.fn()
+    const url = "http://server.test/s"
+    const handle = new DurableStream({ url, contentType: "text/plain", fetch })
+    const writer = handle.writable({ lingerMs: 0, highWaterMarkBytes: 1, onError }).getWriter()
+    const closed = rejection(writer.closed)
+    const held = rejection(writer.write("held"))
+    await expect.poll(() => calls.length).toBe(1)
+    await writer.abort("over")
+    expect(await held).toMatchObject({ code: "ABORTED", cause: "over" })
+    expect(await closed).toBe("over")
+    expect(onError).toHaveBeenCalledOnce()
+  })
+
   it("carries the handle's and its own settings, and claims its epoch", async () => {
     const { fetch, calls } = scriptedFetch([
       answer(403, { "producer-epoch": "4" }),
