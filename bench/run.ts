@@ -1,4 +1,5 @@
 import { cpus } from "node:os"
+import { replaceTable } from "./readme-table.ts"
 import { buildAll, type BuiltFiles } from "./build.ts"
 import type { BenchCase, Contender } from "./case.ts"
 import { benchCases } from "./cases/all.ts"
@@ -28,13 +29,18 @@ for (const benchCase of chosen) {
 progress.end()
 
 const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "?"}, Node ${process.version}`
+const conditions = `${machine}, ${options.rounds} round(s)${options.quick ? ", quick" : ""}`
 if (options.json) {
   const { quick, rounds } = options
   const rows = lines.map(({ summary, reports }) => ({ ...summary, reports }))
   console.log(JSON.stringify({ machine, quick, rounds, rows }, null, 2))
 } else {
-  console.log(`${machine}, ${options.rounds} round(s)${options.quick ? ", quick" : ""}\n`)
-  console.log(formatTable(lines))
+  console.log(`${conditions}\n\n${formatTable(lines)}`)
+}
+if (options.markdown !== undefined) {
+  const command = ["npm run bench --", ...process.argv.slice(2)].join(" ")
+  const caption = `${conditions}, ${new Date().toISOString().slice(0, 10)}: \`${command}\``
+  replaceTable(options.markdown, `${caption}\n\n${formatTable(lines)}`)
 }
 // A row that is not reached is a figure; a client that cannot do the work is a failure.
 const broken = lines.filter(({ summary: { failures } }) => failures.ours ?? failures.floor)

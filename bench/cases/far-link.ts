@@ -1,7 +1,7 @@
 import type { BenchCase } from "../case.ts"
 import { expectCount, scaled, timed } from "../timed.ts"
 import { perSecond } from "../units.ts"
-import { followPages } from "./floor-pages.ts"
+import { followPagesAhead } from "./floor-pages.ts"
 
 const ROUND_TRIP_MS = 50
 /** 16 Mbit/s: a page of 100 KB is on its way for about as long as a request for it. */
@@ -24,7 +24,7 @@ export const farLinkCases: readonly BenchCase[] = [
       const pages = scaled(100, scale)
       return timed(pages, async () => {
         let count = 0
-        await followPages(farUrl(serverUrl, pages), async (response) => {
+        await followPagesAhead(farUrl(serverUrl, pages), async (response) => {
           count += (JSON.parse(await response.text()) as unknown[]).length
         })
         expectCount("messages", count, pages * MESSAGES)

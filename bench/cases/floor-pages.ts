@@ -15,3 +15,18 @@ export async function followPages(
     offset = response.headers.get("stream-next-offset") ?? ""
   }
 }
+
+/** The same, but each page is requested as soon as the one before it names its offset: no client can know it earlier. */
+export async function followPagesAhead(
+  url: string,
+  take: (response: Response) => Promise<void>,
+): Promise<void> {
+  let next: Promise<Response> | undefined = fetch(`${url}?offset=-1`)
+  while (next !== undefined) {
+    const response: Response = await next
+    const offset = response.headers.get("stream-next-offset") ?? ""
+    const isLast = response.headers.has("stream-up-to-date")
+    next = isLast ? undefined : fetch(`${url}?offset=${offset}`)
+    await take(response)
+  }
+}
