@@ -34,10 +34,11 @@ export async function readErrorBody(response: Response, signal?: AbortSignal): P
 }
 
 async function readText(response: Response, signal: AbortSignal | undefined): Promise<string> {
-  // React Native's answers have no stream, and their bodies are in memory already.
-  const body = response.body as ReadableStream<Uint8Array> | null | undefined
+  const { body } = response
   if (body === null) return ""
-  if (body !== undefined) return readBounded(body, signal)
+  // React Native's answers have no stream, and their bodies are in memory already; node-fetch's have one of Node's.
+  const isStream = typeof (body as Partial<typeof body> | undefined)?.getReader === "function"
+  if (isStream) return readBounded(body, signal)
   const text = await response.text().catch(() => "")
   return text.slice(0, MAX_ERROR_BODY_BYTES)
 }

@@ -18,6 +18,13 @@ export interface BodyContext {
   readonly onBytes?: ((bytes: Uint8Array) => void) | undefined
 }
 
+/** Whether the platform gives a body as it arrives. Where it does not, an answer without an end never comes. */
+export function arrivesInParts({ body }: Response): boolean {
+  // The platform's type says that a body is a stream or null; React Native's and node-fetch's are neither.
+  const given = body as Partial<ReadableStream> | null | undefined
+  return given === null || typeof given?.getReader === "function"
+}
+
 /**
  * The payload of an HTTP answer, read as it arrives. A body that breaks off, stays silent or is shorter than its
  * Content-Length reads as `broken`.
@@ -28,8 +35,7 @@ export function bodyPayload(response: Response, context: BodyContext): Payload {
     context.watch.end()
     return { ...bufferedPayload(new Uint8Array()), bodiless: true }
   }
-  // The platform's type says that a body is a stream or null; React Native's and node-fetch's are neither.
-  const streams = typeof (body as Partial<typeof body> | undefined)?.getReader === "function"
+  const streams = arrivesInParts(response)
   if (response.bodyUsed || (streams && body.locked)) throw usedBody(context.url)
   // Nothing is waited for before the first read: an answer that nobody consumes keeps no timer.
   context.watch.end()

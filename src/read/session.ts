@@ -4,6 +4,7 @@ import { sleep } from "../http/sleep.ts"
 import { onOnline } from "../platform/online.ts"
 import { isPlainInSse } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
+import { arrivesInParts } from "./body-payload.ts"
 import { askErrorHandler } from "./error-question.ts"
 import type { Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
@@ -207,7 +208,8 @@ export class Session {
   #learn(response: Response): void {
     if (this.#state.answered) return
     this.#contentType = response.headers.get("content-type") ?? undefined
-    if (this.#settings.live === true && !isPlainInSse(this.#contentType)) {
+    const sse = isPlainInSse(this.#contentType) && arrivesInParts(response)
+    if (this.#settings.live === true && !sse) {
       this.#dispatch({ kind: "live-transport", transport: "long-poll" })
     }
   }

@@ -6,7 +6,7 @@ import { mediaType } from "../protocol/content-type.ts"
 import { CURSOR_QUERY_PARAM, LIVE_QUERY_PARAM, OFFSET_QUERY_PARAM } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
-import { bodyPayload } from "./body-payload.ts"
+import { arrivesInParts, bodyPayload } from "./body-payload.ts"
 import { IdleWatch, type Silence } from "./idle-watch.ts"
 import { endOf, type Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
@@ -93,7 +93,8 @@ export async function openTransport(
     const page = !sse || (response.status === 204 && saysClosed(response.headers))
     if (page)
       return openPage(request, response, { ...body, onBytes: scanOf(response, context) }, elapsedMs)
-    if (mediaType(response.headers.get("content-type")) === "text/event-stream") {
+    const isEvents = mediaType(response.headers.get("content-type")) === "text/event-stream"
+    if (isEvents && arrivesInParts(response)) {
       const connection = new SseConnection(response, { ...body, ...context, request, startedAt })
       return { kind: "connection", connection }
     }

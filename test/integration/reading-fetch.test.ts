@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { afterAll, beforeAll, describe, expect, it, vi } from "vitest"
 import {
   createFetchWithBackoff,
   createFetchWithConsumedBody,
@@ -14,6 +14,7 @@ import {
   closeStream,
   consume,
   createStream,
+  GATHERING,
   METHODS,
   oneTurn,
   pageHeaders,
@@ -73,19 +74,55 @@ describe("a fetch of the caller's", () => {
   })
 
   it("may have no streams for bodies: live reads go by long-poll, every method works", async () => {
+    const warn = vi.spyOn(console, "warn")
     for (const method of [...METHODS.json, ...METHODS.text, ...METHODS.bytes]) {
       const target = server.streamUrl()
       await createStream(target, "application/json", "[1]")
-      const fetch = withoutStreams(globalThis.fetch)
-      const response = await stream({ ...quick, url: target, fetch, live: "long-poll" })
+      const requests: string[] = []
+      const fetch = withoutStreams((input, init) => {
+        requests.push(String(input))
+        return globalThis.fetch(input, init)
+      })
+      const response = await stream({ url: target, fetch })
       const received = new Received()
       const done = consume(response, method, received)
-      if (!["json", "text", "body"].includes(method)) {
+      if (!GATHERING.has(method)) {
         await append(target, "application/json", "2")
         await closeStream(target)
       }
       expect(await done).toMatch(/^(1\n(2\n)?|\[1\](\[2\])?)$/)
+      // An answer that does not end would never come.
+      expect(requests.filter((called) => called.includes("live=sse"))).toEqual([])
     }
+    expect(warn).not.toHaveBeenCalled()
+    warn.mockRestore()
+  })
+
+  it("may have no streams for bodies: SSE that is asked for is given up at once, and let go", async () => {
+    const target = server.streamUrl()
+    await createStream(target, "application/json", "[1]")
+    const connections: AbortSignal[] = []
+    const fetch: typeof globalThis.fetch = async (input, init) => {
+      if (String(input).includes("live=sse") && init?.signal) connections.push(init.signal)
+      const response = await globalThis.fetch(input, init)
+      // What node-fetch answers with.
+      return Object.defineProperty(response, "body", { value: { pipe: "a stream of Node's" } })
+    }
+    const received = new Received()
+    const events: StreamEvent[] = []
+    const observe = (event: StreamEvent): void => void events.push(event)
+    const response = await stream({ ...quick, url: target, fetch, live: "sse", observe })
+    const done = consume(response, "jsonStream", received)
+    await expect
+      .poll(() => events)
+      .toContainEqual(
+        expect.objectContaining({ kind: "transport", to: "long-poll", reason: "unsupported" }),
+      )
+    expect(connections.map(({ aborted }) => aborted)).toEqual([true])
+    await append(target, "application/json", "2")
+    await received.whenEndsWith("2\n")
+    await closeStream(target)
+    expect(await done).toBe("1\n2\n")
   })
 
   it("may wait for whole bodies and try again by itself", async () => {
