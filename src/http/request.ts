@@ -44,6 +44,8 @@ export interface StreamRequest {
   readonly keepalive?: boolean
   /** How long one attempt may stay without an answer; default the endpoint's, Infinity for no limit. */
   readonly timeoutMs?: number
+  /** From how long on an attempt that fails was held by the server, in milliseconds, and does not count; default never. */
+  readonly heldMs?: number
   /** An answer that is no success and still one that the caller wants as a value. */
   readonly accepts?: (status: number) => boolean
   readonly observer?: RequestObserver | undefined
@@ -66,6 +68,7 @@ export function send(
     policy: request.retry,
     backoff: endpoint.backoff,
     signal,
+    heldMs: request.heldMs,
     onRetry: request.observer?.onRetry?.bind(request.observer),
   })
 }

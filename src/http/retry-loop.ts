@@ -39,6 +39,11 @@ export interface RetryLoopOptions<T> {
   readonly policy: RetryPolicy
   readonly backoff: Backoff
   readonly signal: AbortSignal
+  /**
+   * An attempt that lasted this long before it failed, in milliseconds, was not refused but held: the count begins anew.
+   * Default Infinity.
+   */
+  readonly heldMs?: number | undefined
   readonly onRetry?: ((notice: RetryNotice) => void) | undefined
 }
 
@@ -58,9 +63,12 @@ export async function retryLoop<T>(options: RetryLoopOptions<T>): Promise<T> {
       wake()
     })
   for (let attempt = 1; ; attempt++) {
+    const startedAt = performance.now()
     const outcome = await options.attempt(attempt)
     if (outcome.kind === "answered") return outcome.value
     const { error } = outcome
+    if (performance.now() - startedAt >= (options.heldMs ?? Infinity)) attempt = 1
+    if (attempt === 1) failures = 0
     notify(backoff.onFailedAttempt)
     if (attempt > backoff.maxRetries || !mayTryAgain(options.policy, outcome.failure)) throw error
     const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), outcome.retryAfterMs)

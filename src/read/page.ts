@@ -1,5 +1,5 @@
 import { NOW_OFFSET, START_OFFSET, type Offset } from "../protocol/offset.ts"
-import type { Payload } from "./payload.ts"
+import { bufferedPayload, type Payload } from "./payload.ts"
 
 /** The place of one page in its stream. */
 export interface PageMark {
@@ -32,4 +32,10 @@ export function endOf<TMark extends { readonly offset: Offset }>(
   // The protocol lets offsets be compared as strings; servers that count without padding get that wrong as they grow.
   const behind = mark.offset.length === start.length && mark.offset < start
   return empty && !sentinel && behind ? { ...mark, offset: start } : mark
+}
+
+/** A page whose content is not wanted: its place, and what it says of the stream. */
+export function withoutContent(page: Page): Page {
+  page.payload.release()
+  return { ...page, payload: bufferedPayload(new Uint8Array()) }
 }

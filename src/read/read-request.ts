@@ -6,4 +6,6 @@ export interface ReadRequest {
   readonly transport: Transport
   readonly offset: Offset
   readonly cursor: string | undefined
+  /** Whether text is taken as SSE brings it, also where SSE may have changed it. */
+  readonly anyText: boolean
 }

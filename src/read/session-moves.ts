@@ -1,7 +1,7 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { backoffDelayMs, type Backoff } from "../http/backoff.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import type { Reading, SessionOutcome, SessionState } from "./session-types.ts"
+import type { Reading, SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
 import type { Transport } from "./stream-event.ts"
 import type { SSEResilienceOptions } from "./stream-options.ts"
 
@@ -19,15 +19,25 @@ export const MAX_STALLS = 10
 /** Live answers in a row that may come at once and empty; each waits longer than the one before. */
 export const MAX_LIVE_STALLS = 20
 
+/** A long-poll that is answered sooner than this with nothing has not been held open by its server. */
+export const MIN_HELD_MS = 50
+/** A server that is far away takes longer to answer at once; no longer than this, though. */
+export const MAX_HELD_MS = 500
+/** One that took this long was held for sure. */
+const FORGIVING_MS = 1_000
 /** Empty long-polls are as far apart as this on average or further, begin to begin, however short the server holds them. */
-const POLL_INTERVAL_MS = 1_000
+const POLL_INTERVAL_MS = 400
+
+/** So often text that SSE cannot carry is asked for by other transports before it is taken as it is. */
+export const MAX_INEXACT = 2
 
 /** The counts of what brought nothing, once something new has come. */
-export const FORGIVEN: Pick<Reading, "stalls" | "breaks" | "damages" | "decisions"> = {
+export const FORGIVEN: Pick<Reading, "stalls" | "breaks" | "damages" | "decisions" | "inexact"> = {
   stalls: 0,
   breaks: 0,
   damages: 0,
   decisions: 0,
+  inexact: 0,
 }
 
 /** The next request, or a pause where there is a reason for one. */
@@ -51,16 +61,20 @@ export function wait(reading: Reading, transport: Transport, delayMs: number): S
 }
 
 /**
- * The next long-poll after one that was held open and brought nothing. One that was held for a while is followed at
- * once; servers that hold them for less are spared, at random, so that many clients do not come together.
+ * What follows a long-poll that brought nothing. One that came at once was not waited for. One that was held for a while
+ * is followed at once; servers that hold them for less are spared, at random, so that many clients do not come together.
  */
-export function pollAgain(
+export function afterEmptyPoll(
   reading: Reading,
   elapsedMs: number,
-  { random }: SessionEnvironment,
+  env: SessionEnvironment,
 ): SessionState {
+  if (reading.liveTransport === "sse") return request(reading, "sse")
+  const atOnceMs = Math.max(MIN_HELD_MS, Math.min(2 * reading.roundTripMs, MAX_HELD_MS))
+  if (elapsedMs < atOnceMs) return stall(reading, "long-poll", env)
+  const forgiven = elapsedMs < FORGIVING_MS ? {} : FORGIVEN
   const spareMs = Math.max(0, POLL_INTERVAL_MS - elapsedMs)
-  return wait(reading, "long-poll", spareMs * (0.5 + random))
+  return wait({ ...reading, ...forgiven }, "long-poll", spareMs * (0.5 + env.random))
 }
 
 /** Nothing new where something should have been: again later, a bounded number of times. */
@@ -118,10 +132,23 @@ export function readingOf(state: Reading): Reading {
     breaks: state.breaks,
     damages: state.damages,
     decisions: state.decisions,
+    inexact: state.inexact,
   }
 }
 
 /** The end. */
 export function end(reading: Reading, outcome: SessionOutcome): SessionState {
   return { ...readingOf(reading), kind: "ended", outcome }
+}
+
+/** Whether a step ends what was under way: a page and a connection outlive the steps that hand them on. */
+export function interrupts(
+  before: SessionState,
+  event: SessionEvent,
+  after: SessionState,
+): boolean {
+  if (after.kind === "delivering" || after.kind === "receiving") return false
+  const bystander =
+    event.kind === "pause" || event.kind === "resume" || event.kind === "live-transport"
+  return !(bystander && after.kind === before.kind)
 }

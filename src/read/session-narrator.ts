@@ -58,6 +58,11 @@ export class SessionNarrator {
       const { transport, breaks: attempt, delayMs } = after
       this.#emit({ kind: "retry", transport, attempt, delayMs, error: event.error })
     }
+    if (event.kind === "sse-ended" && event.ending.failure && after.kind === "waiting") {
+      const { error } = event.ending.failure
+      const { delayMs, sse } = after
+      this.#emit({ kind: "retry", transport: "sse", attempt: sse.failures, delayMs, error })
+    }
     if (after.kind === "paused" && before.kind !== "paused")
       this.#emit({ kind: "pause", reason: "hidden" })
     if (before.kind === "paused" && event.kind === "resume")

@@ -36,10 +36,10 @@ import type { Offset } from "../protocol/offset.ts"
 import { leadsBack, noteMove, untrodden } from "./offset-loop.ts"
 import { endOf, type PageMark } from "./page.ts"
 import {
+  afterEmptyPoll,
   ask,
   end,
   FORGIVEN,
-  pollAgain,
   readingOf,
   receive,
   request,
@@ -60,11 +60,6 @@ export interface Step {
 
 /** Damaged pages in a row: a captive portal goes away, a broken server does not. */
 export const MAX_MALFORMED = 4
-/** A long-poll that is answered sooner than this with nothing has not been held open by its server. */
-export const MIN_HELD_MS = 50
-/** A server that is far away takes longer to answer at once; no longer than this, though. */
-export const MAX_HELD_MS = 500
-
 /** The state of a session that has not made a request yet. */
 export function initialState(
   offset: Offset,
@@ -109,10 +104,15 @@ export function transition(
       return onBroken(state, event, env)
     case "sse-ended":
       return onSseEnded(state, event, env)
+    case "unanswered":
+      if (state.kind !== "requesting" || state.transport !== "long-poll") return { state }
+      return { state: afterEmptyPoll(readingOf(state), event.elapsedMs, env) }
     case "inexact":
-      return state.kind === "receiving" ? { state: stall(state, "catch-up", env, 0) } : { state }
+      return { state: state.kind === "receiving" ? onInexact(state) : state }
     case "failed":
       if (state.kind !== "requesting") return { state }
+      // A long-poll for what SSE could not carry was but a try.
+      if (isAside(state)) return { state: request(state, "sse") }
       return { state: ask(state, state.transport, event.error) }
     case "decided":
       return { state: onDecided(state, event, env) }
@@ -184,11 +184,9 @@ function onDelivered(
   if (transport === "sse") return receive(reading)
   // Pages that move and bring nothing are as much a loop as pages that stand still.
   const idle = event.empty && !news
-  if (transport === "long-poll") {
-    return idle ? afterEmptyPoll(reading, state.elapsedMs, env) : request(reading, "long-poll")
-  }
-  if (idle && !mark.upToDate) return stall(reading, transport, env)
-  return mark.upToDate ? afterCatchUp(reading) : request(reading, "catch-up")
+  if (idle && transport === "long-poll") return afterEmptyPoll(reading, state.elapsedMs, env)
+  if (mark.upToDate) return afterCatchUp(reading)
+  return idle ? stall(reading, transport, env) : request(reading, transport)
 }
 
 function onBroken(
@@ -211,6 +209,7 @@ function onBroken(
       env,
     )
   }
+  if (isAside(state)) return { state: request(state, "sse") }
   const handedOnBytes = Math.max(event.handedOnBytes, state.handedOnBytes)
   const breaks = handedOnBytes > state.handedOnBytes ? 1 : state.breaks + 1
   const malformed = event.damage === "malformed"
@@ -241,7 +240,16 @@ function onSseEnded(
   }
   const lived = !isShort(ending, env.sse)
   const reading = { ...readingOf(state), ...(lived && FORGIVEN), sse: verdict.health }
-  return { state: wait(reading, "sse", verdict.delayMs) }
+  return { state: wait(reading, verdict.transport, verdict.delayMs) }
+}
+
+/**
+ * Other transports carry bytes. A catch-up answer may come from a cache that knows no more than before, a long-poll's does
+ * not; where neither brings anything, the text is taken as SSE brings it (MAX_INEXACT).
+ */
+function onInexact(reading: Reading): SessionState {
+  const inexact = reading.inexact + 1
+  return request({ ...reading, inexact }, inexact === 1 ? "catch-up" : "long-poll")
 }
 
 function onDecided(
@@ -265,17 +273,13 @@ function onPause(state: SessionState): SessionState {
     : state
 }
 
-/** An empty answer that came at once was not waited for; any other shows a server that does its work. */
-function afterEmptyPoll(
-  reading: Reading,
-  elapsedMs: number,
-  env: SessionEnvironment,
-): SessionState {
-  const atOnceMs = Math.max(MIN_HELD_MS, Math.min(2 * reading.roundTripMs, MAX_HELD_MS))
-  if (elapsedMs < atOnceMs) return stall(reading, "long-poll", env)
-  return pollAgain({ ...reading, ...FORGIVEN }, elapsedMs, env)
+/** Whether a session that is live by SSE asks by long-poll: for text that SSE could not carry. */
+function isAside(state: SessionState): boolean {
+  const isPolling = state.kind === "requesting" && state.transport === "long-poll"
+  return isPolling && state.liveTransport === "sse"
 }
 
+/** At the tail: live, or the end of a finite read. */
 function afterCatchUp(reading: Reading): SessionState {
   if (reading.liveTransport === undefined) return end(reading, { kind: "up-to-date" })
   return request(reading, reading.liveTransport)

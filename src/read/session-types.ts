@@ -57,6 +57,8 @@ export interface Reading {
   readonly damages: number
   /** Decisions in a row to go on after a failure that brought nothing new. */
   readonly decisions: number
+  /** How often in a row text came by SSE that it cannot carry, and nothing by other transports. */
+  readonly inexact: number
 }
 
 /** What happened. */
@@ -79,6 +81,8 @@ export type SessionEvent =
     }
   /** An SSE connection ended, or could not be used. */
   | { readonly kind: "sse-ended"; readonly ending: SseEnding }
+  /** A long-poll stayed without an answer for longer than is waited for. */
+  | { readonly kind: "unanswered"; readonly elapsedMs: number }
   /** SSE brought text that it cannot carry faithfully. */
   | { readonly kind: "inexact" }
   /** A request failed and may not be tried again. */

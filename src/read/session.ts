@@ -6,11 +6,12 @@ import { isPlainInSse } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { arrivesInParts } from "./body-payload.ts"
 import { askErrorHandler } from "./error-question.ts"
-import type { Page } from "./page.ts"
+import { withoutContent, type Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
 import { ReadAhead } from "./read-ahead.ts"
 import { SessionLifetime, throwOutcome } from "./session-lifetime.ts"
 import { SessionNarrator } from "./session-narrator.ts"
+import { interrupts, MAX_INEXACT } from "./session-moves.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import { initialState, transition } from "./session-state.ts"
 import type { SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
@@ -172,6 +173,7 @@ export class Session {
   }
 
   #open(transport: Transport, offset: Offset, scope: AbortScope): Promise<Opened> {
+    const { cursor, inexact } = this.#state
     const context = {
       endpoint: this.#endpoint,
       idleTimeoutMs: this.#settings.idleTimeoutMs,
@@ -181,15 +183,18 @@ export class Session {
         this.#newest = response
       }),
     }
-    return openTransport(context, { transport, offset, cursor: this.#state.cursor }, scope)
+    return openTransport(
+      context,
+      { transport, offset, cursor, anyText: inexact >= MAX_INEXACT },
+      scope,
+    )
   }
 
   #take(opened: Opened): void {
     switch (opened.kind) {
       case "page":
         this.#learn(opened.response)
-        this.#page = opened.page
-        this.#dispatch({ kind: "page", mark: opened.page, elapsedMs: opened.elapsedMs })
+        this.#turnTo(opened.page, opened.elapsedMs)
         this.#lookAhead()
         break
       case "connection":
@@ -231,8 +236,14 @@ export class Session {
       this.#dispatch(read)
       return
     }
-    this.#page = read.page
-    this.#dispatch({ kind: "page", mark: read.page, elapsedMs: Infinity })
+    this.#turnTo(read.page, Infinity)
+  }
+
+  #turnTo(page: Page, elapsedMs: number): void {
+    const { answered, offset } = this.#state
+    // What comes with an offset that the session is at has been delivered; the page can still bring news.
+    this.#page = answered && page.offset === offset ? withoutContent(page) : page
+    this.#dispatch({ kind: "page", mark: page, elapsedMs })
   }
 
   async #ask(error: unknown, scope: AbortScope): Promise<SessionEvent> {
@@ -286,12 +297,4 @@ export class Session {
     if (isOver) scope?.end()
     else scope?.abort()
   }
-}
-
-/** A page and a connection outlive the steps that hand them on; everything else ends with its state. */
-function interrupts(before: SessionState, event: SessionEvent, after: SessionState): boolean {
-  if (after.kind === "delivering" || after.kind === "receiving") return false
-  const bystander =
-    event.kind === "pause" || event.kind === "resume" || event.kind === "live-transport"
-  return !(bystander && after.kind === before.kind)
 }

@@ -2,6 +2,7 @@ import { decodeBase64 } from "../platform/base64.ts"
 import { isJsonContentType, isPlainInSse } from "../protocol/content-type.ts"
 import { joinBytes } from "../protocol/join-bytes.ts"
 import { STREAM_SSE_DATA_ENCODING_HEADER } from "../protocol/names.ts"
+import type { Offset } from "../protocol/offset.ts"
 import { SseEventParser } from "../sse/event-parser.ts"
 import { SsePageAssembler, type SsePage } from "../sse/page-assembler.ts"
 import { bodyPayload, type BodyContext } from "./body-payload.ts"
@@ -55,10 +56,14 @@ export class SseConnection {
   #spokeAt: number | undefined
   #listenedSinceMs = 0
   #progressed = false
+  /** The end of the last content. */
+  #position: Offset
+  #pendingSince: number | undefined
 
   constructor(response: Response, context: SseContext) {
     this.#body = bodyPayload(response, context)
     this.#context = context
+    this.#position = context.request.offset
     this.#encoding = encodingOf(response, context.contentType)
   }
 
@@ -73,12 +78,20 @@ export class SseConnection {
       if (this.#inexact) return { kind: "inexact" }
       if (this.#malformed) return this.#ended("malformed")
       const part = await this.#listen()
-      if (part.kind === "chunk") this.#parser.feed(part.bytes)
+      if (part.kind === "chunk") this.#feed(part.bytes)
       else if (part.kind === "end") return this.#ended("closed")
       else if (part.error instanceof SilentRead) {
         return this.#ended(part.damage === "stale" ? "slept" : "idle")
       } else return this.#ended("closed")
     }
+  }
+
+  /** Data whose control event does not come, for as long as a silence may last, is no stream of pages. */
+  #feed(bytes: Uint8Array): void {
+    this.#parser.feed(bytes)
+    const now = performance.now()
+    this.#pendingSince = this.#assembler.isPending ? (this.#pendingSince ?? now) : undefined
+    if (now - (this.#pendingSince ?? now) > this.#context.idleTimeoutMs) this.#malformed = true
   }
 
   async #listen(): Promise<PayloadRead> {
@@ -90,33 +103,45 @@ export class SseConnection {
     return part
   }
 
+  /** Pages that go on from each other, as one. One that is empty, stands still or goes back is the session's to judge. */
   #takeArrived(): Page | undefined {
     const payloads: DecodedData[] = []
+    const passed = new Set([this.#position])
     let last: SsePage | undefined
     for (const page of this.#arrived) {
-      if (
-        this.#encoding === "text" &&
-        !page.data.every((text) => this.#context.fidelity.trusts(text))
-      ) {
-        this.#inexact = true
-        break
-      }
-      const decoded = decode(page.data, this.#encoding)
-      if (decoded === undefined) {
-        this.#malformed = true
-        break
-      }
+      const decoded = this.#decode(page)
+      if (decoded === undefined) break
+      const goesOn = hasContent(decoded) && !passed.has(page.offset)
+      if (!goesOn && last !== undefined) break
       payloads.push(decoded)
+      passed.add(page.offset)
       last = page
-      if (page.streamClosed) break
+      if (!goesOn || page.streamClosed) break
     }
-    this.#arrived = []
+    const isOver = this.#inexact || this.#malformed || last?.streamClosed === true
+    this.#arrived = isOver ? [] : this.#arrived.slice(payloads.length)
     if (last === undefined) return undefined
-    if (last.offset !== this.#context.request.offset && payloads.some(hasContent)) {
-      this.#progressed = true
-    }
     const { offset, cursor, upToDate, streamClosed } = last
+    if (offset !== this.#position && payloads.some(hasContent)) {
+      this.#progressed = true
+      this.#position = offset
+    }
     return { offset, cursor, upToDate, streamClosed, payload: joinData(payloads) }
+  }
+
+  #decode(page: SsePage): DecodedData | undefined {
+    const { fidelity, request } = this.#context
+    if (
+      this.#encoding === "text" &&
+      !request.anyText &&
+      !page.data.every((text) => fidelity.trusts(text))
+    ) {
+      this.#inexact = true
+      return undefined
+    }
+    const decoded = decode(page.data, this.#encoding)
+    this.#malformed ||= decoded === undefined
+    return decoded
   }
 
   #ended(kind: SseEnding["kind"]): SseRead {

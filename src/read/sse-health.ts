@@ -4,7 +4,7 @@ import type { SseFallbackReason } from "./stream-event.ts"
 
 /** How an SSE connection ended. */
 export interface SseEnding {
-  readonly kind: "closed" | "idle" | "no-answer" | "slept" | "unsupported" | "malformed"
+  readonly kind: "closed" | "idle" | "no-answer" | "failed" | "slept" | "unsupported" | "malformed"
   readonly livedMs: number
   /** Whether it brought an event. */
   readonly spoke: boolean
@@ -12,6 +12,8 @@ export interface SseEnding {
   readonly progressed: boolean
   /** Whether all it brought came in one burst at its end. */
   readonly buffered: boolean
+  /** What the request failed with, and how long the server asked to wait. */
+  readonly failure?: { readonly error: Error; readonly retryAfterMs: number }
 }
 
 /** What is known of SSE in this session. */
@@ -22,7 +24,13 @@ export interface SseHealth {
 
 /** What follows the end of an SSE connection. */
 export type SseVerdict =
-  | { readonly kind: "reconnect"; readonly health: SseHealth; readonly delayMs: number }
+  | {
+      readonly kind: "reconnect"
+      readonly health: SseHealth
+      readonly delayMs: number
+      /** Catch-up first, where that tells a server that is down from one whose SSE alone fails. */
+      readonly transport: "sse" | "catch-up"
+    }
   | { readonly kind: "fall-back"; readonly reason: SseFallbackReason }
 
 /** SSE before its first connection. */
@@ -30,6 +38,12 @@ export const UNTRIED_SSE: SseHealth = { failures: 0 }
 
 /** What ends sooner than this was not held open, whatever the settings say: to follow it at once would be a loop. */
 export const MIN_LIVED_MS = 50
+
+/** Connections that brought nothing new begin no closer together than this on average, whatever the settings say. */
+const MIN_INTERVAL_MS = 300
+
+/** So many failures in a row may come as quickly as the settings let them. */
+const FREE_FAILURES = 3
 
 /** Whether a connection ended as soon as it began. One that lived is slow enough to be followed at once. */
 export function isShort(
@@ -50,11 +64,23 @@ export function judgeSse(
   random: number,
 ): SseVerdict {
   const short = isShort(ending, settings)
-  const failing = (reason: SseFallbackReason): SseVerdict => {
+  const spareMs = Math.max(0, MIN_INTERVAL_MS - ending.livedMs) * (0.5 + random)
+  const failing = (
+    reason: SseFallbackReason,
+    transport: "sse" | "catch-up" = "sse",
+  ): SseVerdict => {
     const failures = health.failures + 1
     if (failures >= settings.maxShortConnections) return { kind: "fall-back", reason }
-    return { kind: "reconnect", health: { failures }, delayMs: delay(failures) }
+    const floorMs = failures > FREE_FAILURES ? spareMs : 0
+    const delayMs = Math.max(delay(failures), floorMs, ending.failure?.retryAfterMs ?? 0)
+    return { kind: "reconnect", transport, health: { failures }, delayMs }
   }
+  const reconnect = (delayMs: number, newHealth = UNTRIED_SSE): SseVerdict => ({
+    kind: "reconnect",
+    transport: "sse",
+    health: newHealth,
+    delayMs,
+  })
   const delay = (attempt: number) =>
     backoffDelayMs(
       {
@@ -71,22 +97,24 @@ export function judgeSse(
     case "malformed":
       return failing("malformed")
     case "no-answer":
-      return failing("silent")
+      return failing("silent", "catch-up")
+    case "failed":
+      return failing("failing", "catch-up")
     case "slept":
-      return { kind: "reconnect", health, delayMs: 0 }
+      return reconnect(0, health)
     case "idle":
       // Headers and then nothing, not even a first control event: something holds the events back.
       if (!ending.spoke) return { kind: "fall-back", reason: "silent" }
-      return { kind: "reconnect", health, delayMs: 0 }
+      return reconnect(0, health)
     case "closed":
       if (ending.buffered) return { kind: "fall-back", reason: "buffered" }
       if (ending.progressed) {
         // New data on every connection is no failure, but reconnecting must not become a loop without a pause.
-        return { kind: "reconnect", health: UNTRIED_SSE, delayMs: short ? delay(1) : 0 }
+        return reconnect(short ? delay(1) : 0)
       }
       if (short) return failing("short-connections")
       if (!ending.spoke) return failing("silent")
-      return { kind: "reconnect", health: UNTRIED_SSE, delayMs: 0 }
+      return reconnect(spareMs)
   }
 }
 
@@ -99,6 +127,8 @@ export function fallbackAdvice(reason: SseFallbackReason): string {
       return "a proxy holds SSE back until the connection ends; turn response buffering off (X-Accel-Buffering: no, proxy_buffering off)"
     case "silent":
       return "SSE connections stay silent; a proxy may hold events back (X-Accel-Buffering: no, proxy_buffering off)"
+    case "failing":
+      return "SSE requests fail while others are answered; check the timeouts and limits of proxies and load balancers"
     case "unsupported":
       return "the answer to an SSE request was no text/event-stream; check that proxies pass query strings and content types on"
     case "malformed":

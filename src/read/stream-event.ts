@@ -5,7 +5,7 @@ export type Transport = "catch-up" | "long-poll" | "sse"
 
 /** Why SSE was given up. */
 export type SseFallbackReason =
-  "short-connections" | "buffered" | "silent" | "unsupported" | "malformed"
+  "short-connections" | "buffered" | "silent" | "failing" | "unsupported" | "malformed"
 
 /** What a session does, as `observe` is told it. */
 export type StreamEvent =

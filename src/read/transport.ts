@@ -7,14 +7,13 @@ import { CURSOR_QUERY_PARAM, LIVE_QUERY_PARAM, OFFSET_QUERY_PARAM } from "../pro
 import { describeUrl } from "../protocol/request-url.ts"
 import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
 import { arrivesInParts, bodyPayload } from "./body-payload.ts"
-import { IdleWatch, type Silence } from "./idle-watch.ts"
+import { IdleWatch } from "./idle-watch.ts"
 import { endOf, type Page } from "./page.ts"
-import type { BrokenPayload } from "./payload.ts"
 import type { ReadRequest } from "./read-request.ts"
 import type { TextFidelity } from "./text-fidelity.ts"
-import type { SseEnding } from "./sse-health.ts"
 import { SilentRead } from "./silent-read.ts"
 import { SseConnection } from "./sse-connection.ts"
+import { failedRequest, silentRequest, unopenedSse, type Unopened } from "./unopened.ts"
 
 /** What every request of a session is made with. */
 export interface ReadContext {
@@ -35,15 +34,13 @@ export type Opened =
       readonly response: Response
     }
   | { readonly kind: "connection"; readonly connection: SseConnection }
-  | { readonly kind: "sse-ended"; readonly ending: SseEnding }
-  | { readonly kind: "failed"; readonly error: unknown }
-  | BrokenPayload
+  | Unopened
 
 /** SSE answers begin at once; a request for them that stays without one is held back by something. */
 const SSE_ANSWER_TIMEOUT_MS = 10_000
 
-/** Answers to an SSE request that mean that this server, or something in front of it, does not do SSE. */
-const sseRefusals: readonly number[] = [400, 405, 406, 415, 501]
+/** A long-poll that fails after this was held open, as it should be: a gateway, or its network, had enough of it. */
+const HELD_POLL_MS = 1_000
 
 /**
  * Makes one read request. Never rejects for what a network may do; what it resolves with after the scope was aborted
@@ -56,8 +53,10 @@ export async function openTransport(
   request: ReadRequest,
   scope: AbortScope,
 ): Promise<Opened> {
-  const { endpoint, idleTimeoutMs, observer } = context
+  const { idleTimeoutMs, observer } = context
   const sse = request.transport === "sse"
+  // Whether SSE fails or the server is down is not told by more of the same: the session asks in another way.
+  const endpoint = sse ? withoutRetries(context.endpoint) : context.endpoint
   const answerTimeoutMs = sse ? Math.min(SSE_ANSWER_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
   let startedAt = performance.now()
   const onAttempt = () => {
@@ -65,10 +64,10 @@ export async function openTransport(
     startedAt = performance.now()
     watch.listen(answerTimeoutMs)
   }
-  let silence: Silence | undefined
+  let silent: SilentRead | undefined
   const watch = new IdleWatch((what) => {
-    silence = what
-    scope.abort(new SilentRead(endpoint.url, what, sse ? answerTimeoutMs : idleTimeoutMs))
+    silent = new SilentRead(endpoint.url, what, answerTimeoutMs)
+    scope.abort(silent)
   })
   // Whatever ends the use of the answer ends the watch, so that no timer is left.
   scope.signal.addEventListener("abort", () => {
@@ -83,6 +82,7 @@ export async function openTransport(
         retry: "idempotent",
         query: readQuery(request),
         timeoutMs: Infinity,
+        ...(request.transport === "long-poll" && { heldMs: HELD_POLL_MS }),
         observer: watchedBy(watch, onAttempt, observer),
       },
       scope.signal,
@@ -100,31 +100,16 @@ export async function openTransport(
     }
     watch.end()
     releaseBody(response)
-    return { kind: "sse-ended", ending: unopened("unsupported") }
+    return unopenedSse("unsupported")
   } catch (error) {
     watch.end()
-    return failedRequest(error, scope, silence, sse)
+    if (silent === undefined) return failedRequest(request.transport, error)
+    return silentRequest(request.transport, silent, performance.now() - startedAt)
   }
 }
 
-function failedRequest(
-  error: unknown,
-  scope: AbortScope,
-  silence: Silence | undefined,
-  sse: boolean,
-): Opened {
-  if (silence !== undefined) {
-    if (sse)
-      return { kind: "sse-ended", ending: unopened(silence === "idle" ? "no-answer" : "slept") }
-    // Put there by the watch above, with what it noticed.
-    const reason = scope.signal.reason as SilentRead
-    return { kind: "broken", damage: reason.damage, error: reason }
-  }
-  const status = error instanceof DurableStreamError ? error.status : undefined
-  if (sse && status !== undefined && sseRefusals.includes(status)) {
-    return { kind: "sse-ended", ending: unopened("unsupported") }
-  }
-  return { kind: "failed", error }
+function withoutRetries(endpoint: Endpoint): Endpoint {
+  return { ...endpoint, backoff: { ...endpoint.backoff, maxRetries: 0 } }
 }
 
 function openPage(
@@ -196,8 +181,4 @@ function watchedBy(
       observer.onRetry?.(notice)
     },
   }
-}
-
-function unopened(kind: "no-answer" | "slept" | "unsupported"): SseEnding {
-  return { kind, livedMs: 0, spoke: false, progressed: false, buffered: false }
 }

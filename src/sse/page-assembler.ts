@@ -30,6 +30,11 @@ export type SseArrival =
 export class SsePageAssembler {
   #rawData: string[] = []
 
+  /** Whether there is data that no control event has followed yet. */
+  get isPending(): boolean {
+    return this.#rawData.length > 0
+  }
+
   /** Takes the next event and says what it completed. Events of other names are passed over. */
   take(event: SseEvent): SseArrival {
     if (event.name === "data") this.#rawData.push(event.rawData)

@@ -25,6 +25,8 @@ async function failure(
   return { error, server }
 }
 
+const EVENTS = { "content-type": "text/event-stream" }
+
 const first = respond(200, pageHeaders("o1", { upToDate: false }), "[1]")
 const tail = respond(200, pageHeaders("o1"), "[1]")
 
@@ -49,6 +51,46 @@ describe("a page that does not move", () => {
     expect(error).toMatchObject({ code: "NO_PROGRESS" })
     expect(error.message).toMatch(/live requests/)
     expect(server.requests.length).toBe(22)
+  })
+})
+
+describe("content that was delivered already", () => {
+  it.each(["long-poll", "sse"] as const)(
+    "does not come twice with the news that it was the last (%s)",
+    async (live) => {
+      const more = respond(200, pageHeaders("o1", { upToDate: false }), "[1]")
+      const idle = respond(204, pageHeaders("o1", { closed: true }))
+      const events =
+        sseControl("o1", { upToDate: false }) +
+        sseEvent("data", "[1]") +
+        sseControl("o1") +
+        sseControl("o1", { streamClosed: true })
+      const again = live === "sse" ? respond(200, EVENTS, events) : tail
+      const caughtUp = respond(200, pageHeaders("o1"), "[]")
+      await using server = await startMisbehavingServer(more, caughtUp, again, idle)
+      const response = await stream({ ...quick, url: server.url, live, readAhead: 0 })
+      expect(await consume(response, "subscribeJson")).toBe("1\n")
+    },
+  )
+
+  it("does not come twice by catch-up either, where a cache keeps the first page for all", async () => {
+    const more = respond(200, pageHeaders("o1", { upToDate: false }), "[1]")
+    await using server = await startMisbehavingServer(more, tail)
+    const response = await stream({ ...quick, url: server.url, live: false })
+    expect(await consume(response, "subscribeJson")).toBe("1\n")
+    expect(response).toMatchObject({ offset: "o1", upToDate: true })
+  })
+
+  it("does not come twice by SSE from a server that begins further back, all in one piece", async () => {
+    const pages = ["o3", "o5", "o6"].map((offset, index) => {
+      const data = index === 0 ? "" : sseEvent("data", `[${offset.slice(1)}]`)
+      return data + sseControl(offset, { streamClosed: offset === "o6" })
+    })
+    const stored = respond(200, pageHeaders("o5"), "[1,5]")
+    const events = respond(200, EVENTS, pages.join(""))
+    await using server = await startMisbehavingServer(stored, events)
+    const response = await stream({ ...quick, url: server.url, live: "sse" })
+    expect(await consume(response, "subscribeJson")).toBe("1\n5\n6\n")
   })
 })
 

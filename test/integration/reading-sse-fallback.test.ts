@@ -162,6 +162,18 @@ const cases: Array<[string, SseFallbackReason, Meddler, Partial<StreamOptions>]>
     () => new Response("no events here", { status }),
     {},
   ]),
+  ...[429, 500, 502, 503, 504].map((status): [string, SseFallbackReason, Meddler, object] => [
+    `answered with ${status} every time, while catch-up works`,
+    "failing",
+    () => new Response("busy", { status }),
+    {},
+  ]),
+  [
+    "cut before its headers every time, while catch-up works",
+    "failing",
+    () => Promise.reject(new TypeError("fetch failed")),
+    {},
+  ],
   [
     "answered with 204",
     "unsupported",
@@ -188,6 +200,29 @@ const cases: Array<[string, SseFallbackReason, Meddler, Partial<StreamOptions>]>
       return new Response(events, { headers: EVENT_STREAM })
     },
     {},
+  ],
+  [
+    "with data that no control event ever follows",
+    "malformed",
+    (_url, { signal }) => {
+      let timer: ReturnType<typeof setInterval>
+      const body = new ReadableStream<Uint8Array>({
+        start(controller) {
+          const event = new TextEncoder().encode(sseEvent("data", "[2]"))
+          timer = setInterval(() => {
+            controller.enqueue(event)
+          }, 20)
+          signal?.addEventListener("abort", () => {
+            clearInterval(timer)
+          })
+        },
+        cancel() {
+          clearInterval(timer)
+        },
+      })
+      return new Response(body, { headers: EVENT_STREAM })
+    },
+    { idleTimeoutMs: 150 },
   ],
   [
     "that ends in half an event, every time",
@@ -261,9 +296,7 @@ describe("SSE that works badly", () => {
     await received.whenEndsWith("1\n")
     await closeStream(url)
     expect(await done).toBe("0\n1\n")
-    expect(events.some((event) => event.kind === "transport" && event.to === "long-poll")).toBe(
-      false,
-    )
+    expect(events.some((event) => event.kind === "transport" && event.reason)).toBe(false)
   })
 
   it("a connection that falls silent is replaced, and SSE stays", async () => {
@@ -312,12 +345,55 @@ describe("SSE that works badly", () => {
   it("attempts that failed before the connection stood do not make it seem held back", async () => {
     let attempts = 0
     const flaky: Meddler = (url, init) =>
-      ++attempts < 4 ? new Response("busy", { status: 503 }) : fetch(url, init)
-    const outcome = await readThrough(flaky, {
-      backoffOptions: { initialDelay: 800, maxDelay: 800 },
-    })
+      ++attempts < 3 ? new Response("busy", { status: 503 }) : fetch(url, init)
+    const slowly = { backoffBaseDelay: 800, backoffMaxDelay: 800 }
+    const outcome = await readThrough(flaky, { sseResilience: slowly })
     expect(outcome.content).toBe("1\n2\n3\n4\n5\n")
     expect(outcome.warnings).toEqual([])
+  })
+
+  it("an outage of the whole server is no failure of SSE, however long it lasts", async () => {
+    const url = server.streamUrl()
+    await createStream(url, "application/json", "[1]")
+    let down = false
+    let failures = 0
+    let seen = 0
+    const events: StreamEvent[] = []
+    const connections: AbortController[] = []
+    const fetchUnlessDown: typeof globalThis.fetch = (input, init) => {
+      if (down) {
+        failures++
+        return Promise.reject(new TypeError("fetch failed"))
+      }
+      const connection = new AbortController()
+      connections.push(connection)
+      init?.signal?.addEventListener("abort", () => connection.abort())
+      return fetch(input, { ...init, signal: connection.signal })
+    }
+    const observe = (event: StreamEvent): void => void events.push(event)
+    const response = await stream({ ...quick, url, fetch: fetchUnlessDown, observe })
+    const received = new Received()
+    const done = consume(response, "subscribeJson", received)
+    for (let n = 2; n <= 4; n++) {
+      const isConnected = (event: StreamEvent): boolean =>
+        event.kind === "response" && event.transport === "sse"
+      await vi.waitUntil(() => events.slice(seen).some(isConnected))
+      await append(url, "application/json", `${n}`)
+      await received.whenEndsWith(`${n}\n`)
+      down = true
+      const before = failures
+      for (const connection of connections.splice(0)) connection.abort(new Error("outage"))
+      await vi.waitUntil(() => failures > before + 10)
+      seen = events.length
+      down = false
+    }
+    await append(url, "application/json", "5")
+    await closeStream(url)
+    expect(await done).toBe("1\n2\n3\n4\n5\n")
+    expect(events.some((event) => event.kind === "transport" && event.to === "long-poll")).toBe(
+      false,
+    )
+    expect(events.some((event) => event.kind === "request" && event.transport === "sse")).toBe(true)
   })
 
   it("logWarnings: false keeps it quiet, and observe still tells", async () => {
@@ -340,6 +416,52 @@ describe("SSE that works badly", () => {
 })
 
 describe("text that SSE cannot carry as it is", () => {
+  it("arrives where a cache keeps catch-up answers: the tail it read is not the tail any more", async () => {
+    const url = server.streamUrl()
+    await createStream(url, "text/plain", "stored")
+    const { headers } = await fetch(`${url}?offset=-1`)
+    const offset = String(headers.get("stream-next-offset"))
+    const kept = new Map<string, Promise<Response>>()
+    const cached: typeof globalThis.fetch = async (input, init) => {
+      const request = String(input)
+      if (request.includes("live=")) return fetch(input, init)
+      if (!kept.has(request)) kept.set(request, fetch(input, init))
+      return (await kept.get(request))!.clone()
+    }
+    const response = await stream({ ...quick, url, offset, fetch: cached })
+    const received = new Received()
+    const done = consume(response, "subscribeText", received)
+    for (const text of ["one\r\ntwo\n", "three\nfour\n"]) {
+      await append(url, "text/plain", text)
+      await received.whenEndsWith(text)
+    }
+    await closeStream(url)
+    expect(await done).toBe("one\r\ntwo\nthree\nfour\n")
+  })
+
+  it.each([200, 204, 400, 503])(
+    "is taken as SSE brings it where no other transport brings it (long-poll: %i)",
+    async (status) => {
+      const tail = { "content-type": "text/plain", "stream-next-offset": "o1" }
+      const fetchEvents: typeof globalThis.fetch = (input) => {
+        const live = new URL(String(input)).searchParams.get("live")
+        const text = sseEvent("data", "one\ntwo") + sseControl("o2", { streamClosed: true })
+        if (live === "sse") return Promise.resolve(new Response(text, { headers: EVENT_STREAM }))
+        if (live === null) {
+          return Promise.resolve(
+            new Response("", { headers: { ...tail, "stream-up-to-date": "true" } }),
+          )
+        }
+        const body = status === 204 ? null : text
+        return Promise.resolve(new Response(body, { status, headers: EVENT_STREAM }))
+      }
+      const backoffOptions = { ...quick.backoffOptions, maxRetries: 3 }
+      const url = "https://streams.test/s"
+      const response = await stream({ ...quick, url, fetch: fetchEvents, backoffOptions })
+      expect(await consume(response, "subscribeText")).toBe("one\ntwo")
+    },
+  )
+
   it.each(["long-poll", "sse", true] as const)(
     "is read as it was written all the same (live: %s)",
     async (live) => {

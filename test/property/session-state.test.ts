@@ -20,7 +20,15 @@ const marks: fc.Arbitrary<PageMark> = fc
   .map((mark) => ({ ...mark, upToDate: mark.upToDate || mark.streamClosed }))
 
 const endings: fc.Arbitrary<SseEnding> = fc.record({
-  kind: fc.constantFrom("closed", "idle", "no-answer", "slept", "unsupported", "malformed"),
+  kind: fc.constantFrom(
+    "closed",
+    "idle",
+    "no-answer",
+    "failed",
+    "slept",
+    "unsupported",
+    "malformed",
+  ),
   livedMs: fc.constantFrom(0, 5, 999, 1000, 60_000),
   spoke: fc.boolean(),
   progressed: fc.boolean(),
@@ -46,6 +54,7 @@ const trouble: fc.Arbitrary<SessionEvent> = fc.oneof(
   }),
   fc.record({ kind: fc.constant("sse-ended"), ending: endings }),
   fc.record({ kind: fc.constant("inexact") }),
+  fc.record({ kind: fc.constant("unanswered"), elapsedMs: fc.constantFrom(10, 75_000) }),
   fc.record({ kind: fc.constant("failed"), error: fc.constant(error) }),
   fc.record({ kind: fc.constant("decided"), again: fc.boolean(), error: fc.constant(error) }),
   fc.record({ kind: fc.constant("woke") }),

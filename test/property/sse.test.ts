@@ -78,7 +78,7 @@ async function hear(
     watch,
     idleTimeoutMs: Infinity,
     contentType,
-    request: { transport: "sse", offset: "o0", cursor: undefined },
+    request: { transport: "sse", offset: "o0", cursor: undefined, anyText: false },
     startedAt: performance.now(),
     fidelity: trusting(),
   })

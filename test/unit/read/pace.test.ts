@@ -122,6 +122,7 @@ describe("a server that never brings anything is left in peace", () => {
       { live: "long-poll" },
     )
     expect(pace.busiestSecond).toBeLessThanOrEqual(HANDFUL)
+    expect(pace.end).toBe("NO_PROGRESS")
   })
 
   it("SSE connections that end after 1.1 s, for ever", async () => {
@@ -130,6 +131,29 @@ describe("a server that never brings anything is left in peace", () => {
       { live: "sse" },
     )
     expect(pace.busiestSecond).toBeLessThanOrEqual(HANDFUL)
+  })
+})
+
+describe("long-polls that something in between ends while nothing is new", () => {
+  it.each([
+    ["with 504 after a minute", () => new Response("", { status: 504 }), 60_000],
+    ["by a cut after 20 seconds", () => Promise.reject(new TypeError("fetch failed")), 20_000],
+    ["in silence", undefined, 0],
+  ])("%s: the session goes on, as quick as before", async (_how, answer, heldMs) => {
+    const backoffOptions = { maxRetries: 2, initialDelay: 10_000 }
+    const pace = await paceOf(
+      async ({ live, sleep, signal }) => {
+        if (live === null) return page("5")
+        if (answer !== undefined) return sleep(heldMs).then(answer)
+        return new Promise((_resolve, reject) => {
+          // What a fetch does.
+          signal.addEventListener("abort", () => reject(signal.reason as Error))
+        })
+      },
+      { live: "long-poll", backoffOptions, idleTimeoutMs: 30_000 },
+    )
+    expect(pace.end).toBeUndefined()
+    expect(pace.total).toBeGreaterThan(8)
   })
 })
 

@@ -1,14 +1,13 @@
 import { describe, expect, it } from "vitest"
 import { resolveBackoff } from "../../../src/http/backoff.ts"
 import type { PageMark } from "../../../src/read/page.ts"
-import { MAX_LIVE_STALLS, MAX_STALLS } from "../../../src/read/session-moves.ts"
 import {
-  initialState,
   MAX_HELD_MS,
-  MAX_MALFORMED,
+  MAX_LIVE_STALLS,
+  MAX_STALLS,
   MIN_HELD_MS,
-  transition,
-} from "../../../src/read/session-state.ts"
+} from "../../../src/read/session-moves.ts"
+import { initialState, MAX_MALFORMED, transition } from "../../../src/read/session-state.ts"
 import type { SessionEvent, SessionState } from "../../../src/read/session-types.ts"
 import type { SseEnding } from "../../../src/read/sse-health.ts"
 import type { Transport } from "../../../src/read/stream-event.ts"
@@ -39,6 +38,9 @@ const here = {
   answered: true,
   upToDate: true,
 }
+
+/** The same of a session that is live by long-poll. */
+const polling = { ...here, liveTransport: "long-poll" } as const
 
 const still: PageMark = { offset: "here", cursor: "c2", upToDate: false, streamClosed: false }
 const stillAtTail: PageMark = { ...still, upToDate: true }
@@ -71,6 +73,7 @@ const events = {
   "sse-ended healthy": { kind: "sse-ended", ending: healthy },
   "sse-ended short": { kind: "sse-ended", ending: { ...healthy, livedMs: 3 } },
   "sse-ended unsupported": { kind: "sse-ended", ending: { ...healthy, kind: "unsupported" } },
+  unanswered: { kind: "unanswered", elapsedMs: 75_000 },
   inexact: { kind: "inexact" },
   failed: { kind: "failed", error },
   "decided again": { kind: "decided", again: true, error },
@@ -90,24 +93,25 @@ const everyEventIsNamed: [Unnamed] extends [never] ? true : Unnamed = true
 
 const states: { [S in StateName]: SessionState } = {
   "requesting catch-up": { ...here, kind: "requesting", transport: "catch-up" },
-  "requesting long-poll": { ...here, kind: "requesting", transport: "long-poll" },
+  "requesting long-poll": { ...polling, kind: "requesting", transport: "long-poll" },
   "requesting sse": { ...here, kind: "requesting", transport: "sse" },
   receiving: { ...here, kind: "receiving" },
   "delivering catch-up": delivering("catch-up"),
   "delivering long-poll": delivering("long-poll"),
   "delivering sse": delivering("sse"),
   "waiting catch-up": { ...here, kind: "waiting", transport: "catch-up", delayMs: 5 },
-  "waiting long-poll": { ...here, kind: "waiting", transport: "long-poll", delayMs: 5 },
+  "waiting long-poll": { ...polling, kind: "waiting", transport: "long-poll", delayMs: 5 },
   "waiting sse": { ...here, kind: "waiting", transport: "sse", delayMs: 5 },
   "asking catch-up": { ...here, kind: "asking", transport: "catch-up", error },
-  "asking long-poll": { ...here, kind: "asking", transport: "long-poll", error },
+  "asking long-poll": { ...polling, kind: "asking", transport: "long-poll", error },
   "asking sse": { ...here, kind: "asking", transport: "sse", error },
   paused: { ...here, kind: "paused", pausedFor: new Set(["hidden"] as const) },
   ended: { ...here, kind: "ended", outcome: { kind: "eof" } },
 }
 
 function delivering(transport: Transport, mark = forward): SessionState {
-  return { ...here, kind: "delivering", transport, mark, elapsedMs: 1000 }
+  const reading = transport === "long-poll" ? polling : here
+  return { ...reading, kind: "delivering", transport, mark, elapsedMs: 1000 }
 }
 
 /** The event changes nothing. */
@@ -130,6 +134,7 @@ const unexpected = {
   "sse-ended healthy": stays,
   "sse-ended short": stays,
   "sse-ended unsupported": stays,
+  unanswered: stays,
   inexact: stays,
   failed: stays,
   "decided again": stays,
@@ -158,6 +163,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     "sse-ended healthy": stays,
     "sse-ended short": stays,
     "sse-ended unsupported": stays,
+    unanswered: stays,
     inexact: stays,
     failed: "asking catch-up",
     "decided again": stays,
@@ -184,6 +190,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     "sse-ended healthy": stays,
     "sse-ended short": stays,
     "sse-ended unsupported": stays,
+    unanswered: "requesting long-poll",
     inexact: stays,
     failed: "asking long-poll",
     "decided again": stays,
@@ -210,6 +217,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     "sse-ended healthy": "requesting sse",
     "sse-ended short": "waiting sse",
     "sse-ended unsupported": "requesting long-poll",
+    unanswered: stays,
     inexact: stays,
     failed: "asking sse",
     "decided again": stays,
@@ -426,14 +434,13 @@ describe("what a page leads to", () => {
   ])("%i ms away, a long-poll answered after %i ms: at once is %s", (trip, elapsedMs, hasty) => {
     const before = { ...states["requesting long-poll"], roundTripMs: trip, stalls: 3 }
     const after = transition(before, { kind: "page", mark: stillAtTail, elapsedMs }, env).state
-    expect(after.stalls).toBe(hasty ? 4 : 0)
+    expect(after.stalls).toBe(hasty ? 4 : 3)
   })
 
   it.each([
-    [60, "waiting", 940],
-    [400, "waiting", 600],
-    [999, "waiting", 1],
-    [1000, "requesting", undefined],
+    [60, "waiting", 340],
+    [399, "waiting", 1],
+    [400, "requesting", undefined],
     [30_000, "requesting", undefined],
   ])("an empty long-poll that was held for %i ms is followed by %s (%s)", (elapsedMs, kind, ms) => {
     for (const before of [
@@ -486,6 +493,37 @@ describe("what a page leads to", () => {
     const after = transition(before, events["page still at the tail"], env).state
     expect(after).toMatchObject({ stalls: 0, breaks: 0, damages: 0, decisions: 0 })
   })
+})
+
+describe("what text that SSE cannot carry leads to", () => {
+  const aside = { ...states["requesting long-poll"], liveTransport: "sse", roundTripMs: 5 } as const
+
+  it("is asked for by catch-up, then by long-poll", () => {
+    const first = transition(states.receiving, events.inexact, env).state
+    expect(first).toMatchObject({ kind: "requesting", transport: "catch-up", inexact: 1 })
+    const unmoved = transition(first, events["page still at the tail"], env).state
+    expect(unmoved).toMatchObject({ kind: "requesting", transport: "sse", inexact: 1 })
+    const receiving = transition(unmoved, events.opened, env).state
+    const second = transition(receiving, events.inexact, env).state
+    expect(second).toMatchObject({ kind: "requesting", transport: "long-poll", inexact: 2 })
+  })
+
+  it("goes back to SSE with what the long-poll brought", () => {
+    const mark = { ...forward, upToDate: true }
+    const page = transition(aside, { kind: "page", mark, elapsedMs: 3 }, env).state
+    const after = transition({ ...page, inexact: 2 }, events.delivered, env).state
+    expect(nameOf(after)).toBe("requesting sse")
+    expect(after.inexact).toBe(0)
+  })
+
+  it.each(["page still at the tail", "unanswered", "failed", "broken malformed"] as const)(
+    "goes back to SSE where the long-poll brings nothing: %s",
+    (event) => {
+      const after = transition({ ...aside, inexact: 2 }, events[event], env).state
+      expect(nameOf(after)).toBe("requesting sse")
+      expect(after.inexact).toBe(2)
+    },
+  )
 })
 
 describe("what a delivery leads to", () => {

@@ -35,14 +35,29 @@ function judge(ending: SseEnding, health: SseHealth = UNTRIED_SSE, change = {}) 
 describe("what follows the end of an SSE connection", () => {
   it("a healthy reconnect once a minute is no failure, however often", () => {
     const worn = { failures: 2 }
-    expect(judge(healthy, worn)).toEqual({ kind: "reconnect", health: UNTRIED_SSE, delayMs: 0 })
+    expect(judge(healthy, worn)).toEqual({
+      kind: "reconnect",
+      transport: "sse",
+      health: UNTRIED_SSE,
+      delayMs: 0,
+    })
   })
 
   it("after a few short connections in a row long-poll takes over, with growing delays until then", () => {
     const first = judge(cutAtOnce)
-    expect(first).toEqual({ kind: "reconnect", health: { failures: 1 }, delayMs: 50 })
+    expect(first).toEqual({
+      kind: "reconnect",
+      transport: "sse",
+      health: { failures: 1 },
+      delayMs: 50,
+    })
     const second = judge(cutAtOnce, { failures: 1 })
-    expect(second).toEqual({ kind: "reconnect", health: { failures: 2 }, delayMs: 100 })
+    expect(second).toEqual({
+      kind: "reconnect",
+      transport: "sse",
+      health: { failures: 2 },
+      delayMs: 100,
+    })
     const third = judge(cutAtOnce, { failures: 2 })
     expect(third).toEqual({ kind: "fall-back", reason: "short-connections" })
   })
@@ -58,7 +73,31 @@ describe("what follows the end of an SSE connection", () => {
 
   it("a short connection that brought something new is no failure, and waits a little", () => {
     const verdict = judge({ ...cutAtOnce, progressed: true }, { failures: 2 })
-    expect(verdict).toEqual({ kind: "reconnect", health: UNTRIED_SSE, delayMs: 50 })
+    expect(verdict).toEqual({
+      kind: "reconnect",
+      transport: "sse",
+      health: UNTRIED_SSE,
+      delayMs: 50,
+    })
+  })
+
+  it("a request that failed, or was not answered, asks by catch-up whether it is the server", () => {
+    for (const kind of ["failed", "no-answer"] as const) {
+      expect(judge({ ...cutAtOnce, kind, spoke: false })).toMatchObject({ transport: "catch-up" })
+    }
+  })
+
+  it("waits as long as the server asks", () => {
+    const failure = { error: new Error("busy"), retryAfterMs: 7_000 }
+    const ending: SseEnding = { ...cutAtOnce, kind: "failed", failure }
+    expect(judge(ending)).toMatchObject({ kind: "reconnect", delayMs: 7_000 })
+  })
+
+  it("settings that want no delay at all do not make a loop", () => {
+    const hasty = { backoffBaseDelay: 0, maxShortConnections: Infinity, minConnectionDuration: 0 }
+    expect(judge(cutAtOnce, { failures: 2 }, hasty)).toMatchObject({ delayMs: 0 })
+    expect(judge(cutAtOnce, { failures: 3 }, hasty)).toMatchObject({ delayMs: 295 })
+    expect(judge({ ...healthy, livedMs: 60 }, UNTRIED_SSE, hasty)).toMatchObject({ delayMs: 240 })
   })
 
   it("a connection that was cut at once is short even where the settings call none short", () => {
@@ -79,11 +118,15 @@ describe("what follows the end of an SSE connection", () => {
   it.each<[SseEnding["kind"], Partial<SseEnding>, SseFallbackReason]>([
     ["malformed", {}, "malformed"],
     ["no-answer", { spoke: false }, "silent"],
+    ["failed", { spoke: false, livedMs: 0 }, "failing"],
     ["closed", { spoke: false }, "silent"],
     ["closed", { livedMs: 3 }, "short-connections"],
   ])("%s %j falls back after three in a row: %s", (kind, ending, reason) => {
     const end = { ...healthy, ...ending, kind }
-    expect(judge(end)).toMatchObject({ kind: "reconnect", health: { failures: 1 } })
+    expect(judge(end)).toMatchObject({
+      kind: "reconnect",
+      health: { failures: 1 },
+    })
     expect(judge(end, { failures: 2 })).toEqual({ kind: "fall-back", reason })
   })
 
@@ -95,7 +138,7 @@ describe("what follows the end of an SSE connection", () => {
   it("a machine that slept says nothing about SSE", () => {
     const health = { failures: 2 }
     const verdict = judge({ ...cutAtOnce, kind: "slept", spoke: false }, health)
-    expect(verdict).toEqual({ kind: "reconnect", health, delayMs: 0 })
+    expect(verdict).toEqual({ kind: "reconnect", transport: "sse", health, delayMs: 0 })
   })
 
   it.each<SseFallbackReason>([
