@@ -89,6 +89,26 @@ describe("a producer whose connections break", () => {
     },
   )
 
+  it.each([307, 308])("follows a redirect that keeps the method: %i", async (status) => {
+    await using proxy = await startBreakingProxy(server.url)
+    const { producer, log, url } = await setUp(proxy)
+    proxy.decide = () => ({ kind: "answer", status, headers: { location: url } })
+    const writer = producer("p", { maxBatchBytes: 16 })
+    for (const id of numbers(20)) writer.append(id)
+    await writer.close(20)
+    expect(await log()).toEqual(numbers(21))
+  })
+
+  it.each([301, 302, 303])("fails where a redirect makes a read of it: %i", async (status) => {
+    await using proxy = await startBreakingProxy(server.url)
+    const { producer, log, url } = await setUp(proxy)
+    proxy.decide = () => ({ kind: "answer", status, headers: { location: url } })
+    const writer = producer("p", { maxInFlight: 1 })
+    writer.append(1)
+    await expect(writer.flush()).rejects.toMatchObject({ code: "PROTOCOL" })
+    expect([writer.undelivered().length, writer.inDoubtCount, await log()]).toEqual([1, 0, []])
+  })
+
   it("gives up on a request that hangs, and sends it again", async () => {
     await using proxy = await startBreakingProxy(server.url)
     const { producer, log } = await setUp(proxy, 150)
