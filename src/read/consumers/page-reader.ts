@@ -58,7 +58,7 @@ export async function takeParts(payload: Payload): ReturnType<TakePayload<readon
   return { kind: "whole", value: read.parts, empty: read.parts.length === 0 }
 }
 
-/** Takes a payload as bytes. */
+/** Takes a payload as bytes: one copy, as the network brings a page in parts (64 KiB in Node) and the consumer gets one. */
 export async function takeBytes(payload: Payload): ReturnType<TakePayload<Uint8Array>> {
   const whole = await readWhole(payload)
   if (whole.kind === "broken") return whole
@@ -66,7 +66,12 @@ export async function takeBytes(payload: Payload): ReturnType<TakePayload<Uint8A
   return { kind: "whole", value: bytes, empty: bytes.byteLength === 0 }
 }
 
-/** Takes a payload as the messages of a JSON stream. Elements are not checked to be `T`: that is the caller's word. */
+/**
+ * Takes a payload as the messages of a JSON stream. Elements are not checked to be `T`: that is the caller's word.
+ *
+ * A page costs one copy (its parts into one), one decoding and one parse, whatever it holds: what `response.json()` does.
+ * A message costs what the parse makes of it and nothing else. SSE brings text, which is parsed as it is.
+ */
 export function takeJson<T>(url: string): TakePayload<T[]> {
   return async (payload, moved) => {
     let documents = payload.texts

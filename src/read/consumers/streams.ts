@@ -6,7 +6,7 @@ import { PageFlow } from "./page-flow.ts"
 import { sessionStream } from "./session-stream.ts"
 import { Utf8Assembler } from "../../protocol/utf8-assembler.ts"
 
-/** The bytes of a stream as they arrive. */
+/** The bytes of a stream as they arrive: the platform's own chunks, handed on without a copy. */
 export function byteStream(
   { session, progress }: Consumption,
   onEnd: () => void,
