@@ -8,7 +8,8 @@ import type {
   WritableOptions,
 } from "./durable-stream-options.ts"
 import { endpointSymbol } from "./http/endpoint-of.ts"
-import { checkSignal, createEndpoint, extendEndpoint, type Endpoint } from "./http/endpoint.ts"
+import { createEndpoint, extendEndpoint, type Endpoint } from "./http/endpoint.ts"
+import { checkFunction, checkObject } from "./http/option-checks.ts"
 import { mergeHeaders, type HeadersRecord } from "./http/request-inputs.ts"
 import { warnIfUsingHttpInBrowser } from "./platform/http-warning.ts"
 import { randomId } from "./platform/random-id.ts"
@@ -26,7 +27,7 @@ import type { AppendSource } from "./write/source-reader.ts"
 import { contentTypeHeader, StreamContentType } from "./write/stream-content-type.ts"
 import { streamedAppend } from "./write/streamed-append.ts"
 import { writableTo } from "./write/writable.ts"
-import { checkAppendOptions, checkHandleOptions } from "./write/write-checks.ts"
+import { checkAppendOptions, checkHandleOptions, signalOf } from "./write/write-checks.ts"
 import type {
   AppendOptions,
   AppendResult,
@@ -151,9 +152,8 @@ export class DurableStream {
    *
    * @returns `{ exists: false }` where the server knows no such stream (404); every other refusal is an error
    */
-  async head({ signal }: CallOptions = {}): Promise<HeadResult> {
-    checkSignal(signal)
-    const result = await headStream(this.#endpoint, signal)
+  async head(options: CallOptions = {}): Promise<HeadResult> {
+    const result = await headStream(this.#endpoint, signalOf(options))
     if (result.exists) this.contentType = result.contentType ?? this.contentType
     return result
   }
@@ -163,9 +163,8 @@ export class DurableStream {
    *
    * @throws FetchError `NOT_FOUND` where there is none, `GONE` where it was deleted and forks still need its data
    */
-  async delete({ signal }: CallOptions = {}): Promise<void> {
-    checkSignal(signal)
-    await deleteStream(this.#endpoint, signal)
+  async delete(options: CallOptions = {}): Promise<void> {
+    await deleteStream(this.#endpoint, signalOf(options))
   }
 
   /**
@@ -188,8 +187,8 @@ export class DurableStream {
   append(body: unknown, options: AppendOptions = {}): Promise<AppendResult> {
     // Not async, which would make a second promise for every call.
     try {
-      const { contentType, signal } = options
       const marks = checkAppendOptions(options)
+      const { contentType, signal } = options
       return this.#queue.push({ content: { value: body }, marks, contentType }, signal)
     } catch (error) {
       return Promise.reject(error)
@@ -227,7 +226,8 @@ export class DurableStream {
    * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
    */
   writable(options: WritableOptions = {}): WritableStream<Uint8Array | string> {
-    const { producerId = randomId(), autoClaim = true, onError } = options
+    const { producerId = randomId(), autoClaim = true, onError } = checkObject("options", options)
+    checkFunction("onError", onError)
     return writableTo((fail) => {
       const told = (error: Error) => {
         fail(error)
@@ -259,9 +259,9 @@ export class DurableStream {
    * @param options - what they leave out is the handle's; headers and params are merged; either signal ends the session
    */
   async stream<TJson = unknown>(options: StreamCallOptions = {}): Promise<StreamResponse<TJson>> {
-    const onError = options.onError ?? this.#options.onError
-    const warnOnHttp = options.warnOnHttp ?? this.#options.warnOnHttp
-    return openStream<TJson>(extendEndpoint(this.#endpoint, options), {
+    const endpoint = extendEndpoint(this.#endpoint, options)
+    const { onError = this.#options.onError, warnOnHttp = this.#options.warnOnHttp } = options
+    return openStream<TJson>(endpoint, {
       ...options,
       ...(onError !== undefined && { onError }),
       ...(warnOnHttp !== undefined && { warnOnHttp }),
@@ -279,14 +279,10 @@ export class DurableStream {
    *   stream is there already
    */
   async fork(options: ForkOptions): Promise<DurableStream> {
-    const { url, headers, params, signal, ...others } = options
-    const fork = new DurableStream({
-      ...this.#options,
-      ...others,
-      url: forkUrl(url, this.url),
-      headers: mergeHeaders(this.#endpoint.headers, headers ?? {}),
-      params: { ...this.#endpoint.params, ...params },
-    })
+    const { headers, params } = extendEndpoint(this.#endpoint, options)
+    const { signal, ...others } = options
+    const url = forkUrl(options.url, this.url)
+    const fork = new DurableStream({ ...this.#options, ...others, url, headers, params })
     fork.contentType = options.contentType
     const target = {
       ...fork.#endpoint,

@@ -1,4 +1,5 @@
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { badOption } from "../errors/bad-option.ts"
+import { checkBoolean, checkFunction, checkObject } from "./option-checks.ts"
 
 /** How failed requests are tried again. Exponential, with full jitter: a random delay up to a limit that grows. */
 export interface BackoffOptions {
@@ -40,21 +41,24 @@ export const BackoffDefaults: {
  * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
  */
 export function resolveBackoff(options: BackoffOptions = {}): Backoff {
-  const backoff: Backoff = {
-    initialDelay: options.initialDelay ?? BackoffDefaults.initialDelay,
-    // A longer first delay alone is no contradiction: the default limit gives way to it.
-    maxDelay: options.maxDelay ?? Math.max(BackoffDefaults.maxDelay, options.initialDelay ?? 0),
-    multiplier: options.multiplier ?? BackoffDefaults.multiplier,
-    maxRetries: options.maxRetries ?? BackoffDefaults.maxRetries,
-    debug: options.debug ?? false,
-    ...(options.onFailedAttempt !== undefined && { onFailedAttempt: options.onFailedAttempt }),
-  }
-  const { initialDelay, maxDelay, multiplier, maxRetries } = backoff
-  check("initialDelay", initialDelay, Number.isFinite(initialDelay) && initialDelay > 0, "above 0")
-  check("maxDelay", maxDelay, maxDelay >= initialDelay, "initialDelay or more")
-  check("multiplier", multiplier, Number.isFinite(multiplier) && multiplier >= 1, "1 or more")
-  check("maxRetries", maxRetries, isCount(maxRetries), "a whole number, 0 or more, or Infinity")
-  return backoff
+  checkObject("backoffOptions", options)
+  const {
+    initialDelay = BackoffDefaults.initialDelay,
+    multiplier = BackoffDefaults.multiplier,
+    maxRetries = BackoffDefaults.maxRetries,
+    debug = false,
+    onFailedAttempt,
+  } = options
+  check("initialDelay", initialDelay, (ms) => Number.isFinite(ms) && ms > 0, "above 0")
+  // A longer first delay alone is no contradiction: the default limit gives way to it.
+  const { maxDelay = Math.max(BackoffDefaults.maxDelay, initialDelay) } = options
+  check("maxDelay", maxDelay, (ms) => ms >= initialDelay, "initialDelay or more")
+  check("multiplier", multiplier, (factor) => Number.isFinite(factor) && factor >= 1, "1 or more")
+  check("maxRetries", maxRetries, isCount, "a whole number, 0 or more, or Infinity")
+  checkBoolean("backoffOptions.debug", debug)
+  checkFunction("backoffOptions.onFailedAttempt", onFailedAttempt)
+  const backoff = { initialDelay, maxDelay, multiplier, maxRetries, debug }
+  return onFailedAttempt === undefined ? backoff : { ...backoff, onFailedAttempt }
 }
 
 /**
@@ -83,10 +87,12 @@ function isCount(value: number): boolean {
   return value >= 0 && (value === Infinity || Number.isInteger(value))
 }
 
-function check(name: string, value: unknown, valid: boolean, rule: string): void {
-  if (typeof value === "number" && valid) return
-  throw new DurableStreamError(
-    `The option backoffOptions.${name} must be ${rule}, not ${String(value)}.`,
-    "BAD_REQUEST",
-  )
+function check(
+  name: string,
+  value: unknown,
+  isValid: (value: number) => boolean,
+  rule: string,
+): void {
+  if (typeof value === "number" && isValid(value)) return
+  throw badOption(`backoffOptions.${name}`, rule, value)
 }

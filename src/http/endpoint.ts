@@ -1,8 +1,10 @@
+import { badOption } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { InvalidSignalError } from "../errors/invalid-signal-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { resolveBackoff, type Backoff, type BackoffOptions } from "./backoff.ts"
+import { checkFunction, checkObject } from "./option-checks.ts"
 import {
   checkHeaders,
   checkParams,
@@ -55,12 +57,11 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
   const given = options as Partial<EndpointOptions> | undefined
   const url = absoluteUrl(given?.url)
   const { headers, params, signal, fetch: customFetch, backoffOptions } = options
+  const { requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options
   checkSignal(signal)
   checkHeaders(headers)
   checkParams(params)
-  if (customFetch !== undefined && typeof customFetch !== "function") {
-    throw new DurableStreamError("The option fetch must be a function.", "BAD_REQUEST")
-  }
+  checkFunction("fetch", customFetch)
   return {
     url,
     headers: headers ?? {},
@@ -69,10 +70,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     // Looked up for every request, so that a global fetch replaced later (mocks, tracing) is the one that is called.
     fetch: customFetch ?? ((input, init) => globalThis.fetch(input, init)),
     backoff: resolveBackoff(backoffOptions),
-    requestTimeoutMs: checkDuration(
-      "requestTimeoutMs",
-      options.requestTimeoutMs ?? DEFAULT_REQUEST_TIMEOUT_MS,
-    ),
+    requestTimeoutMs: checkDuration("requestTimeoutMs", requestTimeoutMs),
   }
 }
 
@@ -86,6 +84,7 @@ export function extendEndpoint(
   endpoint: Endpoint,
   overrides: Omit<Partial<EndpointOptions>, "url" | "signal">,
 ): Endpoint {
+  checkObject("options", overrides)
   const { headers, params, fetch: customFetch, backoffOptions, requestTimeoutMs } = overrides
   const checked = createEndpoint({
     url: endpoint.url,
@@ -113,10 +112,7 @@ export function extendEndpoint(
  */
 export function checkDuration(option: string, ms: number): number {
   if (typeof ms === "number" && ms > 0) return ms
-  throw new DurableStreamError(
-    `The option ${option} must be a number of milliseconds above 0, or Infinity, not ${String(ms)}.`,
-    "BAD_REQUEST",
-  )
+  throw badOption(option, "a number of milliseconds above 0, or Infinity", ms)
 }
 
 /** @throws InvalidSignalError where it is given and no AbortSignal */

@@ -1,5 +1,7 @@
+import { kindOf } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { DURABLE_STREAM_PROTOCOL_QUERY_PARAMS } from "../protocol/names.ts"
+import { isWellFormed } from "../protocol/well-formed.ts"
 
 /** A value, or a promise of it. */
 export type MaybePromise<T> = T | Promise<T>
@@ -42,6 +44,9 @@ export function checkParams(params: ParamsRecord | undefined): void {
       throw badInput(
         `The query parameter ${name} belongs to the protocol: use the option instead of params.`,
       )
+    }
+    if (!isWellFormed(name)) {
+      throw badInput(`The param name ${JSON.stringify(name)} holds half of a character.`)
     }
     if (typeof value !== "function") checkParamValue(name, value)
   }
@@ -123,14 +128,14 @@ function checkHeaderValue(name: string, value: unknown): string {
 }
 
 function checkParamValue(name: string, value: unknown): string | undefined {
-  if (value === undefined || typeof value === "string") return value
+  if (value === undefined) return value
+  if (typeof value === "string") {
+    if (isWellFormed(value)) return value
+    throw badInput(`The value of the param ${name} holds half of a character, which no URL can.`)
+  }
   throw badInput(
     `The param ${name} must be a string, undefined or a function that gives one, not ${kindOf(value)}.`,
   )
-}
-
-function kindOf(value: unknown): string {
-  return value === null ? "null" : Array.isArray(value) ? "an array" : `a ${typeof value}`
 }
 
 function badInput(message: string): DurableStreamError {

@@ -1,6 +1,7 @@
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { badOption } from "../errors/bad-option.ts"
 import type { BackoffOptions } from "../http/backoff.ts"
 import { checkDuration, checkSignal } from "../http/endpoint.ts"
+import { checkBoolean, checkFunction, checkObject } from "../http/option-checks.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 
@@ -77,29 +78,26 @@ export function resolveProducerOptions(
   producerId: string,
   options: IdempotentProducerOptions = {},
 ): ProducerSettings {
-  const { maxBufferedBytes = Infinity, lingerMs = 5, autoClaim = false, onError } = options
+  checkObject("options", options)
+  const { maxBufferedBytes = Infinity, lingerMs = 5 } = options
+  const { epoch = 0, maxBatchBytes = MIB, maxInFlight = 5, deliveryTimeoutMs = 120_000 } = options
   checkProducerId(producerId)
   checkSignal(options.signal)
-  const isDelay = lingerMs >= 0 && lingerMs <= MAX_TIMER_MS
+  const isDelay = (ms: number) => ms >= 0 && ms <= MAX_TIMER_MS
   check("lingerMs", lingerMs, isDelay, `a number of milliseconds from 0 to ${MAX_TIMER_MS}`)
-  check("maxBufferedBytes", maxBufferedBytes, maxBufferedBytes > 0, "a number of bytes above 0")
-  const highWaterMarkBytes =
-    options.highWaterMarkBytes ?? Math.min(16 * MIB, Math.floor(maxBufferedBytes / 2))
-  check("highWaterMarkBytes", highWaterMarkBytes, highWaterMarkBytes >= 0, "0 bytes or more")
-  if (typeof autoClaim !== "boolean") throw outOfRange("autoClaim", autoClaim, "true or false")
-  if (onError !== undefined && typeof onError !== "function") {
-    throw outOfRange("onError", onError, "a function")
-  }
+  check("maxBufferedBytes", maxBufferedBytes, (bytes) => bytes > 0, "a number of bytes above 0")
+  const { highWaterMarkBytes = Math.min(16 * MIB, Math.floor(maxBufferedBytes / 2)) } = options
+  check("highWaterMarkBytes", highWaterMarkBytes, (bytes) => bytes >= 0, "0 bytes or more")
   return {
     producerId,
-    epoch: checkWhole("epoch", options.epoch ?? 0, 0),
-    autoClaim,
-    maxBatchBytes: checkWhole("maxBatchBytes", options.maxBatchBytes ?? MIB, 1),
+    epoch: checkWhole("epoch", epoch, 0),
+    autoClaim: checkBoolean("autoClaim", options.autoClaim) ?? false,
+    maxBatchBytes: checkWhole("maxBatchBytes", maxBatchBytes, 1),
     lingerMs,
-    maxInFlight: checkWhole("maxInFlight", options.maxInFlight ?? 5, 1),
+    maxInFlight: checkWhole("maxInFlight", maxInFlight, 1),
     signal: options.signal,
-    onError,
-    deliveryTimeoutMs: checkDuration("deliveryTimeoutMs", options.deliveryTimeoutMs ?? 120_000),
+    onError: checkFunction("onError", options.onError),
+    deliveryTimeoutMs: checkDuration("deliveryTimeoutMs", deliveryTimeoutMs),
     highWaterMarkBytes,
     maxBufferedBytes,
   }
@@ -107,29 +105,26 @@ export function resolveProducerOptions(
 
 function checkProducerId(producerId: unknown): void {
   if (typeof producerId !== "string" || producerId.trim() === "") {
-    throw outOfRange("producerId", producerId, "a string that is not empty")
+    throw badOption("producerId", "a string that is not empty", producerId)
   }
   try {
     checkHeaders({ [PRODUCER_ID_HEADER]: producerId })
   } catch {
-    throw outOfRange("producerId", producerId, "printable Latin-1, as a header carries it")
+    throw badOption("producerId", "printable Latin-1, as a header carries it", producerId)
   }
 }
 
 function checkWhole(option: string, value: number, least: number): number {
   const rule = `a whole number from ${least} to 2^53 - 1`
-  check(option, value, Number.isSafeInteger(value) && value >= least, rule)
+  check(option, value, (number) => Number.isSafeInteger(number) && number >= least, rule)
   return value
 }
 
-function check(option: string, value: unknown, valid: boolean, rule: string): void {
-  if (typeof value !== "number" || !valid) throw outOfRange(option, value, rule)
-}
-
-function outOfRange(option: string, value: unknown, rule: string): DurableStreamError {
-  const given = typeof value === "string" ? JSON.stringify(value) : String(value)
-  return new DurableStreamError(
-    `The option ${option} must be ${rule}, not ${given}.`,
-    "BAD_REQUEST",
-  )
+function check(
+  option: string,
+  value: unknown,
+  isValid: (value: number) => boolean,
+  rule: string,
+): void {
+  if (typeof value !== "number" || !isValid(value)) throw badOption(option, rule, value)
 }

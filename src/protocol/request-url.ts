@@ -24,10 +24,7 @@ export function requestUrl(
           const name = parameterName(part)
           return !DURABLE_STREAM_PROTOCOL_QUERY_PARAMS.includes(name) && !replaced.has(name)
         })
-  const parts = [
-    ...kept,
-    ...added.map(([name, value]) => `${encodeURIComponent(name)}=${encodeURIComponent(value)}`),
-  ]
+  const parts = [...kept, ...added.map(([name, value]) => `${encode(name)}=${encode(value)}`)]
   return parts.length === 0 ? path : `${path}?${parts.join("&")}`
 }
 
@@ -46,6 +43,11 @@ function splitUrl(url: string): { path: string; search: string } {
   const mark = withoutFragment.indexOf("?")
   if (mark === -1) return { path: withoutFragment, search: "" }
   return { path: withoutFragment.slice(0, mark), search: withoutFragment.slice(mark + 1) }
+}
+
+/** What a server names an offset or a cursor may hold half of a character, which `encodeURIComponent` throws at. */
+function encode(text: string): string {
+  return encodeURIComponent(text.replaceAll(/\p{Surrogate}/gu, "\uFFFD"))
 }
 
 function parameterName(part: string): string {

@@ -1,7 +1,9 @@
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { badOption } from "../errors/bad-option.ts"
 import { checkDuration, checkSignal } from "../http/endpoint.ts"
+import { checkBoolean, checkFunction, checkObject } from "../http/option-checks.ts"
 import { documentVisibility, type VisibilitySource } from "../platform/visibility.ts"
 import { START_OFFSET, type Offset } from "../protocol/offset.ts"
+import { isWellFormed } from "../protocol/well-formed.ts"
 import type { StreamEvent } from "./stream-event.ts"
 import type {
   LiveMode,
@@ -33,9 +35,12 @@ const DEFAULT_IDLE_TIMEOUT_MS = 75_000
  * @throws InvalidSignalError where the signal is none
  */
 export function sessionSettings(options: ReadOptions): SessionSettings {
+  checkObject("options", options)
   checkSignal(options.signal)
+  checkBoolean("warnOnHttp", options.warnOnHttp)
   const { offset = START_OFFSET, live = true, readAhead = 1 } = options
-  if (typeof offset !== "string" || offset === "") {
+  const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, pauseWhenHidden = true } = options
+  if (typeof offset !== "string" || offset === "" || !isWellFormed(offset)) {
     throw badOption("offset", 'a stored offset, "-1" or "now"', offset)
   }
   if (![true, false, "long-poll", "sse"].includes(live)) {
@@ -47,31 +52,32 @@ export function sessionSettings(options: ReadOptions): SessionSettings {
   return {
     offset,
     live,
-    json: options.json ?? false,
+    json: checkBoolean("json", options.json) ?? false,
     signal: options.signal,
     onError: checkFunction("onError", options.onError),
     observe: checkFunction("observe", options.observe),
-    sse: sseSettings(options.sseResilience ?? {}),
-    idleTimeoutMs: checkDuration("idleTimeoutMs", options.idleTimeoutMs ?? DEFAULT_IDLE_TIMEOUT_MS),
-    visibility: visibilityOf(options.pauseWhenHidden ?? true),
+    sse: sseSettings(options.sseResilience),
+    idleTimeoutMs: checkDuration("idleTimeoutMs", idleTimeoutMs),
+    visibility: visibilityOf(pauseWhenHidden),
     readAhead,
   }
 }
 
-function sseSettings(options: SSEResilienceOptions): Required<SSEResilienceOptions> {
-  const backoffBaseDelay = checkCount("backoffBaseDelay", options.backoffBaseDelay ?? 100)
+function sseSettings(options: SSEResilienceOptions = {}): Required<SSEResilienceOptions> {
+  checkObject("sseResilience", options)
+  const { minConnectionDuration = 1000, maxShortConnections = 3, logWarnings = true } = options
+  const { backoffBaseDelay = 100, backoffMaxDelay = 5000 } = options
+  checkCount("minConnectionDuration", minConnectionDuration)
+  checkCount("maxShortConnections", maxShortConnections)
+  checkCount("backoffBaseDelay", backoffBaseDelay)
+  checkCount("backoffMaxDelay", backoffMaxDelay)
+  checkBoolean("sseResilience.logWarnings", logWarnings)
   return {
-    minConnectionDuration: checkCount(
-      "minConnectionDuration",
-      options.minConnectionDuration ?? 1000,
-    ),
-    maxShortConnections: checkCount("maxShortConnections", options.maxShortConnections ?? 3),
+    minConnectionDuration,
+    maxShortConnections,
     backoffBaseDelay,
-    backoffMaxDelay: Math.max(
-      backoffBaseDelay,
-      checkCount("backoffMaxDelay", options.backoffMaxDelay ?? 5000),
-    ),
-    logWarnings: options.logWarnings ?? true,
+    backoffMaxDelay: Math.max(backoffBaseDelay, backoffMaxDelay),
+    logWarnings,
   }
 }
 
@@ -83,20 +89,7 @@ function visibilityOf(option: boolean | VisibilitySource): VisibilitySource | un
   throw badOption("pauseWhenHidden", "a boolean or a VisibilitySource", option)
 }
 
-function checkCount(option: string, value: number): number {
-  if (typeof value === "number" && value >= 0) return value
+function checkCount(option: string, value: number): void {
+  if (typeof value === "number" && value >= 0) return
   throw badOption(`sseResilience.${option}`, "a number, 0 or more", value)
-}
-
-function checkFunction<T>(option: string, value: T): T {
-  if (value === undefined || typeof value === "function") return value
-  throw badOption(option, "a function", value)
-}
-
-function badOption(option: string, rule: string, value: unknown): DurableStreamError {
-  const shown = typeof value === "object" ? "an object" : JSON.stringify(value)
-  return new DurableStreamError(
-    `The option ${option} must be ${rule}, not ${shown}.`,
-    "BAD_REQUEST",
-  )
 }

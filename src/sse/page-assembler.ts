@@ -5,6 +5,7 @@ import {
   SSE_UP_TO_DATE_FIELD,
 } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
+import { isWellFormed } from "../protocol/well-formed.ts"
 import type { SseEvent } from "./event-parser.ts"
 
 /** Data events and the control event that makes them the client's. */
@@ -43,8 +44,9 @@ export class SsePageAssembler {
     if (control === undefined)
       return { kind: "malformed", what: "a control event that is no JSON object" }
     const offset = control[SSE_OFFSET_FIELD]
-    if (typeof offset !== "string" || offset === "") {
-      return { kind: "malformed", what: `a control event without ${SSE_OFFSET_FIELD}` }
+    // JSON can write what no URL can ask for.
+    if (typeof offset !== "string" || offset === "" || !isWellFormed(offset)) {
+      return { kind: "malformed", what: `a control event without a sound ${SSE_OFFSET_FIELD}` }
     }
     // Servers disagree on the one space that may follow `data:`. Those that never write it leave the spaces that a
     // text begins with unprotected; a control event, whose JSON begins with none, tells which kind this server is.

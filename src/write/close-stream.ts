@@ -1,5 +1,6 @@
 import { StreamClosedError } from "../errors/stream-closed-error.ts"
 import { checkSignal, type Endpoint } from "../http/endpoint.ts"
+import { checkObject } from "../http/option-checks.ts"
 import { randomId } from "../platform/random-id.ts"
 import type { AppendMarks } from "./append-request.ts"
 import type { AppendQueue } from "./append-queue.ts"
@@ -15,8 +16,9 @@ import type { AppendResult, CloseOptions, CloseResult } from "./write-options.ts
 export async function closeStream(
   queue: AppendQueue,
   endpoint: Endpoint,
-  { body, contentType, signal }: CloseOptions,
+  options: CloseOptions,
 ): Promise<CloseResult> {
+  const { body, contentType, signal } = checkObject("options", options)
   checkSignal(signal)
   checkContentType(contentType)
   const hasBody = body !== undefined

@@ -1,4 +1,6 @@
+import { showValue } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { checkBoolean } from "../http/option-checks.ts"
 import type { HeadersRecord } from "../http/request-inputs.ts"
 import {
   STREAM_CLOSED_HEADER,
@@ -70,7 +72,7 @@ export function createHeaders(
   if (expiresAt !== undefined) {
     headers[STREAM_EXPIRES_AT_HEADER] = checkExpiry("option expiresAt", expiresAt, nowMs)
   }
-  if (closed === true) headers[STREAM_CLOSED_HEADER] = "true"
+  if (checkBoolean("closed", closed) === true) headers[STREAM_CLOSED_HEADER] = "true"
   return headers
 }
 
@@ -78,7 +80,7 @@ function checkExpiry(name: string, value: unknown, nowMs: number): string {
   const ms = typeof value === "string" ? parseRfc3339(value) : undefined
   if (typeof value !== "string" || ms === undefined) {
     throw badRequest(
-      `The ${name} must be an RFC 3339 time, such as new Date(…).toISOString() gives, not ${String(value)}.`,
+      `The ${name} must be an RFC 3339 time, such as new Date(…).toISOString() gives, not ${showValue(value)}.`,
     )
   }
   // A server would have to create a stream that is gone already.

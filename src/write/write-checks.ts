@@ -1,5 +1,7 @@
+import { badOption } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkSignal } from "../http/endpoint.ts"
+import { checkBoolean, checkFunction, checkObject } from "../http/option-checks.ts"
 import { checkHeaders } from "../http/request-inputs.ts"
 import { CONTENT_TYPE_HEADER, PRODUCER_ID_HEADER, STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import type { AppendMarks, ProducerTuple } from "./append-request.ts"
@@ -14,6 +16,7 @@ const NO_MARKS: AppendMarks = {}
  * @throws DurableStreamError `BAD_REQUEST` that names the option
  */
 export function checkAppendOptions(options: AppendOptions): AppendMarks {
+  checkObject("options", options)
   checkSignal(options.signal)
   checkContentType(options.contentType)
   const { seq } = options
@@ -39,9 +42,18 @@ export function checkHandleOptions(options: {
   }
   checkBoolean("batching", options.batching)
   checkBoolean("warnOnHttp", options.warnOnHttp)
-  if (options.onError !== undefined && typeof options.onError !== "function") {
-    throw badRequest("The option onError must be a function.")
-  }
+  checkFunction("onError", options.onError)
+}
+
+/**
+ * The signal of a call that has no other option.
+ *
+ * @throws DurableStreamError `BAD_REQUEST` where the options are none, InvalidSignalError where the signal is none
+ */
+export function signalOf(options: { readonly signal?: AbortSignal }): AbortSignal | undefined {
+  const { signal } = checkObject("options", options)
+  checkSignal(signal)
+  return signal
 }
 
 /** @throws DurableStreamError `BAD_REQUEST` where it is given and no header could carry it */
@@ -56,9 +68,7 @@ export function checkContentType(contentType: string | undefined): void {
  */
 export function checkWholeNumber(option: string, value: unknown, least: number): number {
   if (Number.isSafeInteger(value) && typeof value === "number" && value >= least) return value
-  throw badRequest(
-    `The option ${option} must be a whole number, ${least} or more, not ${String(value)}.`,
-  )
+  throw badOption(option, `a whole number, ${least} or more`, value)
 }
 
 /**
@@ -70,7 +80,13 @@ export function checkText(option: string, value: unknown, header: string): strin
   if (typeof value !== "string" || value.trim() === "") {
     throw badRequest(`The option ${option} must be a string that is not empty.`)
   }
-  checkHeaders({ [header]: value })
+  try {
+    checkHeaders({ [header]: value })
+  } catch {
+    throw badRequest(
+      `The option ${option} holds characters that the header ${header} cannot carry.`,
+    )
+  }
   return value
 }
 
@@ -88,11 +104,6 @@ function checkProducer(options: AppendOptions): ProducerTuple | undefined {
     epoch: checkWholeNumber("producerEpoch", producerEpoch, 0),
     seq: checkWholeNumber("producerSeq", producerSeq, 0),
   }
-}
-
-function checkBoolean(option: string, value: unknown): void {
-  if (value === undefined || typeof value === "boolean") return
-  throw badRequest(`The option ${option} must be true or false, not of type ${typeof value}.`)
 }
 
 function badRequest(message: string): DurableStreamError {

@@ -37,7 +37,7 @@ describe("checkHeaders", () => {
     [{ a: "secret\u0100" }, "header a"],
     [{ a: "secret\u007f" }, "header a"],
     [{ a: 1 }, "a number"],
-    [{ a: undefined }, "a undefined"],
+    [{ a: undefined }, "not undefined"],
     [{ a: null }, "null"],
     [{ a: ["secret"] }, "an array"],
     [new Headers({ a: "secret" }), "headers"],

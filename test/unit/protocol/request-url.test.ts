@@ -39,6 +39,12 @@ describe("requestUrl", () => {
   })
 })
 
+it("holds a whole character in place of each half of one, which no URL can hold", () => {
+  expect(requestUrl("http://h/s", { cursor: "a\ud800b\udc00", offset: "\ud83d\ude00" })).toBe(
+    "http://h/s?cursor=a%EF%BF%BDb%EF%BF%BD&offset=%F0%9F%98%80",
+  )
+})
+
 describe("describeUrl", () => {
   it.each([
     ["http://h/s?token=secret", "http://h/s"],

@@ -63,6 +63,7 @@ describe("pages from events", () => {
     ["an array", "[]"],
     ["without an offset", '{"upToDate":true}'],
     ["with an empty offset", '{"streamNextOffset":""}'],
+    ["with half of a character in its offset", '{"streamNextOffset":"a\\ud800"}'],
     ["with an offset that is no text", '{"streamNextOffset":12}'],
   ])("a control event that is %s is malformed", (_what, rawData) => {
     expect(assemble(["control", rawData])[0]?.kind).toBe("malformed")
