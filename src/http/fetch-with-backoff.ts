@@ -4,7 +4,7 @@ import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { raceAbort, throwIfAborted } from "./abort.ts"
 import { resolveBackoff, type BackoffOptions } from "./backoff.ts"
-import { classifyFetchFailure, fetchFailureError } from "./fetch-failure.ts"
+import { classifyFetchFailure, fetchFailureError, throwIfNoAnswer } from "./fetch-failure.ts"
 import { retryAfterMs } from "./retry-after.ts"
 import { retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
 
@@ -57,6 +57,7 @@ async function attempt(
   try {
     const call = async () => fetchClient(input, init)
     response = await raceAbort(call(), signal)
+    throwIfNoAnswer(response)
   } catch (error) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
     const failure = classifyFetchFailure(error)

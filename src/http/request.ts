@@ -7,7 +7,7 @@ import { STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import { describeUrl, requestUrl } from "../protocol/request-url.ts"
 import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
 import type { Endpoint } from "./endpoint.ts"
-import { classifyFetchFailure, fetchFailureError } from "./fetch-failure.ts"
+import { classifyFetchFailure, fetchFailureError, throwIfNoAnswer } from "./fetch-failure.ts"
 import { fetchThroughRedirects, isAnswerToRead } from "./fetch-through-redirects.ts"
 import { mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { retryAfterMs } from "./retry-after.ts"
@@ -207,7 +207,10 @@ async function fetchInTime(
 function checkAnswer(response: Response): Response {
   // A fetch of the caller's may give anything.
   const given = response as Partial<Response> | null | undefined
-  if (typeof given?.status === "number" && typeof given.headers?.get === "function") return response
+  if (typeof given?.status === "number" && typeof given.headers?.get === "function") {
+    throwIfNoAnswer(response)
+    return response
+  }
   throw new TypeError("The option fetch resolved without a Response")
 }
 

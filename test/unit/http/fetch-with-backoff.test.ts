@@ -17,13 +17,14 @@ describe("createFetchWithBackoff", () => {
     ]) {
       const { fetch, calls } = scriptedFetch([
         new TypeError("fetch failed"),
+        () => Response.error(),
         answer(502),
         answer(429),
         answer(200, {}, "done"),
       ])
       const response = await createFetchWithBackoff(fetch, options)(url, init)
       expect(await response.text()).toBe("done")
-      expect(calls).toHaveLength(4)
+      expect(calls).toHaveLength(5)
     }
   })
 

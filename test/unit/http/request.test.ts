@@ -175,6 +175,30 @@ describe("send", () => {
     expect(calls).toHaveLength(1)
   })
 
+  it("takes Response.error(), status 0, for the network's failure that it is", async () => {
+    const { endpoint, calls } = scripted([() => Response.error(), answer(200)])
+    expect(await settled(send(endpoint, get, signal))).toMatchObject({ status: 200 })
+    expect(calls).toHaveLength(2)
+    const once = { backoffOptions: { maxRetries: 0 } }
+    for (const request of [get, post]) {
+      const lost = scripted([() => Response.error()], once)
+      expect(await rejection(send(lost.endpoint, request, signal))).toMatchObject({
+        code: "NETWORK",
+        status: 0,
+        indeterminate: request === post,
+      })
+    }
+  })
+
+  it("says of an answer that the platform hides that fetch must not ask for it so", async () => {
+    for (const type of ["opaque", "opaqueredirect"]) {
+      const hidden = Object.defineProperty(Response.error(), "type", { value: type })
+      const { endpoint, calls } = scripted([() => hidden])
+      expect(await rejection(send(endpoint, get, signal))).toMatchObject({ code: "BAD_REQUEST" })
+      expect(calls).toHaveLength(1)
+    }
+  })
+
   it("takes a fetch that throws at once for one that rejects", async () => {
     let calls = 0
     const fetch = () => {
