@@ -1,6 +1,7 @@
 import { FetchError } from "../errors/fetch-error.ts"
 import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { safeCause } from "./safe-cause.ts"
 
 /**
  * Why a request got no answer.
@@ -83,7 +84,7 @@ export function throwIfNoAnswer({ type, status }: Response): void {
 
 /**
  * The error for a request that got no answer. Its message leaves out what the platform said, which can hold the
- * URL with its query; `cause` has it.
+ * URL with its query; `cause` has it, less that.
  */
 export function fetchFailureError(
   error: unknown,
@@ -99,7 +100,7 @@ export function fetchFailureError(
       : `fetch refused to make the request to ${stream}; it cannot succeed as it is`
     return new FetchError(0, undefined, undefined, {}, stream, why, {
       code: redirects ? "PROTOCOL" : "BAD_REQUEST",
-      cause: error,
+      cause: safeCause(error),
     })
   }
   const why =
@@ -107,7 +108,7 @@ export function fetchFailureError(
   const message = `${why} ${stream}.${indeterminate ? ` ${IN_DOUBT_HINT}` : ""}`
   return new FetchError(0, undefined, undefined, {}, stream, message, {
     code: "NETWORK",
-    cause: error,
+    cause: safeCause(error),
     indeterminate,
   })
 }

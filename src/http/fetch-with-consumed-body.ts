@@ -1,6 +1,7 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { safeCause } from "./safe-cause.ts"
 
 /**
  * Wraps a `fetch` so that it resolves only once the whole body has arrived: a body that breaks off rejects the
@@ -38,7 +39,7 @@ export function createFetchWithConsumedBody(
         Object.fromEntries(headers.entries()),
         url,
         `The body of the answer from ${url} broke off`,
-        { code: "NETWORK", cause: error },
+        { code: "NETWORK", cause: safeCause(error) },
       )
     }
   }

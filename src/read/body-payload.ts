@@ -1,6 +1,7 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { raceAbort } from "../http/abort.ts"
+import { safeCause } from "../http/safe-cause.ts"
 import { byteView } from "../protocol/byte-view.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { IdleWatch } from "./idle-watch.ts"
@@ -181,7 +182,7 @@ function brokenBody(url: string, cause: unknown): PayloadRead {
   const message = `The answer from ${stream} broke off`
   const error = new FetchError(0, undefined, undefined, {}, stream, message, {
     code: "NETWORK",
-    cause,
+    cause: safeCause(cause),
   })
   return { kind: "broken", damage: "cut", error }
 }

@@ -1,3 +1,4 @@
+import { inspect } from "node:util"
 import { expect, it } from "vitest"
 import { createEndpoint } from "../../../src/http/endpoint.ts"
 import { exchange, type StreamRequest } from "../../../src/http/request.ts"
@@ -80,13 +81,25 @@ it.each([301, 302, 303])(
   },
 )
 
+it("a redirect to no URL at all shows no query, however deep one looks", async () => {
+  await using server = await startMisbehavingServer(
+    respond(307, { location: "http://[nowhere?token=secret" }),
+  )
+  const url = `${server.url}/s?token=secret`
+  const endpoint = createEndpoint({ url, backoffOptions: { maxRetries: 0 } })
+  for (const request of [get, post]) {
+    const error = await rejection(exchange(endpoint, request))
+    expect(inspect(error, { depth: 10, showHidden: true })).not.toContain("secret")
+  }
+})
+
 it("a header that no request can carry fails at once", async () => {
   await using server = await startMisbehavingServer(respond(200))
   const endpoint = createEndpoint({ url: server.url, backoffOptions })
   const request = { ...get, headers: { "x-bad": "secret\nvalue" } }
   const error = await rejection(exchange(endpoint, request))
   expect(error).toMatchObject({ code: "BAD_REQUEST", status: 0 })
-  expect(error.message).not.toContain("secret")
+  expect(inspect(error, { depth: 10 })).not.toContain("secret")
   expect(server.requests).toEqual([])
 })
 
