@@ -27,7 +27,7 @@ export interface EndpointOptions {
   fetch?: typeof globalThis.fetch
   /** How failed requests are tried again. */
   backoffOptions?: BackoffOptions
-  /** How long a request may stay without an answer, in milliseconds. Default 60 000. */
+  /** How long a request may stay without an answer, and may wait for its headers, in milliseconds. Default 60 000. */
   requestTimeoutMs?: number
 }
 

@@ -52,6 +52,11 @@ export function checkParams(params: ParamsRecord | undefined): void {
   }
 }
 
+/** Whether a request has to wait for what functions give. */
+export function hasProviders(record: HeadersRecord | ParamsRecord): boolean {
+  return Object.values(record).some(isProvider)
+}
+
 /** Calls the functions among the headers, all at once, and checks what they give. */
 export async function resolveHeaders(
   headers: HeadersRecord | undefined,

@@ -9,7 +9,7 @@ import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
 import type { Endpoint } from "./endpoint.ts"
 import { classifyFetchFailure, fetchFailureError, throwIfNoAnswer } from "./fetch-failure.ts"
 import { fetchThroughRedirects, isAnswerToRead } from "./fetch-through-redirects.ts"
-import { mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
+import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { retryAfterMs } from "./retry-after.ts"
 import {
   leavesDoubt,
@@ -116,7 +116,11 @@ async function attemptOnce(
   attempt: number,
 ): Promise<AttemptOutcome<Response>> {
   throwIfAborted(signal)
-  const { url, init } = await raceAbort(prepare(endpoint, request), signal)
+  const prepared = await prepareInTime(endpoint, request, signal)
+  if (prepared instanceof FetchError) {
+    return { kind: "failed", failure: "lost", error: prepared, retryAfterMs: 0 }
+  }
+  const { url, init } = prepared
   throwIfAborted(signal)
   request.observer?.onRequest?.(attempt)
   const fetched = await fetchInTime(endpoint, url, init, request, signal)
@@ -146,6 +150,34 @@ async function attemptOnce(
   throwIfAborted(signal)
   const waitMs = retryAfterMs(response.headers.get("retry-after"), Date.now())
   return { kind: "failed", failure: status, error, retryAfterMs: waitMs }
+}
+
+/**
+ * Prepares a request, but waits for the functions among its headers and params no longer than for an answer. The limit is
+ * the endpoint's: a request that may take as long as it likes does so once it is made.
+ */
+async function prepareInTime(
+  endpoint: Endpoint,
+  request: StreamRequest,
+  signal: AbortSignal,
+): Promise<Awaited<ReturnType<typeof prepare>> | FetchError> {
+  if (!hasProviders(endpoint.headers) && !hasProviders(endpoint.params)) {
+    return raceAbort(prepare(endpoint, request), signal)
+  }
+  const scope = new AbortScope(signal)
+  const timer = startTimer(endpoint.requestTimeoutMs, () => {
+    scope.abort(unpreparedError(endpoint))
+  })
+  try {
+    return await raceAbort(prepare(endpoint, request), scope.signal)
+  } catch (error) {
+    if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
+    if (scope.signal.reason instanceof FetchError) return scope.signal.reason
+    throw error
+  } finally {
+    clearTimeout(timer)
+    scope.end()
+  }
 }
 
 async function prepare(
@@ -226,6 +258,14 @@ function timeoutError(url: string, timeoutMs: number, write: boolean): FetchErro
     code: "TIMEOUT",
     indeterminate: write,
   })
+}
+
+function unpreparedError({ url, requestTimeoutMs }: Endpoint): FetchError {
+  const stream = describeUrl(url)
+  const message =
+    `No request to ${stream} was made: a function among its headers or params gave nothing for ` +
+    `${requestTimeoutMs} ms.`
+  return new FetchError(0, undefined, undefined, {}, stream, message, { code: "TIMEOUT" })
 }
 
 function redirectError(url: string, status: number): FetchError {

@@ -253,6 +253,38 @@ describe("the timeout of a request", () => {
     expect(await response.text()).toBe("body")
   })
 
+  it.each([get, post])(
+    "covers functions that never give a header or a param: $method",
+    async (request) => {
+      for (const option of ["headers", "params"]) {
+        const hang = () => new Promise<string>(() => undefined)
+        const options = {
+          [option]: { a: hang },
+          requestTimeoutMs: 50,
+          backoffOptions: { maxRetries: 2 },
+        }
+        const { endpoint, calls } = scripted([answer(200)], options)
+        // The time for the answer is another, as with streamed appends.
+        const call = rejection(send(endpoint, { ...request, timeoutMs: Infinity }, signal))
+        await vi.advanceTimersByTimeAsync(49)
+        expect(vi.getTimerCount()).toBe(1)
+        await vi.runAllTimersAsync()
+        expect(await call).toMatchObject({ code: "TIMEOUT", status: 0, indeterminate: false })
+        expect((await call).message).toMatch(/server\.test\/s.*headers or params/)
+        expect(calls).toEqual([])
+      }
+    },
+  )
+
+  it("begins anew with each attempt, also that for the functions", async () => {
+    const gives = [new Promise<string>(() => undefined), Promise.resolve("b")]
+    const header = vi.fn(() => gives.shift() ?? "c")
+    const { endpoint, calls } = scripted([answer(200)], { headers: { a: header } })
+    expect(await settled(send(endpoint, get, signal))).toMatchObject({ status: 200 })
+    expect(calls.map(({ headers }) => headers)).toEqual([{ a: "b" }])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
   it("releases an answer that comes too late", async () => {
     const onCancel = vi.fn()
     let respond: (response: Response) => void = () => undefined
