@@ -21,8 +21,9 @@ import { closeStream } from "./write/close-stream.ts"
 import { splitCreateHeaders } from "./write/create-headers.ts"
 import { createStream } from "./write/create-stream.ts"
 import { deleteStream } from "./write/delete-stream.ts"
-import { forkStream, forkUrl } from "./write/fork-stream.ts"
+import { definedOptions, forkStream, forkUrl } from "./write/fork-stream.ts"
 import { headExistingStream, headStream } from "./write/head-stream.ts"
+import { disownBody } from "./write/promised-body.ts"
 import type { AppendSource } from "./write/source-reader.ts"
 import { contentTypeHeader, StreamContentType } from "./write/stream-content-type.ts"
 import { streamedAppend } from "./write/streamed-append.ts"
@@ -191,6 +192,7 @@ export class DurableStream {
       const { contentType, signal } = options
       return this.#queue.push({ content: { value: body }, marks, contentType }, signal)
     } catch (error) {
+      disownBody(body)
       return Promise.reject(error)
     }
   }
@@ -282,12 +284,11 @@ export class DurableStream {
     const { headers, params } = extendEndpoint(this.#endpoint, options)
     const { signal, ...others } = options
     const url = forkUrl(options.url, this.url)
-    const fork = new DurableStream({ ...this.#options, ...others, url, headers, params })
+    const own = definedOptions(others)
+    const fork = new DurableStream({ ...this.#options, ...own, url, headers, params })
     fork.contentType = options.contentType
-    const target = {
-      ...fork.#endpoint,
-      headers: mergeHeaders(fork.#endpoint.headers, fork.#createOnlyHeaders),
-    }
+    const targetHeaders = mergeHeaders(fork.#endpoint.headers, fork.#createOnlyHeaders)
+    const target = { ...fork.#endpoint, headers: targetHeaders }
     const source = { endpoint: this.#endpoint, contentType: this.#contentType }
     const created = await forkStream(source, target, options, signal)
     fork.contentType = created.contentType

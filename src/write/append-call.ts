@@ -3,6 +3,7 @@ import { onAbort } from "../http/abort-watch.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { encodeBody, takeBody, type AppendPart, type BodySnapshot } from "./append-body.ts"
 import type { AppendMarks } from "./append-request.ts"
+import { isThenable } from "./promised-body.ts"
 import type { AppendResult } from "./write-options.ts"
 
 /** A write to be queued. */
@@ -132,13 +133,13 @@ export class AppendCall {
     }
     return new Promise((resolve) => {
       this.onSettled = resolve
-      value.then(
-        (body) => {
+      // As `await` would: a thenable may throw, answer twice, or give another promise.
+      Promise.resolve(value)
+        .then((body) => {
           this.#body = takeBody(body, this.#stream)
           resolve()
-        },
-        (error: unknown) => this.reject(error),
-      )
+        })
+        .catch((error: unknown) => this.reject(error))
     })
   }
 
@@ -149,13 +150,4 @@ export class AppendCall {
     this.onSettled?.()
     return true
   }
-}
-
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "then" in value &&
-    typeof value.then === "function"
-  )
 }

@@ -5,6 +5,7 @@ import { randomId } from "../platform/random-id.ts"
 import type { AppendMarks } from "./append-request.ts"
 import type { AppendQueue } from "./append-queue.ts"
 import { headStream } from "./head-stream.ts"
+import { disownBody } from "./promised-body.ts"
 import { checkContentType } from "./write-checks.ts"
 import type { AppendResult, CloseOptions, CloseResult } from "./write-options.ts"
 
@@ -19,6 +20,7 @@ export async function closeStream(
   options: CloseOptions,
 ): Promise<CloseResult> {
   const { body, contentType, signal } = checkObject("options", options)
+  disownBody(body)
   checkSignal(signal)
   checkContentType(contentType)
   const hasBody = body !== undefined

@@ -1,11 +1,12 @@
 import { checkSignal, type Endpoint } from "../http/endpoint.ts"
 import { exchange } from "../http/request.ts"
-import { isJsonContentType } from "../protocol/content-type.ts"
+import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { encodeBody, guessContentType, takeBody, type AppendPart } from "./append-body.ts"
 import { createHeaders } from "./create-headers.ts"
+import { disownBody, isThenable, promisedBody } from "./promised-body.ts"
 import { checkContentType } from "./write-checks.ts"
 import type { CreateSettings } from "./write-options.ts"
 
@@ -35,11 +36,16 @@ export async function createStream(
   settings: CreateSettings,
   { signal, defaultContentType, forkHeaders }: CreateContext,
 ): Promise<CreatedStream> {
+  disownBody(settings.body)
   checkSignal(signal)
   checkContentType(settings.contentType)
   const stream = describeUrl(endpoint.url)
   const lifetime = createHeaders(settings, endpoint.headers, Date.now())
-  const content = firstContent(settings, defaultContentType, stream)
+  // A body that is here is taken as it is at the call.
+  const first = isThenable(settings.body)
+    ? await promisedBody(settings.body, endpoint.signal, signal)
+    : settings.body
+  const content = firstContent(first, settings.contentType ?? defaultContentType, stream)
   const type = content.type
   const { headers } = await exchange(
     endpoint,
@@ -57,20 +63,29 @@ export async function createStream(
     signal,
   )
   return {
-    contentType: headers.get(CONTENT_TYPE_HEADER) ?? type,
+    contentType: typeOfCreated(headers, type),
     offset: headers.get(STREAM_OFFSET_HEADER) ?? undefined,
   }
 }
 
+/**
+ * The stream's content type in the server's spelling. An answer with another type than was asked for speaks of its own body,
+ * as a page of a proxy does: a stream with another configuration would have been a conflict.
+ */
+function typeOfCreated(headers: Headers, askedFor: string | undefined): string | undefined {
+  const answered = headers.get(CONTENT_TYPE_HEADER) ?? undefined
+  if (askedFor === undefined) return answered
+  return mediaType(answered) === mediaType(askedFor) ? answered : askedFor
+}
+
 /** The body of the PUT, which the server takes apart where it is an array on a JSON stream, and its type. */
 function firstContent(
-  settings: CreateSettings,
-  defaultContentType: string | undefined,
+  body: unknown,
+  type: string | undefined,
   stream: string,
 ): { type: string | undefined; body?: AppendPart } {
-  const type = settings.contentType ?? defaultContentType
-  if (settings.body === undefined) return { type }
-  const snapshot = takeBody(settings.body, stream)
+  if (body === undefined) return { type }
+  const snapshot = takeBody(body, stream)
   const knownType = type ?? guessContentType(snapshot)
   const isNothing =
     (snapshot.kind === "text" && snapshot.text === "") ||

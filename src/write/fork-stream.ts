@@ -1,3 +1,4 @@
+import { badOption } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { checkSignal, type Endpoint } from "../http/endpoint.ts"
@@ -13,6 +14,7 @@ import { pathOf } from "../protocol/request-url.ts"
 import { createHeaders, namesLifetime } from "./create-headers.ts"
 import { createStream, type CreatedStream } from "./create-stream.ts"
 import { headExistingStream, type ExistingStream } from "./head-stream.ts"
+import { disownBody } from "./promised-body.ts"
 import type { StreamContentType } from "./stream-content-type.ts"
 import { checkText, checkWholeNumber } from "./write-checks.ts"
 import type { CreateSettings, ForkPoint } from "./write-options.ts"
@@ -39,6 +41,7 @@ export async function forkStream(
   settings: CreateSettings & ForkPoint,
   signal: AbortSignal | undefined,
 ): Promise<CreatedStream> {
+  disownBody(settings.body)
   checkSignal(signal)
   const { offset, subOffset } = settings
   if (offset !== undefined) checkText("offset", offset, STREAM_FORK_OFFSET_HEADER)
@@ -64,14 +67,23 @@ function inheritedLifetime(head: ExistingStream): Record<string, string> {
   return head.expiresAt === undefined ? {} : { [STREAM_EXPIRES_AT_HEADER]: head.expiresAt }
 }
 
+/** Options without those that are undefined: what is left out of a call is the handle's. */
+export function definedOptions<T extends object>(options: T): Partial<T> {
+  const entries = Object.entries(options).filter(([, value]) => value !== undefined)
+  // What is left has the types that it had.
+  return Object.fromEntries(entries) as Partial<T>
+}
+
 /**
  * The URL of a fork: absolute, or relative to its source.
  *
  * @throws MissingStreamUrlError, DurableStreamError `BAD_REQUEST`
  */
-export function forkUrl(url: string | URL | undefined, sourceUrl: string): string {
-  if (url === undefined || url === "") throw new MissingStreamUrlError()
+export function forkUrl(url: string | URL | null | undefined, sourceUrl: string): string {
+  if (url === undefined || url === null || url === "") throw new MissingStreamUrlError()
   if (url instanceof URL) return url.href
+  // JavaScript callers can give anything.
+  if (typeof url !== "string") throw badOption("url", "a string or a URL", url)
   // An absolute one stays as it was written, as every stream's URL does.
   if (/^[a-z][a-z\d+.-]*:/i.test(url)) return url
   try {

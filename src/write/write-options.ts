@@ -84,7 +84,7 @@ export interface CreateSettings {
   expiresAt?: string
   /**
    * The first content. On a JSON stream: a JSON value, or one serialized as a string or bytes; an array is the list of the
-   * first messages (`[]` for none), anything else one message. Not stored again where the stream exists already.
+   * first messages (`[]` for none), anything else one message. May be a promise. Not stored again where the stream exists already.
    */
   body?: unknown
   /** Creates the stream closed: what `body` holds is all that it will ever hold. */

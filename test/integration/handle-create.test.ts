@@ -38,6 +38,21 @@ describe("create", () => {
     expect(byFunction.contentType).toBe("text/markdown")
   })
 
+  it("keeps the type that it was told, where the answer's is that of the answer's own body", async () => {
+    const url = server.streamUrl()
+    for (const type of ["text/html", "text/plain;charset=UTF-8"]) {
+      const page = () => new Response("created", { status: 201, headers: { "content-type": type } })
+      const fetch = () => Promise.resolve(page())
+      const handle = await DurableStream.create({ url, contentType: "application/json", fetch })
+      expect(handle.contentType).toBe("application/json")
+    }
+    const spelled = () =>
+      new Response(null, { status: 201, headers: { "content-type": "application/json;x=1" } })
+    const fetch = () => Promise.resolve(spelled())
+    const handle = await DurableStream.create({ url, contentType: "Application/JSON", fetch })
+    expect(handle.contentType).toBe("application/json;x=1")
+  })
+
   it("succeeds again with the same configuration, and is a CONFLICT_EXISTS with another", async () => {
     const url = server.streamUrl()
     await DurableStream.create({ url, contentType: "text/plain", body: "first" })

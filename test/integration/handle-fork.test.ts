@@ -102,6 +102,30 @@ describe("fork", () => {
     expect(Object.keys(post?.headers ?? {}).filter((name) => /fork|ttl/.test(name))).toEqual([])
   })
 
+  it("takes an option that is undefined for one that is left out", async () => {
+    const source = await createSource()
+    const urls: string[] = []
+    const watched: typeof fetch = (input, init) => {
+      urls.push(String(input))
+      return fetch(input, init)
+    }
+    const handle = new DurableStream({ url: source.url, fetch: watched, warnOnHttp: false })
+    const given = { fetch: undefined, backoffOptions: undefined, headers: undefined }
+    // What callers in JavaScript give.
+    const undefinedOptions = given as object
+    const fork = await handle.fork({ url: server.streamUrl("fork"), ...undefinedOptions })
+    await fork.append("4")
+    expect(urls).toEqual([source.url, fork.url, fork.url])
+  })
+
+  it.each([null, undefined, "", 5, {}])("wants a url: %o", async (url) => {
+    const source = await createSource()
+    // What callers in JavaScript give.
+    const error = await rejection(source.fork({ url: url as string }))
+    expect(error).toMatchObject({ code: "BAD_REQUEST" })
+    expect(error.message).toContain("url")
+  })
+
   it("inherits the lifetime of the source where it names none", async () => {
     const source = await DurableStream.create({ url: server.streamUrl(), ttlSeconds: 99 })
     const fork = await source.fork({ url: server.streamUrl("fork") })
