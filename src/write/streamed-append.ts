@@ -9,7 +9,7 @@ import { joinParts, type AppendPart } from "./append-body.ts"
 import { sendAppend, type AppendMarks } from "./append-request.ts"
 import { batchedUpload } from "./batched-upload.ts"
 import { ByteSplitter } from "./content-splitter.ts"
-import { headStream } from "./head-stream.ts"
+import { headExistingStream } from "./head-stream.ts"
 import { JsonSplitter } from "./json-splitter.ts"
 import { PartReader } from "./part-reader.ts"
 import { openSource, type AppendSource, type SourceReader } from "./source-reader.ts"
@@ -116,6 +116,6 @@ function uploadInBatches(
 }
 
 async function tailOf(endpoint: Endpoint, signal: AbortSignal): Promise<string> {
-  const head = await headStream(endpoint, signal)
-  return (head.exists ? head.offset : undefined) ?? ""
+  const { offset } = await headExistingStream(endpoint, signal)
+  return offset ?? ""
 }

@@ -144,6 +144,15 @@ describe.each(["at once", "in batches"])("appendStream %s", (way) => {
     expect(proxy.requests.filter(({ method }) => method === "POST")).toEqual([])
   })
 
+  it("says of an empty source for a missing stream that there is no stream", async () => {
+    useWay()
+    for (const contentType of [undefined, "text/plain"]) {
+      const url = server.streamUrl("missing")
+      const handle = new DurableStream({ url, ...(contentType !== undefined && { contentType }) })
+      expect(await rejection(handle.appendStream(iterate()))).toMatchObject({ code: "NOT_FOUND" })
+    }
+  })
+
   it("asks for the content type where nobody knows it", async () => {
     useWay()
     const { url } = await createStream(json)
