@@ -42,7 +42,10 @@ export class JsonSplitter implements ContentSplitter {
 
   /** @throws DurableStreamError `PARSE_ERROR` where the text is not JSON */
   push(chunk: Uint8Array | string): string[] {
-    return this.#scan(typeof chunk === "string" ? chunk : this.#decode(chunk))
+    if (typeof chunk !== "string") return this.#scan(this.#decode(chunk))
+    // No character of bytes may have begun and not ended.
+    this.#decode(undefined)
+    return this.#scan(chunk)
   }
 
   /** @throws DurableStreamError `PARSE_ERROR` where the text ends in the middle */

@@ -87,3 +87,9 @@ it("gives what JSON.parse gives of one value, or refuses what JSON.parse refuses
     { numRuns: 500 },
   )
 })
+
+it("refuses text in the middle of a character of bytes", () => {
+  const [lead, tail] = [Uint8Array.of(0xc3), Uint8Array.of(0xa9)]
+  expect(() => split(['"', lead, "x", tail, '"'])).toThrow("not JSON")
+  expect(split(['"', lead, tail, "x", lead, tail, '"'])).toEqual(['"éxé"'])
+})
