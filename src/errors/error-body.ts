@@ -39,8 +39,12 @@ async function readText(response: Response, signal: AbortSignal | undefined): Pr
   // React Native's answers have no stream, and their bodies are in memory already; node-fetch's have one of Node's.
   const isStream = typeof (body as Partial<typeof body> | undefined)?.getReader === "function"
   if (isStream) return readBounded(body, signal)
-  const text = await response.text().catch(() => "")
-  return text.slice(0, MAX_ERROR_BODY_BYTES)
+  try {
+    return (await response.text()).slice(0, MAX_ERROR_BODY_BYTES)
+  } catch {
+    // It broke off, or the answer is a mock's that has no body.
+    return ""
+  }
 }
 
 async function readBounded(

@@ -37,6 +37,12 @@ it.each([new TextEncoder().encode("text").buffer, "text"])(
   },
 )
 
+it("reads nothing of an answer that cannot be read: a mock's", async () => {
+  const bare = { status: 404, headers: new Headers() }
+  // What a fetch of the caller's can answer with.
+  expect(await readErrorBody(bare as Response)).toEqual({})
+})
+
 it("reads a body once, and none that somebody else reads", async () => {
   const used = new Response("text")
   await used.text()
