@@ -98,9 +98,12 @@ describe("a reader", () => {
       const answers = [
         new Response("", { headers }),
         new Response(null, { headers: { ...headers, "stream-next-offset": "8" } }),
-        new Response("[1]", { headers: { ...headers, "stream-closed": "true" } }),
+        new Response("[1]", {
+          headers: { ...headers, "stream-next-offset": "9", "stream-closed": "true" },
+        }),
       ]
-      const fetch = (): Promise<Response> => Promise.resolve(answers.shift() ?? Response.error())
+      const fetch = (): Promise<Response> =>
+        Promise.resolve(answers.shift() ?? new Response("no", { status: 403 }))
       return (await stream({ ...options, fetch, live: false })).json()
     })
     expect(report.value).toEqual([1])
