@@ -6,7 +6,7 @@ import { raceAbort, throwIfAborted } from "./abort.ts"
 import { resolveBackoff, type BackoffOptions } from "./backoff.ts"
 import { classifyFetchFailure, fetchFailureError, throwIfNoAnswer } from "./fetch-failure.ts"
 import { retryAfterMs } from "./retry-after.ts"
-import { retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
+import { leavesDoubt, retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
 
 /**
  * Wraps a `fetch` so that it tries again what the protocol allows to be tried again: 5xx, 429 (honouring
@@ -61,14 +61,17 @@ async function attempt(
   } catch (error) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
     const failure = classifyFetchFailure(error)
-    const wrapped = fetchFailureError(error, failure, url, false)
+    const isInDoubt = isWrite(input, init) && leavesDoubt(failure)
+    const wrapped = fetchFailureError(error, failure, url, isInDoubt)
     return { kind: "failed", failure, error: wrapped, retryAfterMs: 0 }
   }
   if (response.ok) return { kind: "answered", value: response }
+  const indeterminate = isWrite(input, init) && leavesDoubt(response.status)
+  const refusal = FetchError.fromResponse(response, describeUrl(url), { indeterminate })
   return {
     kind: "failed",
     failure: response.status,
-    error: await raceAbort(FetchError.fromResponse(response, describeUrl(url)), signal),
+    error: await raceAbort(refusal, signal),
     retryAfterMs: retryAfterMs(response.headers.get("retry-after"), Date.now()),
   }
 }
@@ -76,7 +79,16 @@ async function attempt(
 function policyOf(input: RequestInfo | URL, init: RequestInit | undefined): RetryPolicy {
   const request = input instanceof Request ? input : undefined
   if (init?.body instanceof ReadableStream) return "never"
-  const method = (init?.method ?? request?.method ?? "GET").toUpperCase()
   const headers = new Headers(init?.headers ?? request?.headers)
-  return method !== "POST" || headers.has(PRODUCER_ID_HEADER) ? "idempotent" : "unless-stored"
+  const isPlain = methodOf(input, init) === "POST" && !headers.has(PRODUCER_ID_HEADER)
+  return isPlain ? "unless-stored" : "idempotent"
+}
+
+function isWrite(input: RequestInfo | URL, init: RequestInit | undefined): boolean {
+  return !["GET", "HEAD"].includes(methodOf(input, init))
+}
+
+function methodOf(input: RequestInfo | URL, init: RequestInit | undefined): string {
+  const given = init?.method ?? (input instanceof Request ? input.method : "GET")
+  return given.toUpperCase()
 }

@@ -23,14 +23,20 @@ export function createFetchWithConsumedBody(
   fetchClient: typeof globalThis.fetch,
 ): typeof globalThis.fetch {
   return async (input, init) => {
-    const response = await fetchClient(input, init)
+    const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined)
+    let response: Response
+    try {
+      response = await fetchClient(input, init)
+    } catch (error) {
+      throw signal?.aborted === true ? new FetchBackoffAbortError(signal.reason) : error
+    }
     const { status, statusText, headers } = response
     if (response.body === null || status === 204 || status === 205 || status === 304)
       return response
     try {
       return new Response(await response.arrayBuffer(), { status, statusText, headers })
     } catch (error) {
-      if (init?.signal?.aborted === true) throw new FetchBackoffAbortError(init.signal.reason)
+      if (signal?.aborted === true) throw new FetchBackoffAbortError(signal.reason)
       const url = describeUrl(input instanceof Request ? input.url : String(input))
       throw new FetchError(
         status,

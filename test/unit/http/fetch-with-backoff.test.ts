@@ -37,6 +37,26 @@ describe("createFetchWithBackoff", () => {
     expect(calls).toHaveLength(2)
   })
 
+  it("says of a write, and of nothing else, whether it is in doubt", async () => {
+    const once = { maxRetries: 0 }
+    for (const [failure, isInDoubt] of [
+      [answer(502), true],
+      [answer(504), true],
+      [new TypeError("fetch failed"), true],
+      [answer(503), false],
+      [answer(409), false],
+    ] as const) {
+      for (const method of ["POST", "put", "GET", "head"]) {
+        const failing = createFetchWithBackoff(scriptedFetch([failure]).fetch, once)
+        const indeterminate = isInDoubt && ["POST", "put"].includes(method)
+        expect(await rejection(failing(url, { method }))).toMatchObject({ indeterminate })
+      }
+    }
+    const failing = createFetchWithBackoff(scriptedFetch([answer(502)]).fetch, once)
+    const request = new Request(url, { method: "POST", body: "x" })
+    expect(await rejection(failing(request))).toMatchObject({ indeterminate: true })
+  })
+
   it("sends a Request again, body and all, and a stream never", async () => {
     const bodies: string[] = []
     const fetch: typeof globalThis.fetch = async (input) => {
@@ -122,5 +142,32 @@ describe("createFetchWithConsumedBody", () => {
     ])
     const call = createFetchWithConsumedBody(fetch)(url, { signal: controller.signal })
     expect(await rejection(call)).toMatchObject({ code: "ABORTED", cause: "why" })
+  })
+
+  it("says so too of one before the answer, and of a Request's signal", async () => {
+    const controller = new AbortController()
+    const { signal } = controller
+    const breakOff = () => Promise.reject(new DOMException("aborted", "AbortError"))
+    const whole = createFetchWithConsumedBody(() => {
+      controller.abort("why")
+      return breakOff()
+    })
+    const wholeBody = createFetchWithConsumedBody(() => {
+      const response = new Response("text")
+      return Promise.resolve(Object.assign(response, { arrayBuffer: breakOff }))
+    })
+    for (const call of [
+      whole(url, { signal }),
+      whole(new Request(url, { signal })),
+      wholeBody(new Request(url, { signal })),
+    ]) {
+      expect(await rejection(call)).toMatchObject({ code: "ABORTED", cause: "why" })
+    }
+  })
+
+  it("passes on what fetch threw where nobody aborted it", async () => {
+    const failure = new TypeError("fetch failed")
+    const { fetch } = scriptedFetch([failure])
+    expect(await rejection(createFetchWithConsumedBody(fetch)(url))).toBe(failure)
   })
 })
