@@ -6,6 +6,9 @@ import type { SessionEvent, SessionState } from "./session-types.ts"
 import { fallbackAdvice } from "./sse-health.ts"
 import type { SseFallbackReason, StreamEvent, Transport } from "./stream-event.ts"
 
+/** What a response shows of an answer. The answer itself would keep its body, long after that was read. */
+export type AnswerHead = Pick<Response, "status" | "statusText" | "headers">
+
 /** Tells what a session does, to `observe` and, where SSE is given up, to the console. */
 export class SessionNarrator {
   readonly #url: string
@@ -21,7 +24,7 @@ export class SessionNarrator {
   observe(
     transport: Transport,
     offset: Offset,
-    onAnswer: (response: Response) => void,
+    onAnswer: (head: AnswerHead) => void,
   ): RequestObserver {
     let startedAt = 0
     return {
@@ -30,9 +33,10 @@ export class SessionNarrator {
         this.#emit({ kind: "request", transport, offset, attempt })
       },
       onResponse: (response) => {
-        onAnswer(response)
+        const { status, statusText, headers } = response
+        onAnswer({ status, statusText, headers })
         const durationMs = performance.now() - startedAt
-        this.#emit({ kind: "response", transport, status: response.status, durationMs })
+        this.#emit({ kind: "response", transport, status, durationMs })
       },
       onRetry: (notice) => {
         this.#emit({ kind: "retry", transport, ...notice })

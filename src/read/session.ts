@@ -10,7 +10,7 @@ import { withoutContent, type Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
 import { ReadAhead } from "./read-ahead.ts"
 import { SessionLifetime, throwOutcome } from "./session-lifetime.ts"
-import { SessionNarrator } from "./session-narrator.ts"
+import { SessionNarrator, type AnswerHead } from "./session-narrator.ts"
 import { interrupts, MAX_INEXACT } from "./session-moves.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import { initialState, transition } from "./session-state.ts"
@@ -37,7 +37,7 @@ export class Session {
   #current: AbortScope | undefined
   #page: Page | undefined
   #connection: SseConnection | undefined
-  #newest: Response | undefined
+  #newest: AnswerHead | undefined
   #contentType: string | undefined
   #consuming = false
   #wake: () => void = () => undefined
@@ -70,7 +70,7 @@ export class Session {
   }
 
   /** The newest HTTP answer. */
-  get newest(): Response | undefined {
+  get newest(): AnswerHead | undefined {
     return this.#newest
   }
 
@@ -179,8 +179,8 @@ export class Session {
       idleTimeoutMs: this.#settings.idleTimeoutMs,
       contentType: this.#contentType,
       fidelity: this.#fidelity,
-      observer: this.#narrator.observe(transport, offset, (response) => {
-        this.#newest = response
+      observer: this.#narrator.observe(transport, offset, (head) => {
+        this.#newest = head
       }),
     }
     return openTransport(
@@ -232,11 +232,8 @@ export class Session {
     const scope = this.#current
     const read = await this.#connection?.next()
     if (this.#current !== scope || read === undefined) return
-    if (read.kind !== "page") {
-      this.#dispatch(read)
-      return
-    }
-    this.#turnTo(read.page, Infinity)
+    if (read.kind === "page") this.#turnTo(read.page, Infinity)
+    else this.#dispatch(read)
   }
 
   #turnTo(page: Page, elapsedMs: number): void {
@@ -278,6 +275,8 @@ export class Session {
     if (after === before) return
     this.#state = after
     if (interrupts(before, event, after)) this.#drop()
+    // An event that was delivered is not kept while the next is waited for.
+    else if (after.kind === "receiving") this.#page = undefined
     if (after.kind === "ended" || after.pausedFor.size > 0) this.#readAhead.drop()
     this.#narrator.tell(before, after, event, step.fellBack)
     if (after.kind === "ended") this.#lifetime.end(after.outcome)
