@@ -1,3 +1,4 @@
+import { badOption } from "../errors/bad-option.ts"
 import type { VisibilitySource } from "../platform/visibility.ts"
 
 /**
@@ -18,6 +19,10 @@ export function watchPauses(
     onChange(hidden ? "pause" : "resume")
   }
   const unsubscribe = source.subscribe(look)
+  // JavaScript callers pass on what their platform gives them: React Native's is an object.
+  if (typeof unsubscribe !== "function") {
+    throw badOption("pauseWhenHidden.subscribe", "a function that returns a function", unsubscribe)
+  }
   look()
   return unsubscribe
 }

@@ -54,9 +54,9 @@ export class Session {
     const dispatch = (event: SessionEvent) => {
       this.#dispatch(event)
     }
-    this.#lifetime.follow([endpoint.signal, settings.signal], dispatch)
     // A finite read goes on while nobody looks: it ends by itself.
     if (live !== undefined) this.#lifetime.watch(settings.visibility, dispatch)
+    this.#lifetime.follow([endpoint.signal, settings.signal], dispatch)
   }
 
   /** Settles, and never rejects, once the session is over. */

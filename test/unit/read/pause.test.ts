@@ -60,4 +60,16 @@ describe("pauses by visibility", () => {
     expect(changes).toEqual([])
     expect(screen.listeners.size).toBe(0)
   })
+
+  it("a subscription that cannot be ended is refused, not found out at the end", () => {
+    const subscribe = () => ({ remove() {} })
+    // What JavaScript callers can do.
+    const source = { hidden: false, subscribe } as unknown as VisibilitySource
+    expect(() => watchPauses(source, () => undefined)).toThrow(
+      expect.objectContaining({
+        code: "BAD_REQUEST",
+        message: expect.stringContaining("pauseWhenHidden.subscribe") as string,
+      }),
+    )
+  })
 })
