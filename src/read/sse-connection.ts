@@ -105,28 +105,37 @@ export class SseConnection {
 
   /** Pages that go on from each other, as one. One that is empty, stands still or goes back is the session's to judge. */
   #takeArrived(): Page | undefined {
-    const payloads: DecodedData[] = []
+    const texts: string[] = []
+    const chunks: Uint8Array[] = []
     const passed = new Set([this.#position])
+    let count = 0
     let last: SsePage | undefined
+    let content = false
     for (const page of this.#arrived) {
       const decoded = this.#decode(page)
       if (decoded === undefined) break
-      const goesOn = hasContent(decoded) && !passed.has(page.offset)
+      const filled = hasContent(decoded)
+      const goesOn = filled && !passed.has(page.offset)
       if (!goesOn && last !== undefined) break
-      payloads.push(decoded)
+      if (decoded.kind === "bytes") chunks.push(decoded.bytes)
+      else for (const text of decoded.texts) texts.push(text)
       passed.add(page.offset)
+      content ||= filled
       last = page
+      count++
       if (!goesOn || page.streamClosed) break
     }
     const isOver = this.#inexact || this.#malformed || last?.streamClosed === true
-    this.#arrived = isOver ? [] : this.#arrived.slice(payloads.length)
+    this.#arrived = isOver ? [] : this.#arrived.slice(count)
     if (last === undefined) return undefined
     const { offset, cursor, upToDate, streamClosed } = last
-    if (offset !== this.#position && payloads.some(hasContent)) {
+    if (offset !== this.#position && content) {
       this.#progressed = true
       this.#position = offset
     }
-    return { offset, cursor, upToDate, streamClosed, payload: joinData(payloads) }
+    const payload =
+      this.#encoding === "base64" ? bufferedPayload(joinBytes(chunks)) : textPayload(texts)
+    return { offset, cursor, upToDate, streamClosed, payload }
   }
 
   #decode(page: SsePage): DecodedData | undefined {
@@ -192,10 +201,4 @@ function decode(data: readonly string[], encoding: Encoding): DecodedData | unde
     chunks.push(bytes)
   }
   return { kind: "bytes", bytes: joinBytes(chunks) }
-}
-
-function joinData(parts: readonly DecodedData[]): Payload {
-  const bytes = parts.filter((part) => part.kind === "bytes")
-  if (bytes.length > 0) return bufferedPayload(joinBytes(bytes.map((part) => part.bytes)))
-  return textPayload(parts.flatMap((part) => (part.kind === "texts" ? part.texts : [])))
 }
