@@ -47,12 +47,21 @@ function readStream(reader: ReadableStreamDefaultReader<unknown>): SourceReader 
 }
 
 function readIterator(iterator: AsyncIterator<unknown>): SourceReader {
+  let isOver = false
   return {
     next: async () => {
-      const result: IteratorResult<unknown, unknown> = await iterator.next()
-      return { done: result.done === true, value: result.value }
+      try {
+        const result: IteratorResult<unknown, unknown> = await iterator.next()
+        isOver = result.done === true
+        return { done: isOver, value: result.value }
+      } catch (error) {
+        isOver = true
+        throw error
+      }
     },
     cancel() {
+      // One that ended by itself is not told to, as by a `for await`.
+      if (isOver) return
       // An async function, so that one that throws at once fails in the same way.
       const end = async () => iterator.return?.()
       end().catch(() => undefined)

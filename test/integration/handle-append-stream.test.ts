@@ -179,6 +179,30 @@ describe.each(["at once", "in batches"])("appendStream %s", (way) => {
     expect(await rejection(handle.appendStream(throwing))).toBe(failure)
   })
 
+  it("ends an iterator that has not ended, and no other", async () => {
+    useWay()
+    const handle = await createStream("text/plain")
+    const failure = new Error("source")
+    const end = vi.fn(() => Promise.resolve({ done: true as const, value: undefined }))
+    const sourceOf = (last: () => Promise<IteratorResult<Chunk>>) => {
+      const results = [() => Promise.resolve({ done: false, value: "x" }), last]
+      const next = () => (results.shift() ?? last)()
+      return { [Symbol.asyncIterator]: () => ({ next, return: end }) }
+    }
+    await handle.appendStream(sourceOf(() => Promise.resolve({ done: true, value: undefined })))
+    const failing = handle.appendStream(sourceOf(() => Promise.reject(failure)))
+    expect(await rejection(failing)).toBe(failure)
+    expect(end).not.toHaveBeenCalled()
+    const controller = new AbortController()
+    const { signal } = controller
+    const endless = sourceOf(() => {
+      controller.abort()
+      return new Promise(() => undefined)
+    })
+    await rejection(handle.appendStream(endless, { signal }))
+    expect(end).toHaveBeenCalledOnce()
+  })
+
   it("refuses chunks that are no content", async () => {
     useWay()
     const handle = await createStream("text/plain")
