@@ -1,4 +1,7 @@
+import { FetchError } from "../errors/fetch-error.ts"
+import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
 import { PRODUCER_EPOCH_HEADER, STREAM_UP_TO_DATE_HEADER } from "../protocol/names.ts"
+import { describeUrl } from "../protocol/request-url.ts"
 
 /**
  * Calls `fetch`, and again where it could not follow a redirect that keeps the method (307, 308): Node 20 and 22 give a body
@@ -21,15 +24,35 @@ export async function fetchThroughRedirects(
 }
 
 /**
- * Whether the answer to a write is one to a read: redirects with 301, 302 and 303 turn a POST into a GET, which `fetch` does
- * without a word. Nothing was stored then.
+ * The error of a write whose answer is one to a read: redirects with 301, 302 and 303 turn a POST into a GET, which `fetch`
+ * does without a word. Where the answer could be one to a write after all, as a 307 leaves it, the write is in doubt.
+ *
+ * @param method - what the write was made with
+ * @param response - the answer, its body unread
+ * @param url - the stream's; the message shows it without its query
+ * @returns undefined where the answer is the write's
  */
-export function isAnswerToRead(method: string, { redirected, headers }: Response): boolean {
-  if (!redirected) return false
-  if (headers.has(STREAM_UP_TO_DATE_HEADER)) return true
-  // Only a read, or a page that is no stream's, has a body; only a producer's append has its numbers.
+export function redirectedWriteError(
+  method: string,
+  { ok, redirected, headers, status }: Response,
+  url: string,
+): FetchError | undefined {
+  // A refusal says what it is, whoever it refuses.
+  if (!redirected || !ok) return undefined
+  const isRead = headers.has(STREAM_UP_TO_DATE_HEADER)
+  // Only a read, a page that is no stream's, or a chatty server has a body; only a producer's append has its numbers.
   const hasBody = headers.has("content-type") && headers.get("content-length") !== "0"
-  return method === "POST" && hasBody && !headers.has(PRODUCER_EPOCH_HEADER)
+  const canBeRead = method === "POST" && hasBody && !headers.has(PRODUCER_EPOCH_HEADER)
+  if (!isRead && !canBeRead) return undefined
+  const stream = describeUrl(url)
+  const what = isRead
+    ? `Nothing was written to ${stream}: a redirect (301, 302 or 303) turned the request into a read.`
+    : `No answer to the write to ${stream}: a redirect led to what could be a page. ${IN_DOUBT_HINT}`
+  const message = `${what} Redirect with 307 or 308 and answer with 204, or use the URL that it leads to.`
+  return new FetchError(status, undefined, undefined, {}, stream, message, {
+    code: "PROTOCOL",
+    indeterminate: !isRead,
+  })
 }
 
 function isGivenAway(error: unknown): boolean {

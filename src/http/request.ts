@@ -8,7 +8,7 @@ import { describeUrl, requestUrl } from "../protocol/request-url.ts"
 import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
 import type { Endpoint } from "./endpoint.ts"
 import { classifyFetchFailure, fetchFailureError, throwIfNoAnswer } from "./fetch-failure.ts"
-import { fetchThroughRedirects, isAnswerToRead } from "./fetch-through-redirects.ts"
+import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
 import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { retryAfterMs } from "./retry-after.ts"
 import {
@@ -130,10 +130,12 @@ async function attemptOnce(
   const { response, scope } = fetched
   request.observer?.onResponse?.(response)
   const { status } = response
-  if (isWrite(request) && isAnswerToRead(request.method, response)) {
-    releaseBody(response)
-    const error = redirectError(endpoint.url, status)
-    return { kind: "failed", failure: "impossible", error, retryAfterMs: 0 }
+  if (isWrite(request)) {
+    const error = redirectedWriteError(request.method, response, endpoint.url)
+    if (error !== undefined) {
+      releaseBody(response)
+      return { kind: "failed", failure: "impossible", error, retryAfterMs: 0 }
+    }
   }
   if ((status >= 200 && status < 300) || request.accepts?.(status) === true) {
     return { kind: "answered", value: response }
@@ -266,14 +268,6 @@ function unpreparedError({ url, requestTimeoutMs }: Endpoint): FetchError {
     `No request to ${stream} was made: a function among its headers or params gave nothing for ` +
     `${requestTimeoutMs} ms.`
   return new FetchError(0, undefined, undefined, {}, stream, message, { code: "TIMEOUT" })
-}
-
-function redirectError(url: string, status: number): FetchError {
-  const stream = describeUrl(url)
-  const message =
-    `Nothing was written to ${stream}: a redirect (301, 302 or 303) turned the request into a read. Redirect with 307 or ` +
-    "308, or use the URL that it leads to."
-  return new FetchError(status, undefined, undefined, {}, stream, message, { code: "PROTOCOL" })
 }
 
 function failureOf(error: FetchError): "refused" | "lost" | "impossible" {

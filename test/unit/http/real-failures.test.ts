@@ -67,19 +67,51 @@ it.each([301, 302, 303])(
   async (status) => {
     const page = { "content-type": "text/plain", "stream-next-offset": "7" }
     for (const headers of [page, { "stream-next-offset": "7", "stream-up-to-date": "true" }]) {
+      // Without it, the page could be the answer to a write that a 307 leads to.
+      const indeterminate = headers === page
       await using server = await startMisbehavingServer(
         respond(status, { location: "/elsewhere?secret" }),
         respond(200, headers, "old"),
       )
       const endpoint = createEndpoint({ url: `${server.url}/s`, backoffOptions })
       const error = await rejection(exchange(endpoint, { ...post, retry: "idempotent" }))
-      expect(error).toMatchObject({ code: "PROTOCOL", status: 200, indeterminate: false })
+      expect(error).toMatchObject({ code: "PROTOCOL", status: 200, indeterminate })
       expect(error.message).toMatch(/\/s: a redirect/)
+      expect(error.message.includes("Nothing was written")).toBe(!indeterminate)
       expect(error.message).not.toContain("secret")
       expect(server.requests.map(({ method }) => method)).toEqual(["POST", "GET"])
     }
   },
 )
+
+it.each([307, 308])(
+  "says that a write is in doubt whose answer after a redirect could be a read's: %i",
+  async (status) => {
+    await using server = await startMisbehavingServer(
+      respond(status, { location: "/elsewhere" }),
+      respond(200, { "content-type": "application/json", "stream-next-offset": "7" }, "{}"),
+    )
+    const endpoint = createEndpoint({ url: `${server.url}/s`, backoffOptions })
+    const error = await rejection(exchange(endpoint, { ...post, retry: "unless-stored" }))
+    expect(error).toMatchObject({ code: "PROTOCOL", status: 200, indeterminate: true })
+    expect(error.message).toContain("may have been done")
+    expect(server.requests.map(({ method }) => method)).toEqual(["POST", "POST"])
+  },
+)
+
+it("a refusal after a redirect is told as what it is", async () => {
+  const text = { "content-type": "text/plain" }
+  await using server = await startMisbehavingServer(
+    respond(307, { location: "/elsewhere" }),
+    respond(503, text, "busy"),
+    respond(307, { location: "/elsewhere" }),
+    respond(409, { ...text, "stream-closed": "true", "stream-next-offset": "7" }, "closed"),
+  )
+  const endpoint = createEndpoint({ url: `${server.url}/s`, backoffOptions })
+  const error = await rejection(exchange(endpoint, { ...post, retry: "unless-stored" }))
+  expect(error).toMatchObject({ code: "STREAM_CLOSED", finalOffset: "7" })
+  expect(server.requests).toHaveLength(4)
+})
 
 it("a redirect to no URL at all shows no query, however deep one looks", async () => {
   await using server = await startMisbehavingServer(
