@@ -45,13 +45,11 @@ export function splitCreateHeaders(headers: HeadersRecord): {
  *
  * @param settings - what the caller asked for by options
  * @param byHand - the headers that the caller wrote; they are held to the same rules
- * @param nowMs - the time, as `Date.now()` tells it
  * @throws DurableStreamError `BAD_REQUEST` that names the option
  */
 export function createHeaders(
   settings: CreateSettings,
   byHand: HeadersRecord,
-  nowMs: number,
 ): Record<string, string> {
   const { ttlSeconds, expiresAt, closed } = settings
   const ttlByHand = headerOf(byHand, STREAM_TTL_HEADER)
@@ -63,28 +61,41 @@ export function createHeaders(
     throw badRequest(`The header ${STREAM_TTL_HEADER} must be a whole number of seconds above 0.`)
   }
   if (typeof expiryByHand === "string") {
-    checkExpiry(`header ${STREAM_EXPIRES_AT_HEADER}`, expiryByHand.trim(), nowMs)
+    checkExpiry(`header ${STREAM_EXPIRES_AT_HEADER}`, expiryByHand.trim())
   }
   const headers: Record<string, string> = {}
   if (ttlSeconds !== undefined) {
     headers[STREAM_TTL_HEADER] = String(checkWholeNumber("ttlSeconds", ttlSeconds, 1))
   }
   if (expiresAt !== undefined) {
-    headers[STREAM_EXPIRES_AT_HEADER] = checkExpiry("option expiresAt", expiresAt, nowMs)
+    headers[STREAM_EXPIRES_AT_HEADER] = checkExpiry("option expiresAt", expiresAt)
   }
   if (checkBoolean("closed", closed) === true) headers[STREAM_CLOSED_HEADER] = "true"
   return headers
 }
 
-function checkExpiry(name: string, value: unknown, nowMs: number): string {
-  const ms = typeof value === "string" ? parseRfc3339(value) : undefined
-  if (typeof value !== "string" || ms === undefined) {
+/**
+ * Whether a new stream is to have expired already, by this machine's clock, which may be wrong: the server decides.
+ *
+ * @param headers - those of the create
+ * @param byHand - the headers that the caller wrote
+ * @param nowMs - the time, as `Date.now()` tells it
+ */
+export function hasExpired(
+  headers: Record<string, string>,
+  byHand: HeadersRecord,
+  nowMs: number,
+): boolean {
+  const expiry = headers[STREAM_EXPIRES_AT_HEADER] ?? headerOf(byHand, STREAM_EXPIRES_AT_HEADER)
+  return typeof expiry === "string" && (parseRfc3339(expiry.trim()) ?? nowMs) < nowMs
+}
+
+function checkExpiry(name: string, value: unknown): string {
+  if (typeof value !== "string" || parseRfc3339(value) === undefined) {
     throw badRequest(
       `The ${name} must be an RFC 3339 time, such as new Date(…).toISOString() gives, not ${showValue(value)}.`,
     )
   }
-  // A server would have to create a stream that is gone already.
-  if (ms <= nowMs) throw badRequest(`The ${name} lies in the past: ${value}.`)
   return value
 }
 

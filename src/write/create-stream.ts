@@ -5,7 +5,7 @@ import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { encodeBody, guessContentType, takeBody, type AppendPart } from "./append-body.ts"
-import { createHeaders } from "./create-headers.ts"
+import { createHeaders, hasExpired } from "./create-headers.ts"
 import { disownBody, isThenable, promisedBody } from "./promised-body.ts"
 import { checkContentType } from "./write-checks.ts"
 import type { CreateSettings } from "./write-options.ts"
@@ -40,7 +40,7 @@ export async function createStream(
   checkSignal(signal)
   checkContentType(settings.contentType)
   const stream = describeUrl(endpoint.url)
-  const lifetime = createHeaders(settings, endpoint.headers, Date.now())
+  const lifetime = createHeaders(settings, endpoint.headers)
   // A body that is here is taken as it is at the call.
   const first = isThenable(settings.body)
     ? await promisedBody(settings.body, endpoint.signal, signal)
@@ -52,7 +52,8 @@ export async function createStream(
     {
       method: "PUT",
       operation: forkHeaders === undefined ? "create" : "fork",
-      retry: "idempotent",
+      // Servers that cannot create what has expired may say so with a 500, for ever.
+      retry: hasExpired(lifetime, endpoint.headers, Date.now()) ? "never" : "idempotent",
       headers: {
         ...(type !== undefined && { [CONTENT_TYPE_HEADER]: type }),
         ...lifetime,

@@ -46,7 +46,7 @@ export async function forkStream(
   const { offset, subOffset } = settings
   if (offset !== undefined) checkText("offset", offset, STREAM_FORK_OFFSET_HEADER)
   if (subOffset !== undefined) checkWholeNumber("subOffset", subOffset, 0)
-  createHeaders(settings, target.headers, Date.now())
+  createHeaders(settings, target.headers)
   const head = await headExistingStream(source.endpoint, signal)
   if (head.contentType !== undefined) source.contentType.current = head.contentType
   const from = offset === undefined || offset === NOW_OFFSET ? head.offset : offset

@@ -90,7 +90,6 @@ describe("create", () => {
     [{ expiresAt: "2999-02-30T00:00:00Z" }, "expiresAt"],
     [{ expiresAt: "2999-01-01T25:00:00Z" }, "expiresAt"],
     [{ expiresAt: new Date(32_503_680_000_000) }, "expiresAt"],
-    [{ expiresAt: "1999-01-01T00:00:00Z" }, "past"],
     [{ headers: { "Stream-TTL": "1h" } }, "Stream-TTL"],
     [{ headers: { "Stream-Expires-At": "soon" } }, "Stream-Expires-At"],
     [{ headers: { "stream-ttl": "60" }, expiresAt: "2999-01-01T00:00:00Z" }, "exclude"],
@@ -112,6 +111,24 @@ describe("create", () => {
     expect(error).toMatchObject({ code: "BAD_REQUEST" })
     expect(error.message).toContain(named)
     expect(requests).toBe(0)
+  })
+
+  it("leaves it to the server, once, to create what has expired by this machine's clock", async () => {
+    const expiresAt = "1999-01-01T00:00:00Z"
+    const seen: unknown[] = []
+    const create = (status: number): Promise<DurableStream> =>
+      DurableStream.create({
+        url: "https://streams.test/s",
+        contentType: "text/plain",
+        expiresAt,
+        fetch: (_url, init) => {
+          seen.push((init?.headers as Record<string, string>)["Stream-Expires-At"])
+          return Promise.resolve(new Response(null, { status }))
+        },
+      })
+    await create(201)
+    expect(await rejection(create(500))).toMatchObject({ status: 500 })
+    expect(seen).toEqual([expiresAt, expiresAt])
   })
 
   it("stores a first body: an array on a JSON stream is its messages, anything else one", async () => {
