@@ -42,15 +42,16 @@ export const BackoffDefaults: {
  */
 export function resolveBackoff(options: BackoffOptions = {}): Backoff {
   checkObject("backoffOptions", options)
+  // A longer first delay alone, or a shorter limit, is no contradiction: the other's default gives way to it.
+  const longest = typeof options.maxDelay === "number" ? options.maxDelay : Infinity
   const {
-    initialDelay = BackoffDefaults.initialDelay,
+    initialDelay = longest > 0 ? Math.min(BackoffDefaults.initialDelay, longest) : 1,
     multiplier = BackoffDefaults.multiplier,
     maxRetries = BackoffDefaults.maxRetries,
     debug = false,
     onFailedAttempt,
   } = options
   check("initialDelay", initialDelay, (ms) => Number.isFinite(ms) && ms > 0, "above 0")
-  // A longer first delay alone is no contradiction: the default limit gives way to it.
   const { maxDelay = Math.max(BackoffDefaults.maxDelay, initialDelay) } = options
   check("maxDelay", maxDelay, (ms) => ms >= initialDelay, "initialDelay or more")
   check("multiplier", multiplier, (factor) => Number.isFinite(factor) && factor >= 1, "1 or more")

@@ -66,11 +66,12 @@ export function sessionSettings(options: ReadOptions): SessionSettings {
 function sseSettings(options: SSEResilienceOptions = {}): Required<SSEResilienceOptions> {
   checkObject("sseResilience", options)
   const { minConnectionDuration = 1000, maxShortConnections = 3, logWarnings = true } = options
-  const { backoffBaseDelay = 100, backoffMaxDelay = 5000 } = options
+  const { backoffMaxDelay = 5000 } = options
+  checkCount("backoffMaxDelay", backoffMaxDelay)
+  const { backoffBaseDelay = Math.min(100, backoffMaxDelay) } = options
   checkCount("minConnectionDuration", minConnectionDuration)
   checkCount("maxShortConnections", maxShortConnections)
   checkCount("backoffBaseDelay", backoffBaseDelay)
-  checkCount("backoffMaxDelay", backoffMaxDelay)
   checkBoolean("sseResilience.logWarnings", logWarnings)
   return {
     minConnectionDuration,

@@ -17,7 +17,13 @@ describe("resolveBackoff", () => {
     expect(resolveBackoff({ initialDelay: 90_000 }).maxDelay).toBe(90_000)
   })
 
+  it("lets the default first delay give way to a shorter limit", () => {
+    expect(resolveBackoff({ maxDelay: 20 })).toMatchObject({ initialDelay: 20, maxDelay: 20 })
+  })
+
   it.each([
+    ["maxDelay", { maxDelay: 0 }],
+    ["maxDelay", { maxDelay: -5 }],
     ["initialDelay", { initialDelay: 0 }],
     ["initialDelay", { initialDelay: -1 }],
     ["initialDelay", { initialDelay: Number.NaN }],
