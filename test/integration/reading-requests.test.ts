@@ -255,7 +255,11 @@ describe("bad input", () => {
     ["a visibility that is none", { url, pauseWhenHidden: {} }, /pauseWhenHidden/],
     ["a fetch that is none", { url, fetch: "node-fetch" }, /fetch/],
     ["initialDelay 0", { url, backoffOptions: { initialDelay: 0 } }, /initialDelay/],
-    ["maxDelay below initialDelay", { url, backoffOptions: { initialDelay: 10, maxDelay: 5 } }, /maxDelay/],
+    [
+      "maxDelay below initialDelay",
+      { url, backoffOptions: { initialDelay: 10, maxDelay: 5 } },
+      /maxDelay/,
+    ],
     ["multiplier below 1", { url, backoffOptions: { multiplier: 0.9 } }, /multiplier/],
     ["negative maxRetries", { url, backoffOptions: { maxRetries: -1 } }, /maxRetries/],
     ["maxRetries NaN", { url, backoffOptions: { maxRetries: NaN } }, /maxRetries/],
