@@ -1,5 +1,4 @@
-import { badOption } from "../errors/bad-option.ts"
-import { checkBoolean, checkFunction, checkObject } from "./option-checks.ts"
+import { checkBoolean, checkFunction, checkNumber, checkObject } from "./option-checks.ts"
 
 /** How failed requests are tried again. Exponential, with full jitter: a random delay up to a limit that grows. */
 export interface BackoffOptions {
@@ -51,11 +50,31 @@ export function resolveBackoff(options: BackoffOptions = {}): Backoff {
     debug = false,
     onFailedAttempt,
   } = options
-  check("initialDelay", initialDelay, (ms) => Number.isFinite(ms) && ms > 0, "above 0")
+  checkNumber(
+    "backoffOptions.initialDelay",
+    initialDelay,
+    (ms) => Number.isFinite(ms) && ms > 0,
+    "above 0",
+  )
   const { maxDelay = Math.max(BackoffDefaults.maxDelay, initialDelay) } = options
-  check("maxDelay", maxDelay, (ms) => ms >= initialDelay, "initialDelay or more")
-  check("multiplier", multiplier, (factor) => Number.isFinite(factor) && factor >= 1, "1 or more")
-  check("maxRetries", maxRetries, isCount, "a whole number, 0 or more, or Infinity")
+  checkNumber(
+    "backoffOptions.maxDelay",
+    maxDelay,
+    (ms) => ms >= initialDelay,
+    "initialDelay or more",
+  )
+  checkNumber(
+    "backoffOptions.multiplier",
+    multiplier,
+    (factor) => Number.isFinite(factor) && factor >= 1,
+    "1 or more",
+  )
+  checkNumber(
+    "backoffOptions.maxRetries",
+    maxRetries,
+    isCount,
+    "a whole number, 0 or more, or Infinity",
+  )
   checkBoolean("backoffOptions.debug", debug)
   checkFunction("backoffOptions.onFailedAttempt", onFailedAttempt)
   const backoff = { initialDelay, maxDelay, multiplier, maxRetries, debug }
@@ -84,16 +103,17 @@ export function backoffDelayMs(
   return Math.max(limit * random, retryAfterMs)
 }
 
-function isCount(value: number): boolean {
-  return value >= 0 && (value === Infinity || Number.isInteger(value))
+/**
+ * How much longer to wait, so that what is asked again and again for nothing is asked no more often than once in an
+ * interval on average; at random, so that many clients do not come together.
+ *
+ * @param elapsedMs - how long it has taken already
+ * @param random - between 0 and 1
+ */
+export function spacingDelayMs(intervalMs: number, elapsedMs: number, random: number): number {
+  return Math.max(0, intervalMs - elapsedMs) * (0.5 + random)
 }
 
-function check(
-  name: string,
-  value: unknown,
-  isValid: (value: number) => boolean,
-  rule: string,
-): void {
-  if (typeof value === "number" && isValid(value)) return
-  throw badOption(`backoffOptions.${name}`, rule, value)
+function isCount(value: number): boolean {
+  return value >= 0 && (value === Infinity || Number.isInteger(value))
 }

@@ -1,10 +1,9 @@
-import { badOption } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { InvalidSignalError } from "../errors/invalid-signal-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { resolveBackoff, type Backoff, type BackoffOptions } from "./backoff.ts"
-import { checkFunction, checkObject } from "./option-checks.ts"
+import { checkDuration, checkFunction, checkObject } from "./option-checks.ts"
 import {
   checkHeaders,
   checkParams,
@@ -103,16 +102,6 @@ export function extendEndpoint(
     backoff: backoffOptions === undefined ? endpoint.backoff : checked.backoff,
     requestTimeoutMs: requestTimeoutMs ?? endpoint.requestTimeoutMs,
   }
-}
-
-/**
- * Checks a duration: above 0, Infinity for none.
- *
- * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
- */
-export function checkDuration(option: string, ms: number): number {
-  if (typeof ms === "number" && ms > 0) return ms
-  throw badOption(option, "a number of milliseconds above 0, or Infinity", ms)
 }
 
 /** @throws InvalidSignalError where it is given and no AbortSignal */

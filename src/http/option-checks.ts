@@ -1,6 +1,37 @@
 import { badOption } from "../errors/bad-option.ts"
 
 /**
+ * Checks an option that is a number.
+ *
+ * @param isValid - what the number must be beside
+ * @param rule - the same in words, as they follow "must be"
+ * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
+ */
+export function checkNumber(
+  option: string,
+  value: unknown,
+  isValid: (value: number) => boolean,
+  rule: string,
+): number {
+  if (typeof value === "number" && isValid(value)) return value
+  throw badOption(option, rule, value)
+}
+
+/**
+ * Checks a duration: above 0, Infinity for none.
+ *
+ * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
+ */
+export function checkDuration(option: string, ms: unknown): number {
+  return checkNumber(
+    option,
+    ms,
+    (given) => given > 0,
+    "a number of milliseconds above 0, or Infinity",
+  )
+}
+
+/**
  * Checks an option that is a function, where it is given.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option

@@ -97,7 +97,7 @@ export function mergeHeaders<TValue>(
 }
 
 function resolveAll(values: readonly unknown[]): unknown[] | Promise<unknown[]> {
-  if (!values.some((value) => typeof value === "function")) return [...values]
+  if (!values.some(isProvider)) return [...values]
   // Async, so that one function that throws at once leaves no other one's rejection unhandled.
   return Promise.all(values.map(async (value) => (isProvider(value) ? await value() : value)))
 }

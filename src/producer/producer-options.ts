@@ -1,7 +1,13 @@
 import { badOption } from "../errors/bad-option.ts"
 import type { BackoffOptions } from "../http/backoff.ts"
-import { checkDuration, checkSignal } from "../http/endpoint.ts"
-import { checkBoolean, checkFunction, checkObject } from "../http/option-checks.ts"
+import { checkSignal } from "../http/endpoint.ts"
+import {
+  checkBoolean,
+  checkDuration,
+  checkFunction,
+  checkNumber,
+  checkObject,
+} from "../http/option-checks.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 
@@ -84,10 +90,15 @@ export function resolveProducerOptions(
   checkProducerId(producerId)
   checkSignal(options.signal)
   const isDelay = (ms: number) => ms >= 0 && ms <= MAX_TIMER_MS
-  check("lingerMs", lingerMs, isDelay, `a number of milliseconds from 0 to ${MAX_TIMER_MS}`)
-  check("maxBufferedBytes", maxBufferedBytes, (bytes) => bytes > 0, "a number of bytes above 0")
+  checkNumber("lingerMs", lingerMs, isDelay, `a number of milliseconds from 0 to ${MAX_TIMER_MS}`)
+  checkNumber(
+    "maxBufferedBytes",
+    maxBufferedBytes,
+    (bytes) => bytes > 0,
+    "a number of bytes above 0",
+  )
   const { highWaterMarkBytes = Math.min(16 * MIB, Math.floor(maxBufferedBytes / 2)) } = options
-  check("highWaterMarkBytes", highWaterMarkBytes, (bytes) => bytes >= 0, "0 bytes or more")
+  checkNumber("highWaterMarkBytes", highWaterMarkBytes, (bytes) => bytes >= 0, "0 bytes or more")
   return {
     producerId,
     epoch: checkWhole("epoch", epoch, 0),
@@ -116,15 +127,10 @@ function checkProducerId(producerId: unknown): void {
 
 function checkWhole(option: string, value: number, least: number): number {
   const rule = `a whole number from ${least} to 2^53 - 1`
-  check(option, value, (number) => Number.isSafeInteger(number) && number >= least, rule)
-  return value
-}
-
-function check(
-  option: string,
-  value: unknown,
-  isValid: (value: number) => boolean,
-  rule: string,
-): void {
-  if (typeof value !== "number" || !isValid(value)) throw badOption(option, rule, value)
+  return checkNumber(
+    option,
+    value,
+    (number) => Number.isSafeInteger(number) && number >= least,
+    rule,
+  )
 }

@@ -1,5 +1,5 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { backoffDelayMs, type Backoff } from "../http/backoff.ts"
+import { backoffDelayMs, spacingDelayMs, type Backoff } from "../http/backoff.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { Reading, SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
 import type { Transport } from "./stream-event.ts"
@@ -62,7 +62,7 @@ export function wait(reading: Reading, transport: Transport, delayMs: number): S
 
 /**
  * What follows a long-poll that brought nothing. One that came at once was not waited for. One that was held for a while
- * is followed at once; servers that hold them for less are spared, at random, so that many clients do not come together.
+ * is followed at once; servers that hold them for less are spared.
  */
 export function afterEmptyPoll(
   reading: Reading,
@@ -73,8 +73,8 @@ export function afterEmptyPoll(
   const atOnceMs = Math.max(MIN_HELD_MS, Math.min(2 * reading.roundTripMs, MAX_HELD_MS))
   if (elapsedMs < atOnceMs) return stall(reading, "long-poll", env)
   const forgiven = elapsedMs < FORGIVING_MS ? {} : FORGIVEN
-  const spareMs = Math.max(0, POLL_INTERVAL_MS - elapsedMs)
-  return wait({ ...reading, ...forgiven }, "long-poll", spareMs * (0.5 + env.random))
+  const delayMs = spacingDelayMs(POLL_INTERVAL_MS, elapsedMs, env.random)
+  return wait({ ...reading, ...forgiven }, "long-poll", delayMs)
 }
 
 /** Nothing new where something should have been: again later, a bounded number of times. */

@@ -1,6 +1,12 @@
 import { badOption } from "../errors/bad-option.ts"
-import { checkDuration, checkSignal } from "../http/endpoint.ts"
-import { checkBoolean, checkFunction, checkObject } from "../http/option-checks.ts"
+import { checkSignal } from "../http/endpoint.ts"
+import {
+  checkBoolean,
+  checkDuration,
+  checkFunction,
+  checkNumber,
+  checkObject,
+} from "../http/option-checks.ts"
 import { documentVisibility, type VisibilitySource } from "../platform/visibility.ts"
 import { START_OFFSET, type Offset } from "../protocol/offset.ts"
 import { isWellFormed } from "../protocol/well-formed.ts"
@@ -91,6 +97,5 @@ function visibilityOf(option: boolean | VisibilitySource): VisibilitySource | un
 }
 
 function checkCount(option: string, value: number): void {
-  if (typeof value === "number" && value >= 0) return
-  throw badOption(`sseResilience.${option}`, "a number, 0 or more", value)
+  checkNumber(`sseResilience.${option}`, value, (given) => given >= 0, "a number, 0 or more")
 }

@@ -1,4 +1,4 @@
-import { backoffDelayMs } from "../http/backoff.ts"
+import { backoffDelayMs, spacingDelayMs } from "../http/backoff.ts"
 import type { SSEResilienceOptions } from "./stream-options.ts"
 import type { SseFallbackReason } from "./stream-event.ts"
 
@@ -64,7 +64,7 @@ export function judgeSse(
   random: number,
 ): SseVerdict {
   const short = isShort(ending, settings)
-  const spareMs = Math.max(0, MIN_INTERVAL_MS - ending.livedMs) * (0.5 + random)
+  const spareMs = spacingDelayMs(MIN_INTERVAL_MS, ending.livedMs, random)
   const failing = (
     reason: SseFallbackReason,
     transport: "sse" | "catch-up" = "sse",

@@ -1,7 +1,6 @@
-import { badOption } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkSignal } from "../http/endpoint.ts"
-import { checkBoolean, checkFunction, checkObject } from "../http/option-checks.ts"
+import { checkBoolean, checkFunction, checkNumber, checkObject } from "../http/option-checks.ts"
 import { checkHeaders } from "../http/request-inputs.ts"
 import { CONTENT_TYPE_HEADER, PRODUCER_ID_HEADER, STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import type { AppendMarks, ProducerTuple } from "./append-request.ts"
@@ -67,8 +66,8 @@ export function checkContentType(contentType: string | undefined): void {
  * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
  */
 export function checkWholeNumber(option: string, value: unknown, least: number): number {
-  if (Number.isSafeInteger(value) && typeof value === "number" && value >= least) return value
-  throw badOption(option, `a whole number, ${least} or more`, value)
+  const isValid = (number: number) => Number.isSafeInteger(number) && number >= least
+  return checkNumber(option, value, isValid, `a whole number, ${least} or more`)
 }
 
 /**
