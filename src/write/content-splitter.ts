@@ -1,4 +1,5 @@
 import type { AppendPart } from "./append-body.ts"
+import { WholeCharacters } from "./whole-characters.ts"
 
 /** Turns the chunks of a source into the parts of request bodies. */
 export interface ContentSplitter {
@@ -11,19 +12,15 @@ export interface ContentSplitter {
 /** Passes content on as bytes. Strings become UTF-8, also where a chunk ends between the halves of a character. */
 export class ByteSplitter implements ContentSplitter {
   readonly #encoder = new TextEncoder()
-  #half = ""
+  readonly #text = new WholeCharacters()
 
   push(chunk: Uint8Array | string): AppendPart[] {
     if (typeof chunk !== "string") return [...this.end(), ...present(chunk)]
-    const text = this.#half + chunk
-    this.#half = /[\uD800-\uDBFF]$/.test(text) ? text.slice(-1) : ""
-    return present(this.#encoder.encode(text.slice(0, text.length - this.#half.length)))
+    return present(this.#encoder.encode(this.#text.push(chunk)))
   }
 
   end(): AppendPart[] {
-    const left = this.#encoder.encode(this.#half)
-    this.#half = ""
-    return present(left)
+    return present(this.#encoder.encode(this.#text.end()))
   }
 }
 

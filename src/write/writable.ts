@@ -1,5 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { byteView } from "../protocol/byte-view.ts"
+import { WholeCharacters } from "./whole-characters.ts"
 
 /** What a writable writes to: a producer. */
 export interface WritableSink {
@@ -40,11 +41,12 @@ export function writableTo(
       })
     },
     async write(chunk) {
-      for (const part of text.take(chunk)) await append(sink, part)
+      for (const part of partsOf(chunk, text)) await append(sink, part)
       await sink.ready
     },
     async close() {
-      for (const part of text.end()) await append(sink, part)
+      const left = text.end()
+      if (left !== "") await append(sink, left)
       await sink.close()
     },
     abort(reason) {
@@ -64,25 +66,10 @@ async function append(sink: WritableSink, chunk: string | Uint8Array): Promise<v
   }
 }
 
-/** Keeps half of a character at the end of a text chunk back: its other half begins the next one. */
-class WholeCharacters {
-  #half = ""
-
-  /** @returns what can be appended now; pipes carry empty chunks, and the protocol has no empty append */
-  take(chunk: string | Uint8Array): (string | Uint8Array)[] {
-    if (typeof chunk !== "string") {
-      return byteView(chunk)?.byteLength === 0 ? [] : [...this.end(), chunk]
-    }
-    const text = this.#half + chunk
-    this.#half = /[\uD800-\uDBFF]$/.test(text) ? text.slice(-1) : ""
-    const whole = text.slice(0, text.length - this.#half.length)
-    return whole === "" ? [] : [whole]
-  }
-
-  /** @returns what is left at the end */
-  end(): string[] {
-    const left = this.#half
-    this.#half = ""
-    return left === "" ? [] : [left]
-  }
+/** What can be appended of a chunk now. Pipes carry empty chunks; the protocol has no empty append. */
+function partsOf(chunk: string | Uint8Array, text: WholeCharacters): (string | Uint8Array)[] {
+  const parts = typeof chunk === "string" ? [text.push(chunk)] : [text.end(), chunk]
+  return parts.filter((part) =>
+    typeof part === "string" ? part !== "" : byteView(part)?.byteLength !== 0,
+  )
 }
