@@ -9,7 +9,7 @@ import { sleep } from "./sleep.ts"
  *
  * - `idempotent`: sending it twice does what sending it once does (reads, PUT, DELETE, producer batches, close only);
  * - `unless-stored`: only where the server says that it stored nothing, or never saw it (a plain append);
- * - `never`: its body cannot be sent again (a streamed append).
+ * - `never`: its body cannot be sent again (a streamed append), or its caller goes on in another way.
  */
 export type RetryPolicy = "idempotent" | "unless-stored" | "never"
 

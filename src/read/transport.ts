@@ -53,10 +53,8 @@ export async function openTransport(
   request: ReadRequest,
   scope: AbortScope,
 ): Promise<Opened> {
-  const { idleTimeoutMs, observer } = context
+  const { endpoint, idleTimeoutMs, observer } = context
   const sse = request.transport === "sse"
-  // Whether SSE fails or the server is down is not told by more of the same: the session asks in another way.
-  const endpoint = sse ? withoutRetries(context.endpoint) : context.endpoint
   const answerTimeoutMs = sse ? Math.min(SSE_ANSWER_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
   let startedAt = performance.now()
   const onAttempt = () => {
@@ -79,7 +77,8 @@ export async function openTransport(
       {
         method: "GET",
         operation: "read",
-        retry: "idempotent",
+        // Whether SSE fails or the server is down is not told by more of the same: the session asks in another way.
+        retry: sse ? "never" : "idempotent",
         query: readQuery(request),
         timeoutMs: Infinity,
         ...(request.transport === "long-poll" && { heldMs: HELD_POLL_MS }),
@@ -106,10 +105,6 @@ export async function openTransport(
     if (silent === undefined) return failedRequest(request.transport, error)
     return silentRequest(request.transport, silent, performance.now() - startedAt)
   }
-}
-
-function withoutRetries(endpoint: Endpoint): Endpoint {
-  return { ...endpoint, backoff: { ...endpoint.backoff, maxRetries: 0 } }
 }
 
 function openPage(
