@@ -1,4 +1,4 @@
-import type { BenchCase, Costs, Job } from "../case.ts"
+import type { BenchCase, Client, Costs, Job } from "../case.ts"
 import { scaled, timed } from "../timed.ts"
 import { megabytes } from "../units.ts"
 import { expectReceived, postAll, sinkUrl } from "./sink-stream.ts"
@@ -33,6 +33,14 @@ function source(chunks: number): ReadableStream<Uint8Array> {
   })
 }
 
+/** A stream whose server takes it slowly, and how many chunks of 100 KB it is to get. */
+function openSink({ DurableStream }: Client, { serverUrl, scale }: Job) {
+  const url = sinkUrl(serverUrl, "bytes", BYTES_PER_SECOND)
+  const contentType = "application/octet-stream"
+  const handle = new DurableStream({ url, contentType, warnOnHttp: false })
+  return { url, handle, chunks: scaled(10_000, scale) }
+}
+
 /** A program that has more to say than its server can take, and waits where the client lets it. */
 export const slowServerCases: readonly BenchCase[] = [
   {
@@ -46,16 +54,10 @@ export const slowServerCases: readonly BenchCase[] = [
       },
     ],
     floor,
-    async client({ DurableStream, IdempotentProducer }, { serverUrl, scale }) {
-      const url = sinkUrl(serverUrl, "bytes", BYTES_PER_SECOND)
-      const chunks = scaled(10_000, scale)
-      const handle = new DurableStream({
-        url,
-        contentType: "application/octet-stream",
-        warnOnHttp: false,
-      })
+    async client(client, job) {
+      const { url, chunks, handle } = openSink(client, job)
       const costs = await timed(chunks, async () => {
-        const producer = new IdempotentProducer(handle, "bench")
+        const producer = new client.IdempotentProducer(handle, "bench")
         for (let index = 0; index < chunks; index++) {
           producer.append(new Uint8Array(CHUNK_BYTES))
           // The published client has no such thing: there is nothing to wait for.
@@ -78,14 +80,8 @@ export const slowServerCases: readonly BenchCase[] = [
       },
     ],
     floor,
-    async client({ DurableStream }, { serverUrl, scale }) {
-      const url = sinkUrl(serverUrl, "bytes", BYTES_PER_SECOND)
-      const chunks = scaled(10_000, scale)
-      const handle = new DurableStream({
-        url,
-        contentType: "application/octet-stream",
-        warnOnHttp: false,
-      })
+    async client(client, job) {
+      const { url, chunks, handle } = openSink(client, job)
       const costs = await timed(chunks, () => source(chunks).pipeTo(handle.writable()))
       await expectReceived(url, chunks * CHUNK_BYTES)
       return costs

@@ -41,6 +41,17 @@ class HeldPages {
     body?.end()
   }
 
+  /** Let the first page go, to whoever waits for it, and of all others that are asked for the headers. */
+  async onlyFirst(taken: Promise<unknown>): Promise<void> {
+    await turns()
+    this.body(1)
+    await taken
+    for (let page = 2; page <= PAGES; page++) {
+      this.headers(page)
+      await turns()
+    }
+  }
+
   async #answer({ url: asked }: FetchCall): Promise<Response> {
     const offset = new URL(asked).searchParams.get("offset")
     const page = offset === "-1" ? 1 : Number(offset) + 1
@@ -101,13 +112,7 @@ describe("the page ahead", () => {
     const response = await pages.open({ readAhead })
     const batches = response.jsonBatches()
     const first = batches.next()
-    await turns()
-    pages.body(1)
-    await first
-    for (let page = 2; page <= PAGES; page++) {
-      pages.headers(page)
-      await turns()
-    }
+    await pages.onlyFirst(first)
     expect(pages.asked.length).toBe(1 + readAhead)
     response.cancel()
     await turns()
@@ -120,13 +125,7 @@ describe("the page ahead", () => {
     const response = await pages.open({ readAhead: 2, live: false })
     const reader = response.jsonStream().getReader()
     const first = reader.read()
-    await turns()
-    pages.body(1)
-    await first
-    for (let page = 2; page <= PAGES; page++) {
-      pages.headers(page)
-      await turns()
-    }
+    await pages.onlyFirst(first)
     expect(pages.asked.length).toBeLessThanOrEqual(1 + 2 + 1)
     await reader.cancel()
   })

@@ -1,7 +1,7 @@
 import { inspect } from "node:util"
 import { expect, it } from "vitest"
 import { createEndpoint } from "../../../src/http/endpoint.ts"
-import { exchange, type StreamRequest } from "../../../src/http/request.ts"
+import { exchange } from "../../../src/http/request.ts"
 import {
   breakOff,
   respond,
@@ -9,14 +9,8 @@ import {
   type Misbehavior,
 } from "../../support/misbehaving-server.ts"
 import { rejection } from "../../support/rejection.ts"
+import { get, post } from "./requests.ts"
 
-const get: StreamRequest = { method: "GET", operation: "read", retry: "idempotent" }
-const post: StreamRequest = {
-  method: "POST",
-  operation: "append",
-  retry: "unless-stored",
-  body: "x",
-}
 const backoffOptions = { initialDelay: 1, maxDelay: 2 }
 
 it.each([get, post])("a redirect loop fails at once: $method", async (request) => {

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { createEndpoint, type Endpoint, type EndpointOptions } from "../../../src/http/endpoint.ts"
 import { exchange, send, type StreamRequest } from "../../../src/http/request.ts"
 import { rejection } from "../../support/rejection.ts"
+import { get, post } from "./requests.ts"
 import { answer, scriptedFetch, type FetchOutcome } from "../../support/scripted-fetch.ts"
 
 beforeEach(() => {
@@ -16,13 +17,6 @@ afterEach(() => {
 
 const url = "http://server.test/s"
 const { signal } = new AbortController()
-const get: StreamRequest = { method: "GET", operation: "read", retry: "idempotent" }
-const post: StreamRequest = {
-  method: "POST",
-  operation: "append",
-  retry: "unless-stored",
-  body: "x",
-}
 
 function scripted(
   outcomes: readonly [FetchOutcome, ...FetchOutcome[]],
