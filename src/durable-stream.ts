@@ -185,12 +185,10 @@ export class DurableStream {
    * @throws FetchError for any other refusal. A plain append is tried again only where the server says that it stored
    *   nothing; where nobody can say (`indeterminate: true`), look before you send it again, or use an IdempotentProducer
    */
-  append(body: unknown, options: AppendOptions = {}): Promise<AppendResult> {
+  append(body: unknown, options?: AppendOptions): Promise<AppendResult> {
     // Not async, which would make a second promise for every call.
     try {
-      const marks = checkAppendOptions(options)
-      const { contentType, signal } = options
-      return this.#queue.push({ content: { value: body }, marks, contentType }, signal)
+      return this.#queue.push(checkAppendOptions(options), body, options?.signal)
     } catch (error) {
       disownBody(body)
       return Promise.reject(error)

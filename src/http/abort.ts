@@ -63,15 +63,16 @@ export function raceAbort<T>(
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const giveUp = () => {
-      if (onLate !== undefined) promise.then(onLate, () => undefined)
+      // The promise is nobody's any more; its failure, or its value's, must not surface as an unhandled one.
+      promise.then(onLate).catch(() => undefined)
       reject(new FetchBackoffAbortError(signal.reason))
     }
     if (signal.aborted) {
-      // The promise is nobody's any more; its failure must not surface as an unhandled one.
-      promise.catch(() => undefined)
       giveUp()
       return
     }
-    promise.then(resolve, reject).finally(onAbort(signal, giveUp))
+    const unwatch = onAbort(signal, giveUp)
+    promise.then(resolve, reject)
+    promise.then(unwatch, unwatch)
   })
 }

@@ -3,13 +3,14 @@ import { mediaType } from "../protocol/content-type.ts"
 import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { guessContentType, joinParts, type AppendPart } from "./append-body.ts"
-import { AppendCall, type QueuedWrite } from "./append-call.ts"
+import { AppendCall } from "./append-call.ts"
 import {
   blamesBody,
   isTooLarge,
   mayBlameContentType,
   sendAppend,
   type AppendRequest,
+  type WriteTerms,
 } from "./append-request.ts"
 import type { StreamContentType } from "./stream-content-type.ts"
 import type { AppendResult } from "./write-options.ts"
@@ -47,23 +48,30 @@ export class AppendQueue {
   /**
    * Queues a write.
    *
-   * @param write - what is written
+   * @param terms - what is said of it
+   * @param value - the body, or a promise of it; not looked at where the terms say that there is none
    * @param signal - ends it, beside the handle's
    * @returns what the answer to the request that it went out with says of it
    */
-  push(write: QueuedWrite, signal?: AbortSignal): Promise<AppendResult> {
-    const call = new AppendCall(write, this.#stream)
-    if (this.#endpoint.signal !== undefined) call.obey(this.#endpoint.signal)
-    if (signal !== undefined) call.obey(signal)
+  push(terms: WriteTerms, value: unknown, signal?: AbortSignal): Promise<AppendResult> {
+    return new Promise((settle) => {
+      const call = new AppendCall(terms, settle)
+      if (terms.hasContent) call.take(value, this.#stream)
+      if (this.#endpoint.signal !== undefined) call.obey(this.#endpoint.signal)
+      if (signal !== undefined) call.obey(signal)
+      this.#enqueue(call)
+    })
+  }
+
+  #enqueue(call: AppendCall): void {
     // A body that can never be sent fails now, whatever it would have to wait for.
-    const knownType = write.contentType ?? this.#contentType.current
+    const knownType = call.terms.contentType ?? this.#contentType.current
     if (call.body?.kind === "refused") call.reject(call.body.error)
-    else if (call.body !== undefined && knownType !== undefined) call.encode(knownType)
-    if (!call.isSettled) {
-      this.#waiting.push(call)
-      if (!this.#isSending) void this.#work()
-    }
-    return call.answered
+    else if (call.body !== undefined && knownType !== undefined)
+      call.encode(knownType, this.#stream)
+    if (call.isSettled) return
+    this.#waiting.push(call)
+    if (!this.#isSending) void this.#work()
   }
 
   async #work(): Promise<void> {
@@ -93,8 +101,8 @@ export class AppendQueue {
     return this.#waiting.splice(0, count)
   }
 
-  #typeOf({ contentType, body }: AppendCall): string {
-    return contentType ?? this.#contentType.current ?? (body ? guessContentType(body) : "")
+  #typeOf({ terms, body }: AppendCall): string {
+    return terms.contentType ?? this.#contentType.current ?? (body ? guessContentType(body) : "")
   }
 
   /**
@@ -104,7 +112,10 @@ export class AppendQueue {
    */
   async #send(lead: AppendCall, calls: readonly AppendCall[]): Promise<void> {
     const type = this.#typeOf(lead)
-    const ready = calls.filter((call) => !call.isSettled && (!call.hasContent || call.encode(type)))
+    const { hasContent, contentType, marks } = lead.terms
+    const ready = calls.filter(
+      (call) => !call.isSettled && (!hasContent || call.encode(type, this.#stream)),
+    )
     if (ready.length === 0) return
     const controller = new AbortController()
     let waiting = ready.length
@@ -123,12 +134,12 @@ export class AppendQueue {
       return joinParts(parts, type)
     }
     const request: AppendRequest = {
-      marks: lead.marks,
-      ...(lead.hasContent && { content: { type, body } }),
+      marks,
+      ...(hasContent && { content: { type, body } }),
     }
     try {
       const answer = await sendAppend(this.#endpoint, request, controller.signal)
-      if (lead.hasContent && lead.contentType === undefined) this.#contentType.current ??= type
+      if (hasContent && contentType === undefined) this.#contentType.current ??= type
       const offset = answer.headers.get(STREAM_OFFSET_HEADER) ?? ""
       for (const call of ready) call.resolve(offset)
     } catch (error) {
@@ -171,9 +182,8 @@ export class AppendQueue {
     type: string,
     signal: AbortSignal,
   ): Promise<boolean> {
-    if (!lead.hasContent || lead.contentType !== undefined || !mayBlameContentType(error)) {
-      return false
-    }
+    const { hasContent, contentType } = lead.terms
+    if (!hasContent || contentType !== undefined || !mayBlameContentType(error)) return false
     // Where the server does not tell, the refusal says more than the failed question.
     if (this.#contentType.current === undefined) {
       await this.#contentType.ask(signal).catch(() => undefined)

@@ -25,6 +25,15 @@ export interface AppendMarks {
   readonly close?: boolean
 }
 
+/** What is said of a write beside its body. */
+export interface WriteTerms {
+  /** Default: the stream's. */
+  readonly contentType: string | undefined
+  readonly marks: AppendMarks
+  /** False where the stream is closed and that is all. */
+  readonly hasContent: boolean
+}
+
 /** One POST: content to append, the closure, or both. */
 export interface AppendRequest {
   /** Undefined where there is no body: the stream is closed and that is all. */

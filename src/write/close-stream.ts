@@ -23,14 +23,13 @@ export async function closeStream(
   disownBody(body)
   checkSignal(signal)
   checkContentType(contentType)
-  const hasBody = body !== undefined
+  const hasContent = body !== undefined
   // With the numbers of a producer that exists for this one request, the server knows a repetition when it sees one.
-  const marks: AppendMarks = hasBody
+  const marks: AppendMarks = hasContent
     ? { close: true, producer: { id: `close-${randomId()}`, epoch: 0, seq: 0 } }
     : { close: true }
-  const content = hasBody ? { content: { value: body } } : {}
-  const closed = queue.push({ ...content, contentType, marks }, signal)
-  const { offset } = await (hasBody ? closed : closed.catch(offsetOfClosedStream))
+  const closed = queue.push({ hasContent, contentType, marks }, body, signal)
+  const { offset } = await (hasContent ? closed : closed.catch(offsetOfClosedStream))
   return { finalOffset: offset || (await askOffset(endpoint, signal)) }
 }
 

@@ -6,7 +6,7 @@ import { isJsonContentType } from "../protocol/content-type.ts"
 import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { joinParts, type AppendPart } from "./append-body.ts"
-import { sendAppend, type AppendMarks } from "./append-request.ts"
+import { sendAppend, type AppendMarks, type WriteTerms } from "./append-request.ts"
 import { batchedUpload } from "./batched-upload.ts"
 import { ByteSplitter } from "./content-splitter.ts"
 import { headExistingStream } from "./head-stream.ts"
@@ -37,12 +37,12 @@ export async function streamedAppend(
   source: AppendSource,
   options: AppendOptions,
 ): Promise<AppendResult> {
-  const marks = checkAppendOptions(options)
+  const terms = checkAppendOptions(options)
   const reader = openSource(source)
   const scope = new AbortScope(target.endpoint.signal, options.signal)
   let reason: unknown
   try {
-    return await upload(target, reader, { ...options, marks }, scope.signal)
+    return await upload(target, reader, terms, scope.signal)
   } catch (error) {
     reason = error
     throw error
@@ -56,14 +56,14 @@ export async function streamedAppend(
 async function upload(
   { endpoint, contentType: known }: UploadTarget,
   source: SourceReader,
-  options: AppendOptions & { readonly marks: AppendMarks },
+  terms: WriteTerms,
   signal: AbortSignal,
 ): Promise<AppendResult> {
   const stream = describeUrl(endpoint.url)
   const first = await raceAbort(source.next(), signal)
   // A body that can be read once only cannot be sent to find out whether a guess was right.
   const type =
-    options.contentType ??
+    terms.contentType ??
     known.current ??
     (await known.ask(signal)) ??
     (typeof first.value === "string" ? "text/plain" : "application/octet-stream")
@@ -71,7 +71,7 @@ async function upload(
   const parts = new PartReader(source, first, splitter, signal)
   const beginning = await parts.next()
   if (beginning === undefined) return { offset: await tailOf(endpoint, signal) }
-  const request = { endpoint, type, marks: options.marks, beginning, parts }
+  const request = { endpoint, type, marks: terms.marks, beginning, parts }
   const answer = canStreamRequests()
     ? await uploadAtOnce(request, signal)
     : await uploadInBatches(request, signal)

@@ -3,26 +3,28 @@ import { checkSignal } from "../http/endpoint.ts"
 import { checkBoolean, checkFunction, checkNumber, checkObject } from "../http/option-checks.ts"
 import { checkHeaders } from "../http/request-inputs.ts"
 import { CONTENT_TYPE_HEADER, PRODUCER_ID_HEADER, STREAM_SEQ_HEADER } from "../protocol/names.ts"
-import type { AppendMarks, ProducerTuple } from "./append-request.ts"
+import type { ProducerTuple, WriteTerms } from "./append-request.ts"
 import type { AppendOptions } from "./write-options.ts"
 
-/** What most appends say. */
-const NO_MARKS: AppendMarks = {}
+/** What is said of most appends: one object for all of them. */
+const PLAIN: WriteTerms = { hasContent: true, contentType: undefined, marks: {} }
 
 /**
- * Checks what an append was told and gives what goes into its headers.
+ * Checks what an append was told.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option
  */
-export function checkAppendOptions(options: AppendOptions): AppendMarks {
+export function checkAppendOptions(options?: AppendOptions): WriteTerms {
+  if (options === undefined) return PLAIN
   checkObject("options", options)
   checkSignal(options.signal)
-  checkContentType(options.contentType)
-  const { seq } = options
+  const { seq, contentType } = options
+  checkContentType(contentType)
   if (seq !== undefined) checkText("seq", seq, STREAM_SEQ_HEADER)
   const producer = checkProducer(options)
-  if (seq === undefined && producer === undefined) return NO_MARKS
-  return { ...(seq !== undefined && { seq }), ...(producer !== undefined && { producer }) }
+  if (seq === undefined && producer === undefined && contentType === undefined) return PLAIN
+  const marks = { ...(seq !== undefined && { seq }), ...(producer !== undefined && { producer }) }
+  return { hasContent: true, contentType, marks }
 }
 
 /**
