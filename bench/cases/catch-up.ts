@@ -62,6 +62,31 @@ async function floor(job: Job, shapeOf: ShapeOf, gathers: boolean): ReturnType<t
   })
 }
 
+/** The loop that `jsonStream()` is made for, over messages that are all there: a settled promise for each. */
+async function floorOfLoop(job: Job): ReturnType<typeof timed> {
+  const shape = smallPages(job.scale, "floor")
+  const url = await prepared(job, shape)
+  return timed(total(shape), async () => {
+    let count = 0
+    await followPages(url, async (response) => {
+      const items = JSON.parse(await response.text()) as unknown[]
+      for await (const message of settled(items)) if (message !== undefined) count++
+    })
+    expectCount("messages", count, total(shape))
+  })
+}
+
+function settled(items: readonly unknown[]): AsyncIterable<unknown> {
+  let taken = 0
+  const next = () =>
+    Promise.resolve(
+      taken < items.length
+        ? { done: false as const, value: items[taken++] }
+        : { done: true as const, value: undefined },
+    )
+  return { [Symbol.asyncIterator]: () => ({ next }) }
+}
+
 async function prepared({ serverUrl }: Job, { pages, messages }: Shape): Promise<string> {
   const url = `${serverUrl}/pages/json/${pages}/${messages}/${MESSAGE_BYTES}`
   await fetch(url, { method: "HEAD" })
@@ -102,6 +127,16 @@ export const catchUpCases: readonly BenchCase[] = [
   catchUp("json", `${small}: json()`, smallPages, json, { ofFloor: 0.9 }),
   catchUp("subscribe-json", `${small}: subscribeJson`, smallPages, subscribeJson, { ofFloor: 0.9 }),
   catchUp("json-stream", `${small}: jsonStream()`, smallPages, jsonStream, { timesPeer: 2 }),
+  {
+    ...catchUp(
+      "json-stream-loop",
+      "the same (floor: the loop itself, a settled promise for each message)",
+      smallPages,
+      jsonStream,
+      {},
+    ),
+    floor: floorOfLoop,
+  },
   catchUp("large-json", `${large}: json()`, largePages, json, { ofFloor: 0.9 }),
   catchUp("large-json-stream", `${large}: jsonStream()`, largePages, jsonStream, { ofFloor: 0.5 }),
   {

@@ -50,4 +50,23 @@ export const packageCases: readonly BenchCase[] = [
     // The worker has imported the client already; what that took is in its report.
     client: () => Promise.resolve({}),
   },
+  {
+    name: "import-dependency",
+    rows: [
+      {
+        title: "the same (floor: import of fastq alone, the one dependency)",
+        metric: "import",
+        target: {},
+        show: milliseconds,
+      },
+    ],
+    async floor() {
+      // Finding the file is Node's work here too.
+      const url = import.meta.resolve("fastq")
+      const startedAt = performance.now()
+      await import(url)
+      return { import: performance.now() - startedAt }
+    },
+    client: () => Promise.resolve({}),
+  },
 ]
