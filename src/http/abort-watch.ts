@@ -1,9 +1,4 @@
-interface Watch {
-  readonly callbacks: Set<() => void>
-  readonly listener: () => void
-}
-
-const watches = new WeakMap<AbortSignal, Watch>()
+const watches = new WeakMap<AbortSignal, AbortWatch>()
 
 /**
  * Calls back once when a signal aborts. A signal has one listener of ours, however many wait on it: an application's
@@ -14,32 +9,58 @@ const watches = new WeakMap<AbortSignal, Watch>()
  * @returns a function that ends the wait; nothing is left on the signal once nobody waits
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
-  const watch = watches.get(signal) ?? startWatch(signal)
-  watch.callbacks.add(callback)
+  const watch = watches.get(signal) ?? new AbortWatch(signal)
+  watch.add(callback)
   return () => {
-    watch.callbacks.delete(callback)
-    if (watch.callbacks.size === 0) endWatch(signal, watch)
+    watch.delete(callback)
   }
 }
 
-function startWatch(signal: AbortSignal): Watch {
-  const callbacks = new Set<() => void>()
-  const watch: Watch = {
-    callbacks,
-    listener: () => {
-      endWatch(signal, watch)
+/** Those who wait on one signal. */
+class AbortWatch {
+  readonly #signal: AbortSignal
+  /** Most signals have one who waits, and a list is three times as large as all the rest. */
+  #callbacks: (() => void) | Set<() => void> | undefined
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+    signal.addEventListener("abort", this.#onAbort)
+    watches.set(signal, this)
+  }
+
+  add(callback: () => void): void {
+    const others = this.#callbacks
+    if (others === undefined) this.#callbacks = callback
+    else if (typeof others === "function") this.#callbacks = new Set([others, callback])
+    else others.add(callback)
+  }
+
+  delete(callback: () => void): void {
+    const callbacks = this.#callbacks
+    if (callbacks === callback) this.#callbacks = undefined
+    else if (typeof callbacks === "object") callbacks.delete(callback)
+    if (this.#isEmpty) this.#end()
+  }
+
+  readonly #onAbort = (): void => {
+    this.#end()
+    const callbacks = this.#callbacks
+    if (typeof callbacks === "function") callbacks()
+    else if (callbacks !== undefined) {
       for (const callback of [...callbacks]) {
         // What an earlier one ended must not be called any more.
         if (callbacks.has(callback)) callback()
       }
-    },
+    }
   }
-  signal.addEventListener("abort", watch.listener)
-  watches.set(signal, watch)
-  return watch
-}
 
-function endWatch(signal: AbortSignal, watch: Watch): void {
-  if (watches.get(signal) === watch) watches.delete(signal)
-  signal.removeEventListener("abort", watch.listener)
+  get #isEmpty(): boolean {
+    const callbacks = this.#callbacks
+    return callbacks === undefined || (typeof callbacks === "object" && callbacks.size === 0)
+  }
+
+  #end(): void {
+    if (watches.get(this.#signal) === this) watches.delete(this.#signal)
+    this.#signal.removeEventListener("abort", this.#onAbort)
+  }
 }

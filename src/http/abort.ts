@@ -72,7 +72,7 @@ export function raceAbort<T>(
       return
     }
     const unwatch = onAbort(signal, giveUp)
-    promise.then(resolve, reject)
     promise.then(unwatch, unwatch)
+    promise.then(resolve, reject)
   })
 }

@@ -44,6 +44,11 @@ export interface Endpoint {
 
 const DEFAULT_REQUEST_TIMEOUT_MS = 60_000
 
+const none = {}
+
+/** Looked up for every request, so that a global fetch replaced later (mocks, tracing) is the one that is called. */
+const platformFetch: typeof globalThis.fetch = (input, init) => globalThis.fetch(input, init)
+
 /**
  * Checks the settings of a stream. No I/O.
  *
@@ -63,11 +68,10 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
   checkFunction("fetch", customFetch)
   return {
     url,
-    headers: headers ?? {},
-    params: params ?? {},
+    headers: headers ?? none,
+    params: params ?? none,
     signal,
-    // Looked up for every request, so that a global fetch replaced later (mocks, tracing) is the one that is called.
-    fetch: customFetch ?? ((input, init) => globalThis.fetch(input, init)),
+    fetch: customFetch ?? platformFetch,
     backoff: resolveBackoff(backoffOptions),
     requestTimeoutMs: checkDuration("requestTimeoutMs", requestTimeoutMs),
   }

@@ -13,11 +13,12 @@ export async function fetchThroughRedirects(
   url: string,
   init: RequestInit,
 ): Promise<Response> {
+  const { body } = init
+  if (!(body instanceof Uint8Array)) return fetch(url, init)
   try {
     return await fetch(url, init)
   } catch (error) {
-    const { body } = init
-    if (!(body instanceof Uint8Array) || !isGivenAway(error)) throw error
+    if (!isGivenAway(error)) throw error
     // The library's type wants to rule out shared memory, which no body is.
     return fetch(url, { ...init, body: new Blob([body as Uint8Array<ArrayBuffer>]) })
   }

@@ -123,7 +123,7 @@ async function attemptOnce(
   const { url, init } = prepared
   throwIfAborted(signal)
   request.observer?.onRequest?.(attempt)
-  const fetched = await fetchInTime(endpoint, url, init, request, signal)
+  const fetched = await fetchInTime(endpoint, url, init, request, { signal, attempt })
   if (fetched instanceof FetchError) {
     return { kind: "failed", failure: failureOf(fetched), error: fetched, retryAfterMs: 0 }
   }
@@ -148,7 +148,7 @@ async function attemptOnce(
   }
   const error = await errorFromResponse(response, context, signal)
   // An outage of days must not collect a scope for every answer.
-  scope.end()
+  scope?.end()
   throwIfAborted(signal)
   const waitMs = retryAfterMs(response.headers.get("retry-after"), Date.now())
   return { kind: "failed", failure: status, error, retryAfterMs: waitMs }
@@ -212,24 +212,24 @@ async function fetchInTime(
   url: string,
   init: RequestInit,
   request: StreamRequest,
-  signal: AbortSignal,
-): Promise<{ readonly response: Response; readonly scope: AbortScope } | FetchError> {
-  const scope = new AbortScope(signal)
+  { signal, attempt }: { readonly signal: AbortSignal; readonly attempt: number },
+): Promise<{ readonly response: Response; readonly scope: AbortScope | undefined } | FetchError> {
   const timeoutMs = request.timeoutMs ?? endpoint.requestTimeoutMs
+  // What nothing but the caller ends needs no signal of its own, which is a third of what a read that waits keeps in
+  // memory. An outage of days must not leave a listener of every attempt on the caller's, though.
+  const scope = timeoutMs === Infinity && attempt === 1 ? undefined : new AbortScope(signal)
+  init.signal = scope?.signal ?? signal
   const timer = startTimer(timeoutMs, () => {
-    scope.abort(timeoutError(endpoint.url, timeoutMs, isWrite(request)))
+    scope?.abort(timeoutError(endpoint.url, timeoutMs, isWrite(request)))
   })
   try {
-    const call = async () =>
-      checkAnswer(
-        await fetchThroughRedirects(endpoint.fetch, url, { ...init, signal: scope.signal }),
-      )
-    return { response: await raceAbort(call(), scope.signal, releaseBody), scope }
+    const fetching = fetchThroughRedirects(endpoint.fetch, url, init)
+    return { response: checkAnswer(await raceAbort(fetching, init.signal, releaseBody)), scope }
   } catch (error) {
-    scope.end()
+    scope?.end()
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
     // A body that is a stream can fail by itself: that error is its owner's, not the network's.
-    if (scope.signal.reason instanceof FetchError) return scope.signal.reason
+    if (scope?.signal.reason instanceof FetchError) return scope.signal.reason
     const kind = classifyFetchFailure(error)
     return fetchFailureError(error, kind, endpoint.url, isWrite(request) && leavesDoubt(kind))
   } finally {

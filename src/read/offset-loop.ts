@@ -22,8 +22,9 @@ export function untrodden(start: Offset): OffsetTrack {
 export function noteMove(track: OffsetTrack, from: Offset, to: Offset): OffsetTrack {
   if (from === to) return track
   const moves = track.moves + 1
-  if (moves < track.span) return { ...track, last: from, moves }
-  return { last: from, landmark: to, moves: 0, span: 2 * track.span }
+  const { landmark, span } = track
+  if (moves < span) return { last: from, landmark, moves, span }
+  return { last: from, landmark: to, moves: 0, span: 2 * span }
 }
 
 /** Whether a move leads back to where the session was before. Offsets never come again: streams only grow. */

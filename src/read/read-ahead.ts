@@ -2,8 +2,9 @@ import { AbortScope } from "../http/abort.ts"
 import type { Offset } from "../protocol/offset.ts"
 import type { Opened } from "./transport.ts"
 
-/** A request that was made before it was asked for. */
-export interface EarlyRequest {
+/** A request that is under way. */
+export interface PendingRequest {
+  readonly offset: Offset
   readonly scope: AbortScope
   readonly opened: Promise<Opened>
 }
@@ -15,7 +16,7 @@ export interface EarlyRequest {
 export class ReadAhead {
   readonly #limit: number
   readonly #open: (offset: Offset, scope: AbortScope) => Promise<Opened>
-  readonly #requests = new Map<Offset, EarlyRequest>()
+  #requests: readonly PendingRequest[] = []
 
   /**
    * @param limit - how many requests may be ahead
@@ -28,29 +29,33 @@ export class ReadAhead {
 
   /** Requests the page at an offset, and those behind it as far as the limit goes. */
   begin(offset: Offset): void {
-    if (this.#requests.size >= this.#limit || this.#requests.has(offset)) return
+    if (this.#requests.length >= this.#limit || this.#find(offset) !== undefined) return
     const scope = new AbortScope()
-    const opened = this.#open(offset, scope)
-    this.#requests.set(offset, { scope, opened })
-    void opened.then((result) => {
-      if (this.#requests.get(offset)?.scope !== scope || result.kind !== "page") return
+    const request = { offset, scope, opened: this.#open(offset, scope) }
+    this.#requests = [...this.#requests, request]
+    void request.opened.then((result) => {
+      if (!this.#requests.includes(request) || result.kind !== "page") return
       const { page } = result
       if (!page.upToDate && page.offset !== offset) this.begin(page.offset)
     })
   }
 
   /** Hands over the request at an offset. One at another offset means that the reader went elsewhere: all are dropped. */
-  take(offset: Offset): EarlyRequest | undefined {
-    const request = this.#requests.get(offset)
+  take(offset: Offset): PendingRequest | undefined {
+    const request = this.#find(offset)
     if (request === undefined) this.drop()
-    this.#requests.delete(offset)
+    else this.#requests = this.#requests.filter((other) => other !== request)
     return request
   }
 
   /** Ends all requests and releases their answers. */
   drop(): void {
-    const requests = [...this.#requests.values()]
-    this.#requests.clear()
+    const requests = this.#requests
+    this.#requests = []
     for (const { scope } of requests) scope.abort()
+  }
+
+  #find(offset: Offset): PendingRequest | undefined {
+    return this.#requests.find((request) => request.offset === offset)
   }
 }

@@ -1,6 +1,6 @@
-import type { RequestObserver } from "../http/request.ts"
+import type { RetryNotice } from "../http/retry-loop.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import type { Offset } from "../protocol/offset.ts"
+import type { ReadRequest } from "./read-request.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import type { SessionEvent, SessionState } from "./session-types.ts"
 import { fallbackAdvice } from "./sse-health.ts"
@@ -14,34 +14,36 @@ export class SessionNarrator {
   readonly #url: string
   readonly #settings: Pick<SessionSettings, "observe" | "sse">
   #transport: Transport = "catch-up"
+  #newest: AnswerHead | undefined
 
   constructor(url: string, settings: Pick<SessionSettings, "observe" | "sse">) {
     this.#url = url
     this.#settings = settings
   }
 
-  /** An observer for the attempts of one request. */
-  observe(
+  /** The newest answer. */
+  get newest(): AnswerHead | undefined {
+    return this.#newest
+  }
+
+  /** Tells of an attempt of a request. */
+  requested({ transport, offset }: ReadRequest, attempt: number): void {
+    this.#emit({ kind: "request", transport, offset, attempt })
+  }
+
+  /** Tells of an answer. */
+  answered(
     transport: Transport,
-    offset: Offset,
-    onAnswer: (head: AnswerHead) => void,
-  ): RequestObserver {
-    let startedAt = 0
-    return {
-      onRequest: (attempt) => {
-        startedAt = performance.now()
-        this.#emit({ kind: "request", transport, offset, attempt })
-      },
-      onResponse: (response) => {
-        const { status, statusText, headers } = response
-        onAnswer({ status, statusText, headers })
-        const durationMs = performance.now() - startedAt
-        this.#emit({ kind: "response", transport, status, durationMs })
-      },
-      onRetry: (notice) => {
-        this.#emit({ kind: "retry", transport, ...notice })
-      },
-    }
+    { status, statusText, headers }: AnswerHead,
+    durationMs: number,
+  ): void {
+    this.#newest = { status, statusText, headers }
+    this.#emit({ kind: "response", transport, status, durationMs })
+  }
+
+  /** Tells that a request will be made again. */
+  retries(transport: Transport, notice: RetryNotice): void {
+    this.#emit({ kind: "retry", transport, ...notice })
   }
 
   /** Tells what a step of the session changed. */

@@ -44,7 +44,10 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     this.#session = session
     this.#settings = settings
     this.#progress = new Progress(settings.offset)
-    this.closed = this.#close()
+    this.closed = session.ended.then(async (outcome) => {
+      await this.#consumed
+      if (outcome.kind === "failed") throw outcome.error
+    })
     quiet(this.closed)
   }
 
@@ -142,12 +145,6 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     await this.closed.catch(() => undefined)
   }
 
-  async #close(): Promise<void> {
-    const outcome = await this.#session.ended
-    await this.#consumed
-    if (outcome.kind === "failed") throw outcome.error
-  }
-
   #jsonSource<T>(): BatchSource<JsonBatch<T>> {
     if (!this.#settings.json && !isJsonContentType(this.contentType)) {
       throw new DurableStreamError(
@@ -214,5 +211,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
 
 /** Whoever wants to know of a failure looks at the promise; nobody has to. */
 function quiet(promise: Promise<unknown>): void {
-  promise.catch(() => undefined)
+  promise.catch(ignore)
 }
+
+function ignore(): void {}

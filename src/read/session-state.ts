@@ -39,6 +39,7 @@ import {
   afterEmptyPoll,
   ask,
   end,
+  enter,
   FORGIVEN,
   readingOf,
   receive,
@@ -49,7 +50,7 @@ import {
 } from "./session-moves.ts"
 import type { Reading, SessionEvent, SessionState } from "./session-types.ts"
 import { isShort, judgeSse, UNTRIED_SSE } from "./sse-health.ts"
-import type { SseFallbackReason } from "./stream-event.ts"
+import type { PauseReason, SseFallbackReason } from "./stream-event.ts"
 
 /** What follows an event. The new state's kind is the effect: the driver does what it says. */
 export interface Step {
@@ -60,6 +61,9 @@ export interface Step {
 
 /** Damaged pages in a row: a captive portal goes away, a broken server does not. */
 export const MAX_MALFORMED = 4
+
+const NOT_PAUSED: ReadonlySet<PauseReason> = new Set()
+
 /** The state of a session that has not made a request yet. */
 export function initialState(
   offset: Offset,
@@ -77,7 +81,7 @@ export function initialState(
     answered: false,
     liveTransport,
     roundTripMs: Infinity,
-    pausedFor: new Set(),
+    pausedFor: NOT_PAUSED,
     sse: UNTRIED_SSE,
     ...FORGIVEN,
   }
@@ -95,7 +99,7 @@ export function transition(
       return { state: onPage(state, event.mark, event.elapsedMs, env) }
     case "opened":
       if (state.kind !== "requesting" || state.transport !== "sse") return { state }
-      return { state: receive(readingOf(state)) }
+      return { state: receive(state) }
     case "live-transport":
       return { state: { ...state, liveTransport: event.transport } }
     case "delivered":
@@ -106,7 +110,7 @@ export function transition(
       return onSseEnded(state, event, env)
     case "unanswered":
       if (state.kind !== "requesting" || state.transport !== "long-poll") return { state }
-      return { state: afterEmptyPoll(readingOf(state), event.elapsedMs, env) }
+      return { state: afterEmptyPoll(state, event.elapsedMs, env) }
     case "inexact":
       return { state: state.kind === "receiving" ? onInexact(state) : state }
     case "failed":
@@ -153,9 +157,9 @@ function onPage(
   }
   if (leadsBack(state.track, state.offset, mark.offset)) return stall(reading, transport, env)
   if (mark.offset !== state.offset || news) {
-    return { ...reading, kind: "delivering", transport, mark, elapsedMs }
+    return enter(reading, { kind: "delivering", transport, mark, elapsedMs })
   }
-  if (transport === "sse") return { ...reading, kind: "receiving" }
+  if (transport === "sse") return enter(reading, { kind: "receiving" })
   if (transport === "long-poll") return afterEmptyPoll(reading, elapsedMs, env)
   if (!mark.upToDate) return stall(reading, "catch-up", env)
   return afterCatchUp(reading)
@@ -203,11 +207,7 @@ function onBroken(
       progressed: false,
       buffered: false,
     } as const
-    return onSseEnded(
-      { ...readingOf(state), kind: "receiving" },
-      { kind: "sse-ended", ending },
-      env,
-    )
+    return onSseEnded(enter(state, { kind: "receiving" }), { kind: "sse-ended", ending }, env)
   }
   if (isAside(state)) return { state: request(state, "sse") }
   const handedOnBytes = Math.max(event.handedOnBytes, state.handedOnBytes)
@@ -269,7 +269,7 @@ function onDecided(
 function onPause(state: SessionState): SessionState {
   const between = state.kind === "requesting" || state.kind === "waiting"
   return (between && state.answered) || state.kind === "receiving"
-    ? { ...readingOf(state), kind: "paused" }
+    ? enter(state, { kind: "paused" })
     : state
 }
 

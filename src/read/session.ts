@@ -8,14 +8,14 @@ import { arrivesInParts } from "./body-payload.ts"
 import { askErrorHandler } from "./error-question.ts"
 import { withoutContent, type Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
-import { ReadAhead } from "./read-ahead.ts"
+import { ReadAhead, type PendingRequest } from "./read-ahead.ts"
 import { SessionLifetime, throwOutcome } from "./session-lifetime.ts"
 import { SessionNarrator, type AnswerHead } from "./session-narrator.ts"
 import { interrupts, MAX_INEXACT } from "./session-moves.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import { initialState, transition } from "./session-state.ts"
 import type { SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
-import type { SseConnection } from "./sse-connection.ts"
+import type { SseConnection, SseRead } from "./sse-connection.ts"
 import type { Transport } from "./stream-event.ts"
 import { TextFidelity } from "./text-fidelity.ts"
 import { openTransport, type Opened } from "./transport.ts"
@@ -37,10 +37,9 @@ export class Session {
   #current: AbortScope | undefined
   #page: Page | undefined
   #connection: SseConnection | undefined
-  #newest: AnswerHead | undefined
   #contentType: string | undefined
   #consuming = false
-  #wake: () => void = () => undefined
+  #wake: (() => void) | undefined
 
   constructor(endpoint: Endpoint, settings: SessionSettings) {
     this.#endpoint = endpoint
@@ -71,7 +70,7 @@ export class Session {
 
   /** The newest HTTP answer. */
   get newest(): AnswerHead | undefined {
-    return this.#newest
+    return this.#narrator.newest
   }
 
   /** The stream's content type, once an answer has told it. */
@@ -86,7 +85,6 @@ export class Session {
    */
   async start(): Promise<void> {
     await this.#run()
-    if (this.#state.kind === "ended") throwOutcome(this.#state.outcome)
   }
 
   /**
@@ -95,15 +93,12 @@ export class Session {
    *
    * @throws what ended the session, unless that was its end, a cancel, or having caught up
    */
-  async next(): Promise<Page | undefined> {
+  next(): Promise<Page | undefined> {
     if (!this.#consuming) {
       this.#consuming = true
       this.#lookAhead()
     }
-    await this.#run()
-    if (this.#state.kind === "delivering") return this.#page
-    if (this.#state.kind === "ended") throwOutcome(this.#state.outcome)
-    return undefined
+    return this.#run()
   }
 
   /** The consumer has taken the page. */
@@ -131,20 +126,30 @@ export class Session {
     this.#dispatch({ kind: "cancel", reason })
   }
 
-  /** Does what the state says until there is a page to hand over, or the session is over. */
-  async #run(): Promise<void> {
+  /**
+   * Does what the state says until there is a page to hand over, or the session is over. A session waits here for most
+   * of its life, and each async function that waits is kept in memory: what can be long is awaited here and nowhere else.
+   */
+  async #run(): Promise<Page | undefined> {
     for (;;) {
       const state = this.#state
       switch (state.kind) {
         case "delivering":
+          return this.#page
         case "ended":
-          return
-        case "requesting":
-          await this.#request(state.transport, state.offset)
+          throwOutcome(state.outcome)
+          return undefined
+        case "requesting": {
+          const { scope, opened } = this.#request(state.transport, state.offset)
+          this.#take(await opened, scope)
           break
-        case "receiving":
-          await this.#receive()
+        }
+        case "receiving": {
+          const scope = this.#current
+          const read = await this.#connection?.next()
+          if (this.#current === scope && read !== undefined) this.#receive(read)
           break
+        }
         case "waiting":
           await this.#perform(async (scope) => {
             await sleep(state.delayMs, scope.signal, onOnline)
@@ -163,13 +168,11 @@ export class Session {
     }
   }
 
-  async #request(transport: Transport, offset: Offset): Promise<void> {
+  #request(transport: Transport, offset: Offset): PendingRequest {
     const early = transport === "catch-up" ? this.#readAhead.take(offset) : undefined
     const scope = early?.scope ?? new AbortScope()
     this.#current = scope
-    const opened = await (early?.opened ?? this.#open(transport, offset, scope))
-    if (this.#current === scope) this.#take(opened)
-    else scope.abort()
+    return early ?? { offset, scope, opened: this.#open(transport, offset, scope) }
   }
 
   #open(transport: Transport, offset: Offset, scope: AbortScope): Promise<Opened> {
@@ -179,18 +182,17 @@ export class Session {
       idleTimeoutMs: this.#settings.idleTimeoutMs,
       contentType: this.#contentType,
       fidelity: this.#fidelity,
-      observer: this.#narrator.observe(transport, offset, (head) => {
-        this.#newest = head
-      }),
+      narrator: this.#narrator,
     }
-    return openTransport(
-      context,
-      { transport, offset, cursor, anyText: inexact >= MAX_INEXACT },
-      scope,
-    )
+    const request = { transport, offset, cursor, anyText: inexact >= MAX_INEXACT }
+    return openTransport(context, request, scope)
   }
 
-  #take(opened: Opened): void {
+  #take(opened: Opened, scope: AbortScope): void {
+    if (this.#current !== scope) {
+      scope.abort()
+      return
+    }
     switch (opened.kind) {
       case "page":
         this.#learn(opened.response)
@@ -228,10 +230,7 @@ export class Session {
     }
   }
 
-  async #receive(): Promise<void> {
-    const scope = this.#current
-    const read = await this.#connection?.next()
-    if (this.#current !== scope || read === undefined) return
+  #receive(read: SseRead): void {
     if (read.kind === "page") this.#turnTo(read.page, Infinity)
     else this.#dispatch(read)
   }
@@ -280,7 +279,7 @@ export class Session {
     if (after.kind === "ended" || after.pausedFor.size > 0) this.#readAhead.drop()
     this.#narrator.tell(before, after, event, step.fellBack)
     if (after.kind === "ended") this.#lifetime.end(after.outcome)
-    this.#wake()
+    this.#wake?.()
   }
 
   /** Ends what is under way; a page or connection that hangs on it goes with it. */

@@ -7,16 +7,16 @@ import { SseEventParser } from "../sse/event-parser.ts"
 import { SsePageAssembler, type SsePage } from "../sse/page-assembler.ts"
 import { bodyPayload, type BodyContext } from "./body-payload.ts"
 import type { Page } from "./page.ts"
-import { bufferedPayload, textPayload, type Payload, type PayloadRead } from "./payload.ts"
+import { bufferedPayload, textPayload, type Payload } from "./payload.ts"
 import type { SseEnding } from "./sse-health.ts"
 import type { TextFidelity } from "./text-fidelity.ts"
 import { SilentRead } from "./silent-read.ts"
 import type { ReadRequest } from "./read-request.ts"
 
-/** What a connection is read under. */
-export interface SseContext extends BodyContext {
-  readonly contentType: string | undefined
+/** What a connection's events are taken for. */
+export interface SseContext {
   readonly request: ReadRequest
+  readonly contentType: string | undefined
   readonly fidelity: TextFidelity
   /** When the request went out, as `performance.now()` tells it. */
   readonly startedAt: number
@@ -41,6 +41,7 @@ const HELD_BACK_MS = 1_000
 /** An open SSE connection. Reports what comes as values; does not reconnect. */
 export class SseConnection {
   readonly #body: Payload
+  readonly #idleTimeoutMs: number
   readonly #context: SseContext
   readonly #encoding: Encoding
   readonly #assembler = new SsePageAssembler()
@@ -60,8 +61,9 @@ export class SseConnection {
   #position: Offset
   #pendingSince: number | undefined
 
-  constructor(response: Response, context: SseContext) {
-    this.#body = bodyPayload(response, context)
+  constructor(response: Response, body: BodyContext, context: SseContext) {
+    this.#body = bodyPayload(response, body)
+    this.#idleTimeoutMs = body.idleTimeoutMs
     this.#context = context
     this.#position = context.request.offset
     this.#encoding = encodingOf(response, context.contentType)
@@ -77,7 +79,11 @@ export class SseConnection {
       if (page !== undefined) return { kind: "page", page }
       if (this.#inexact) return { kind: "inexact" }
       if (this.#malformed) return this.#ended("malformed")
-      const part = await this.#listen()
+      const spoke = this.#spokeAt !== undefined
+      const listeningSince = performance.now()
+      const part = await this.#body.read()
+      // A consumer that takes its time between two reads says nothing about the connection.
+      if (spoke) this.#listenedSinceMs += performance.now() - listeningSince
       if (part.kind === "chunk") this.#feed(part.bytes)
       else if (part.kind === "end") return this.#ended("closed")
       else if (part.error instanceof SilentRead) {
@@ -91,16 +97,7 @@ export class SseConnection {
     this.#parser.feed(bytes)
     const now = performance.now()
     this.#pendingSince = this.#assembler.isPending ? (this.#pendingSince ?? now) : undefined
-    if (now - (this.#pendingSince ?? now) > this.#context.idleTimeoutMs) this.#malformed = true
-  }
-
-  async #listen(): Promise<PayloadRead> {
-    const spoke = this.#spokeAt !== undefined
-    const listeningSince = performance.now()
-    const part = await this.#body.read()
-    // A consumer that takes its time between two reads says nothing about the connection.
-    if (spoke) this.#listenedSinceMs += performance.now() - listeningSince
-    return part
+    if (now - (this.#pendingSince ?? now) > this.#idleTimeoutMs) this.#malformed = true
   }
 
   /** Pages that go on from each other, as one. One that is empty, stands still or goes back is the session's to judge. */

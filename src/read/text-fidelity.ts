@@ -18,7 +18,7 @@ export class TextFidelity {
   }
 
   /** Looks at bytes that came by another transport. */
-  readonly scan = (bytes: Uint8Array): void => {
+  scan(bytes: Uint8Array): void {
     this.#sawCarriageReturn ||= bytes.includes(CARRIAGE_RETURN)
     this.#sawLineFeed ||= bytes.includes(LINE_FEED)
   }

@@ -1,17 +1,17 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import type { AbortScope } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
-import { releaseBody, send, type RequestObserver } from "../http/request.ts"
+import { releaseBody, send, type RequestObserver, type StreamRequest } from "../http/request.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import { CURSOR_QUERY_PARAM, LIVE_QUERY_PARAM, OFFSET_QUERY_PARAM } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
 import { arrivesInParts, bodyPayload } from "./body-payload.ts"
-import { IdleWatch } from "./idle-watch.ts"
 import { endOf, type Page } from "./page.ts"
 import type { ReadRequest } from "./read-request.ts"
+import { RequestWatch } from "./request-watch.ts"
+import type { SessionNarrator } from "./session-narrator.ts"
 import type { TextFidelity } from "./text-fidelity.ts"
-import { SilentRead } from "./silent-read.ts"
 import { SseConnection } from "./sse-connection.ts"
 import { failedRequest, silentRequest, unopenedSse, type Unopened } from "./unopened.ts"
 
@@ -21,7 +21,7 @@ export interface ReadContext {
   readonly idleTimeoutMs: number
   /** The stream's content type, once an answer has told it. */
   readonly contentType: string | undefined
-  readonly observer: RequestObserver
+  readonly narrator: SessionNarrator
   readonly fidelity: TextFidelity
 }
 
@@ -53,57 +53,54 @@ export async function openTransport(
   request: ReadRequest,
   scope: AbortScope,
 ): Promise<Opened> {
-  const { endpoint, idleTimeoutMs, observer } = context
+  const { endpoint, idleTimeoutMs, narrator, contentType, fidelity } = context
+  const { url } = endpoint
+  const { signal } = scope
   const sse = request.transport === "sse"
   const answerTimeoutMs = sse ? Math.min(SSE_ANSWER_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
-  let startedAt = performance.now()
-  const onAttempt = () => {
-    // What came before the attempt that was answered says nothing about the answer.
-    startedAt = performance.now()
-    watch.listen(answerTimeoutMs)
-  }
-  let silent: SilentRead | undefined
-  const watch = new IdleWatch((what) => {
-    silent = new SilentRead(endpoint.url, what, answerTimeoutMs)
-    scope.abort(silent)
-  })
-  // Whatever ends the use of the answer ends the watch, so that no timer is left.
-  scope.signal.addEventListener("abort", () => {
-    watch.end()
-  })
+  const watch = new RequestWatch(request, { url, answerTimeoutMs, scope, narrator })
   try {
-    const response = await send(
-      endpoint,
-      {
-        method: "GET",
-        operation: "read",
-        // Whether SSE fails or the server is down is not told by more of the same: the session asks in another way.
-        retry: sse ? "never" : "idempotent",
-        query: readQuery(request),
-        timeoutMs: Infinity,
-        ...(request.transport === "long-poll" && { heldMs: HELD_POLL_MS }),
-        observer: watchedBy(watch, onAttempt, observer),
-      },
-      scope.signal,
-    )
-    const body = { url: endpoint.url, signal: scope.signal, watch, idleTimeoutMs }
-    const elapsedMs = performance.now() - startedAt
+    const response = await send(endpoint, streamRequest(request, watch), signal)
+    const { elapsedMs, startedAt, idle } = watch
     // An SSE request for a stream that is closed already may be answered as a long-poll is.
-    const page = !sse || (response.status === 204 && saysClosed(response.headers))
-    if (page)
-      return openPage(request, response, { ...body, onBytes: scanOf(response, context) }, elapsedMs)
+    if (!sse || (response.status === 204 && saysClosed(response.headers))) {
+      const onBytes = scanOf(response, context)
+      const body = { url, signal, watch: idle, idleTimeoutMs, onBytes }
+      return openPage(request, response, body, elapsedMs)
+    }
     const isEvents = mediaType(response.headers.get("content-type")) === "text/event-stream"
     if (isEvents && arrivesInParts(response)) {
-      const connection = new SseConnection(response, { ...body, ...context, request, startedAt })
+      const body = { url, signal, watch: idle, idleTimeoutMs }
+      const connection = new SseConnection(response, body, {
+        request,
+        startedAt,
+        contentType,
+        fidelity,
+      })
       return { kind: "connection", connection }
     }
-    watch.end()
+    watch.idle.end()
     releaseBody(response)
     return unopenedSse("unsupported")
   } catch (error) {
-    watch.end()
-    if (silent === undefined) return failedRequest(request.transport, error)
-    return silentRequest(request.transport, silent, performance.now() - startedAt)
+    watch.idle.end()
+    const { silence } = watch
+    if (silence === undefined) return failedRequest(request.transport, error)
+    return silentRequest(request.transport, silence, watch.elapsedMs)
+  }
+}
+
+function streamRequest(request: ReadRequest, observer: RequestObserver): StreamRequest {
+  const { transport } = request
+  return {
+    method: "GET",
+    operation: "read",
+    // Whether SSE fails or the server is down is not told by more of the same: the session asks in another way.
+    retry: transport === "sse" ? "never" : "idempotent",
+    query: readQuery(request),
+    timeoutMs: Infinity,
+    heldMs: transport === "long-poll" ? HELD_POLL_MS : Infinity,
+    observer,
   }
 }
 
@@ -143,7 +140,10 @@ function scanOf(
   { fidelity }: ReadContext,
 ): ((bytes: Uint8Array) => void) | undefined {
   const isText = mediaType(response.headers.get("content-type")).startsWith("text/")
-  return isText ? fidelity.scan : undefined
+  if (!isText) return undefined
+  return (bytes) => {
+    fidelity.scan(bytes)
+  }
 }
 
 function readQuery(request: ReadRequest): Record<string, string | undefined> {
@@ -153,27 +153,5 @@ function readQuery(request: ReadRequest): Record<string, string | undefined> {
     // Catch-up URLs carry neither, so that caches can keep the answers.
     [LIVE_QUERY_PARAM]: live ? request.transport : undefined,
     [CURSOR_QUERY_PARAM]: live ? request.cursor : undefined,
-  }
-}
-
-/** Only attempts are watched: the pauses between them may be long, by the server's own wish. */
-function watchedBy(
-  watch: IdleWatch,
-  onAttempt: () => void,
-  observer: RequestObserver,
-): RequestObserver {
-  return {
-    onRequest(attempt) {
-      onAttempt()
-      observer.onRequest?.(attempt)
-    },
-    onResponse(response) {
-      watch.heard()
-      observer.onResponse?.(response)
-    },
-    onRetry(notice) {
-      watch.heard()
-      observer.onRetry?.(notice)
-    },
   }
 }

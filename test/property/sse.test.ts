@@ -71,12 +71,13 @@ async function hear(
       stream.close()
     },
   })
-  const watch = new IdleWatch(() => undefined)
-  const connection = new SseConnection(new Response(body, { headers }), {
+  const under = {
     url: "https://streams.test/s",
     signal: new AbortController().signal,
-    watch,
+    watch: new IdleWatch(() => undefined),
     idleTimeoutMs: Infinity,
+  }
+  const connection = new SseConnection(new Response(body, { headers }), under, {
     contentType,
     request: { transport: "sse", offset: "o0", cursor: undefined, anyText: false },
     startedAt: performance.now(),

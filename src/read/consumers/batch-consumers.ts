@@ -22,13 +22,14 @@ export async function subscribe<TBatch>(
   source: BatchSource<TBatch>,
   callback: (batch: TBatch) => unknown,
 ): Promise<void> {
-  for (;;) {
-    // What ended the session is not the callback's failure: the session tells it.
-    const next = source().catch(() => undefined)
-    // In a call of its own: who waits for the next batch would hold on to this one.
-    const goesOn = await next.then((delivery) => hand(consumption, delivery, callback))
-    if (!goesOn) return
-  }
+  // In a call of its own: who waits for the next batch would hold on to this one.
+  const take = (delivery: Delivery<TBatch> | undefined) => hand(consumption, delivery, callback)
+  while (await source().then(take, isOver));
+}
+
+/** What ended the session is not the callback's failure: the session tells it. */
+function isOver(): boolean {
+  return false
 }
 
 /** Calls back with a batch; false at the end. */

@@ -1,7 +1,7 @@
 import type { ByteChunk, JsonBatch, TextChunk } from "../batches.ts"
 import type { PageMark } from "../page.ts"
 import type { Session } from "../session.ts"
-import { takeBytes, takeJson, takePage, takeParts } from "./page-reader.ts"
+import { takeBytes, takeJson, takePage, takeParts, type TakenPage } from "./page-reader.ts"
 import { batchMeta } from "./progress.ts"
 import { TextPages } from "./text-pages.ts"
 
@@ -21,12 +21,13 @@ export type BatchSource<TBatch> = () => Promise<Delivery<TBatch> | undefined>
 /** The messages of a JSON stream, a page at a time. */
 export function jsonBatchSource<T>(session: Session, url: string): BatchSource<JsonBatch<T>> {
   const take = takeJson<T>(url)
-  return async () => {
-    const taken = await takePage(session, take)
-    if (taken === undefined) return undefined
-    const { page: mark, value: items, empty } = taken
-    return { batch: { items, ...batchMeta(mark) }, mark, empty }
-  }
+  return () => takePage(session, take).then(jsonDelivery)
+}
+
+function jsonDelivery<T>(taken: TakenPage<T[]> | undefined): Delivery<JsonBatch<T>> | undefined {
+  if (taken === undefined) return undefined
+  const { page: mark, value: items, empty } = taken
+  return { batch: { items, ...batchMeta(mark) }, mark, empty }
 }
 
 /** The bytes of a stream, a page at a time. */
