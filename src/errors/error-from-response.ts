@@ -85,6 +85,13 @@ function explain(code: DurableStreamErrorCode, operation: Operation): Explanatio
   if (operation === "fork" && code === "NOT_FOUND") {
     return { what: "There is no such stream to fork", hint: "Fork one that exists." }
   }
+  // Only what writes can send a seq.
+  if (code === "CONFLICT_SEQ" && operation !== "append" && operation !== "close") {
+    return {
+      what: "The server sees a conflict",
+      hint: "Its answer may say why: see text and json.",
+    }
+  }
   return explanations[code] ?? { what: "The server refused the request", hint: "" }
 }
 

@@ -108,6 +108,22 @@ describe("errorFromResponse", () => {
     }
   })
 
+  it("speaks of a seq only where one can have been sent", async () => {
+    const messageOf = async (operation: "append" | "read" | "head" | "delete") =>
+      (
+        await errorFromResponse(new Response(null, { status: 409 }), {
+          url,
+          operation,
+          sentSeq: true,
+        })
+      ).message
+    expect(await messageOf("append")).toContain("seq")
+    for (const operation of ["read", "head", "delete"] as const) {
+      expect(await messageOf(operation)).toContain("conflict")
+      expect(await messageOf(operation)).not.toContain("seq")
+    }
+  })
+
   it("gives a FetchError with the body, and says nothing of the query or the credentials", async () => {
     const error = await errorFromResponse(
       new Response('{"reason":"why"}', {
