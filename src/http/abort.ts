@@ -52,7 +52,7 @@ export function throwIfAborted(signal: AbortSignal): void {
  * never looks at the signal.
  *
  * @param promise - what to wait for
- * @param signal - ends the wait
+ * @param signal - ends the wait; a scope's, as each wait has a listener of its own on it
  * @param onLate - takes what the promise gives after the abort, so that it can be released
  * @throws FetchBackoffAbortError on abort
  */
@@ -71,7 +71,10 @@ export function raceAbort<T>(
       giveUp()
       return
     }
-    const unwatch = onAbort(signal, giveUp)
+    signal.addEventListener("abort", giveUp, { once: true })
+    const unwatch = () => {
+      signal.removeEventListener("abort", giveUp)
+    }
     promise.then(unwatch, unwatch)
     promise.then(resolve, reject)
   })

@@ -7,21 +7,23 @@ import { describeUrl } from "../protocol/request-url.ts"
  * Calls `fetch`, and again where it could not follow a redirect that keeps the method (307, 308): Node 20 and 22 give a body
  * of bytes away when they send it, and have nothing left to send to where the redirect points. A Blob they can send twice.
  * The redirect was the server's answer, so nothing was stored by then.
+ *
+ * @throws what `fetch` throws without a promise
  */
-export async function fetchThroughRedirects(
+export function fetchThroughRedirects(
   fetch: typeof globalThis.fetch,
   url: string,
   init: RequestInit,
 ): Promise<Response> {
   const { body } = init
-  if (!(body instanceof Uint8Array)) return fetch(url, init)
-  try {
-    return await fetch(url, init)
-  } catch (error) {
+  // A fetch of the caller's may give its answer without a promise.
+  const answer = Promise.resolve(fetch(url, init))
+  if (!(body instanceof Uint8Array)) return answer
+  return answer.catch((error: unknown) => {
     if (!isGivenAway(error)) throw error
     // The library's type wants to rule out shared memory, which no body is.
     return fetch(url, { ...init, body: new Blob([body as Uint8Array<ArrayBuffer>]) })
-  }
+  })
 }
 
 /**

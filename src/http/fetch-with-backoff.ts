@@ -2,7 +2,7 @@ import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { raceAbort, throwIfAborted } from "./abort.ts"
+import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
 import { resolveBackoff, type BackoffOptions } from "./backoff.ts"
 import { classifyFetchFailure, fetchFailureError, throwIfNoAnswer } from "./fetch-failure.ts"
 import { retryAfterMs } from "./retry-after.ts"
@@ -32,16 +32,26 @@ export function createFetchWithBackoff(
 ): typeof globalThis.fetch {
   const backoff = resolveBackoff(backoffOptions)
   return async (input, init) => {
-    const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined)
-    const controller = signal ?? new AbortController().signal
-    return retryLoop({
-      // A Request's body is used up by sending it: each attempt sends a copy.
-      attempt: () =>
-        attempt(fetchClient, input instanceof Request ? input.clone() : input, init, controller),
-      policy: policyOf(input, init),
-      backoff,
-      signal: controller,
-    })
+    const scope = new AbortScope(
+      init?.signal ?? (input instanceof Request ? input.signal : undefined),
+    )
+    try {
+      return await retryLoop({
+        // A Request's body is used up by sending it: each attempt sends a copy.
+        attempt: () =>
+          attempt(
+            fetchClient,
+            input instanceof Request ? input.clone() : input,
+            init,
+            scope.signal,
+          ),
+        policy: policyOf(input, init),
+        backoff,
+        signal: scope.signal,
+      })
+    } finally {
+      scope.end()
+    }
   }
 }
 

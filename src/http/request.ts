@@ -1,4 +1,5 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { errorFromResponse } from "../errors/error-from-response.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
@@ -6,8 +7,14 @@ import type { Operation } from "../errors/status-code.ts"
 import { STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import { describeUrl, requestUrl } from "../protocol/request-url.ts"
 import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
+import { AttemptLimit } from "./attempt-limit.ts"
 import type { Endpoint } from "./endpoint.ts"
-import { classifyFetchFailure, fetchFailureError, throwIfNoAnswer } from "./fetch-failure.ts"
+import {
+  classifyFetchFailure,
+  fetchFailureError,
+  throwIfNoAnswer,
+  type FailureKind,
+} from "./fetch-failure.ts"
 import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
 import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { retryAfterMs } from "./retry-after.ts"
@@ -69,7 +76,7 @@ export function send(
     backoff: endpoint.backoff,
     signal,
     heldMs: request.heldMs,
-    onRetry: request.observer?.onRetry?.bind(request.observer),
+    observer: request.observer,
   })
 }
 
@@ -117,41 +124,29 @@ async function attemptOnce(
 ): Promise<AttemptOutcome<Response>> {
   throwIfAborted(signal)
   const prepared = await prepareInTime(endpoint, request, signal)
-  if (prepared instanceof FetchError) {
-    return { kind: "failed", failure: "lost", error: prepared, retryAfterMs: 0 }
-  }
+  if (prepared instanceof FetchError) return failed("lost", prepared)
   const { url, init } = prepared
   throwIfAborted(signal)
   request.observer?.onRequest?.(attempt)
-  const fetched = await fetchInTime(endpoint, url, init, request, { signal, attempt })
-  if (fetched instanceof FetchError) {
-    return { kind: "failed", failure: failureOf(fetched), error: fetched, retryAfterMs: 0 }
+  const limit = limitOf(endpoint, request, signal, attempt)
+  init.signal = limit?.signal ?? signal
+  let response: Response
+  try {
+    const answer = fetchThroughRedirects(endpoint.fetch, url, init)
+    response = checkAnswer(await raceAbort(answer, init.signal, releaseBody))
+  } catch (error) {
+    limit?.end()
+    if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
+    if (limit?.timeout !== undefined) return failed("lost", limit.timeout)
+    return unanswered(endpoint, request, error)
   }
-  const { response, scope } = fetched
+  limit?.met()
   request.observer?.onResponse?.(response)
-  const { status } = response
-  if (isWrite(request)) {
-    const error = redirectedWriteError(request.method, response, endpoint.url)
-    if (error !== undefined) {
-      releaseBody(response)
-      return { kind: "failed", failure: "impossible", error, retryAfterMs: 0 }
-    }
-  }
-  if ((status >= 200 && status < 300) || request.accepts?.(status) === true) {
-    return { kind: "answered", value: response }
-  }
-  const context = {
-    url: endpoint.url,
-    operation: request.operation,
-    sentSeq: request.headers?.[STREAM_SEQ_HEADER] !== undefined,
-    indeterminate: isWrite(request) && leavesDoubt(status),
-  }
-  const error = await errorFromResponse(response, context, signal)
-  // An outage of days must not collect a scope for every answer.
-  scope?.end()
+  const refusal = await refusalIn(response, endpoint, request, signal)
+  if (refusal === undefined) return { kind: "answered", value: response }
+  limit?.end()
   throwIfAborted(signal)
-  const waitMs = retryAfterMs(response.headers.get("retry-after"), Date.now())
-  return { kind: "failed", failure: status, error, retryAfterMs: waitMs }
+  return refusal
 }
 
 /**
@@ -166,19 +161,15 @@ async function prepareInTime(
   if (!hasProviders(endpoint.headers) && !hasProviders(endpoint.params)) {
     return raceAbort(prepare(endpoint, request), signal)
   }
-  const scope = new AbortScope(signal)
-  const timer = startTimer(endpoint.requestTimeoutMs, () => {
-    scope.abort(unpreparedError(endpoint))
-  })
+  const limit = new AttemptLimit(signal, endpoint.requestTimeoutMs, () => unpreparedError(endpoint))
   try {
-    return await raceAbort(prepare(endpoint, request), scope.signal)
+    return await raceAbort(prepare(endpoint, request), limit.signal)
   } catch (error) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
-    if (scope.signal.reason instanceof FetchError) return scope.signal.reason
+    if (limit.timeout !== undefined) return limit.timeout
     throw error
   } finally {
-    clearTimeout(timer)
-    scope.end()
+    limit.end()
   }
 }
 
@@ -203,38 +194,64 @@ async function prepare(
   return { url: requestUrl(endpoint.url, { ...params, ...request.query }), init }
 }
 
-/**
- * Fetches, but waits for the answer no longer than `timeoutMs`, also where `fetch` ignores its signal. The scope lives
- * as long as the answer's body is used.
- */
-async function fetchInTime(
+/** What ends an attempt that stays without an answer, also where `fetch` ignores its signal. */
+function limitOf(
   endpoint: Endpoint,
-  url: string,
-  init: RequestInit,
   request: StreamRequest,
-  { signal, attempt }: { readonly signal: AbortSignal; readonly attempt: number },
-): Promise<{ readonly response: Response; readonly scope: AbortScope | undefined } | FetchError> {
+  signal: AbortSignal,
+  attempt: number,
+): AttemptLimit | undefined {
   const timeoutMs = request.timeoutMs ?? endpoint.requestTimeoutMs
-  // What nothing but the caller ends needs no signal of its own, which is a third of what a read that waits keeps in
-  // memory. An outage of days must not leave a listener of every attempt on the caller's, though.
-  const scope = timeoutMs === Infinity && attempt === 1 ? undefined : new AbortScope(signal)
-  init.signal = scope?.signal ?? signal
-  const timer = startTimer(timeoutMs, () => {
-    scope?.abort(timeoutError(endpoint.url, timeoutMs, isWrite(request)))
-  })
-  try {
-    const fetching = fetchThroughRedirects(endpoint.fetch, url, init)
-    return { response: checkAnswer(await raceAbort(fetching, init.signal, releaseBody)), scope }
-  } catch (error) {
-    scope?.end()
-    if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
-    // A body that is a stream can fail by itself: that error is its owner's, not the network's.
-    if (scope?.signal.reason instanceof FetchError) return scope.signal.reason
-    const kind = classifyFetchFailure(error)
-    return fetchFailureError(error, kind, endpoint.url, isWrite(request) && leavesDoubt(kind))
-  } finally {
-    clearTimeout(timer)
+  // What its caller alone ends needs no signal of its own, which is a kilobyte and a half for every read that waits. An
+  // outage of days must not leave a listener for each of its attempts on the caller's, though.
+  if (timeoutMs === Infinity && attempt === 1) return undefined
+  const timeout = () => timeoutError(endpoint.url, timeoutMs, isWrite(request))
+  return new AttemptLimit(signal, timeoutMs, timeout)
+}
+
+function unanswered(
+  endpoint: Endpoint,
+  request: StreamRequest,
+  cause: unknown,
+): AttemptOutcome<Response> {
+  // A body that is a stream can fail by itself: that error is its owner's, not the network's.
+  const kind = classifyFetchFailure(cause)
+  const indeterminate = isWrite(request) && leavesDoubt(kind)
+  return failed(kind, fetchFailureError(cause, kind, endpoint.url, indeterminate))
+}
+
+/** What an answer means that is not the one which was asked for; undefined where it is. */
+async function refusalIn(
+  response: Response,
+  endpoint: Endpoint,
+  request: StreamRequest,
+  signal: AbortSignal,
+): Promise<AttemptOutcome<never> | undefined> {
+  const { status } = response
+  if (isWrite(request)) {
+    const error = redirectedWriteError(request.method, response, endpoint.url)
+    if (error !== undefined) {
+      releaseBody(response)
+      return failed("impossible", error)
+    }
   }
+  if ((status >= 200 && status < 300) || request.accepts?.(status) === true) return undefined
+  const context = {
+    url: endpoint.url,
+    operation: request.operation,
+    sentSeq: request.headers?.[STREAM_SEQ_HEADER] !== undefined,
+    indeterminate: isWrite(request) && leavesDoubt(status),
+  }
+  const error = await errorFromResponse(response, context, signal)
+  return failed(status, error, retryAfterMs(response.headers.get("retry-after"), Date.now()))
+}
+
+function failed(
+  failure: number | FailureKind,
+  error: DurableStreamError,
+  waitMs = 0,
+): AttemptOutcome<never> {
+  return { kind: "failed", failure, error, retryAfterMs: waitMs }
 }
 
 /** A mock that forgot to answer is told so. */
@@ -246,11 +263,6 @@ function checkAnswer(response: Response): Response {
     return response
   }
   throw new TypeError("The option fetch resolved without a Response")
-}
-
-function startTimer(ms: number, onTime: () => void): ReturnType<typeof setTimeout> | undefined {
-  // Past 2^31 ms a timer would fire at once; nobody waits for a month.
-  return ms < 2 ** 31 ? setTimeout(onTime, ms) : undefined
 }
 
 function timeoutError(url: string, timeoutMs: number, write: boolean): FetchError {
@@ -268,11 +280,6 @@ function unpreparedError({ url, requestTimeoutMs }: Endpoint): FetchError {
     `No request to ${stream} was made: a function among its headers or params gave nothing for ` +
     `${requestTimeoutMs} ms.`
   return new FetchError(0, undefined, undefined, {}, stream, message, { code: "TIMEOUT" })
-}
-
-function failureOf(error: FetchError): "refused" | "lost" | "impossible" {
-  if (error.code === "TIMEOUT") return "lost"
-  return error.cause === undefined ? "lost" : classifyFetchFailure(error.cause)
 }
 
 function isWrite(request: StreamRequest): boolean {

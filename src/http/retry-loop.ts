@@ -44,7 +44,8 @@ export interface RetryLoopOptions<T> {
    * Default Infinity.
    */
   readonly heldMs?: number | undefined
-  readonly onRetry?: ((notice: RetryNotice) => void) | undefined
+  /** Told of every retry. */
+  readonly observer?: { onRetry?(notice: RetryNotice): void } | undefined
 }
 
 /**
@@ -56,12 +57,6 @@ export interface RetryLoopOptions<T> {
 export async function retryLoop<T>(options: RetryLoopOptions<T>): Promise<T> {
   const { backoff, signal } = options
   let failures = 0
-  // After a long time offline the first attempts may still come too early: they are not as far apart as the last ones.
-  const watchNetwork = (wake: () => void) =>
-    onOnline(() => {
-      failures = 0
-      wake()
-    })
   for (let attempt = 1; ; attempt++) {
     const startedAt = performance.now()
     const outcome = await options.attempt(attempt)
@@ -77,7 +72,13 @@ export async function retryLoop<T>(options: RetryLoopOptions<T>): Promise<T> {
         `[durable-streams] attempt ${attempt} failed, again in ${Math.round(delayMs)} ms: ${error.message}`,
       )
     }
-    options.onRetry?.({ attempt, delayMs, error })
+    options.observer?.onRetry?.({ attempt, delayMs, error })
+    // After a long time offline the first attempts may still come too early: they are not as far apart as the last ones.
+    const watchNetwork = (wake: () => void) =>
+      onOnline(() => {
+        failures = 0
+        wake()
+      })
     await sleep(delayMs, signal, typeof outcome.failure === "string" ? watchNetwork : undefined)
   }
 }

@@ -30,11 +30,11 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   readonly live: LiveMode
   readonly startOffset: Offset
   readonly isLoading = false
-  readonly closed: Promise<void>
   readonly #session: Session
   readonly #settings: SessionSettings
   readonly #progress: Progress
   #consumed: Promise<void> | undefined
+  #closed: Promise<void> | undefined
 
   constructor(url: string, session: Session, settings: SessionSettings) {
     this.url = url
@@ -44,11 +44,6 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     this.#session = session
     this.#settings = settings
     this.#progress = new Progress(settings.offset)
-    this.closed = session.ended.then(async (outcome) => {
-      await this.#consumed
-      if (outcome.kind === "failed") throw outcome.error
-    })
-    quiet(this.closed)
   }
 
   get headers(): Headers {
@@ -81,6 +76,11 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
 
   get streamClosed(): boolean {
     return this.#progress.mark.streamClosed
+  }
+
+  get closed(): Promise<void> {
+    this.#closed ??= quiet(this.#close())
+    return this.#closed
   }
 
   async body(): Promise<Uint8Array> {
@@ -145,6 +145,12 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     await this.closed.catch(() => undefined)
   }
 
+  async #close(): Promise<void> {
+    const outcome = await this.#session.ended
+    await this.#consumed
+    if (outcome.kind === "failed") throw outcome.error
+  }
+
   #jsonSource<T>(): BatchSource<JsonBatch<T>> {
     if (!this.#settings.json && !isJsonContentType(this.contentType)) {
       throw new DurableStreamError(
@@ -176,8 +182,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
       )
     }
     const consumption = this.#begin()
-    this.#consumed = subscribe(consumption, source, callback)
-    quiet(this.#consumed)
+    this.#consumed = quiet(subscribe(consumption, source, callback))
     return () => {
       this.#session.cancel(undefined)
     }
@@ -210,8 +215,9 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
 }
 
 /** Whoever wants to know of a failure looks at the promise; nobody has to. */
-function quiet(promise: Promise<unknown>): void {
+function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(ignore)
+  return promise
 }
 
 function ignore(): void {}

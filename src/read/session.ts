@@ -15,7 +15,7 @@ import { interrupts, MAX_INEXACT } from "./session-moves.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import { initialState, transition } from "./session-state.ts"
 import type { SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
-import type { SseConnection, SseRead } from "./sse-connection.ts"
+import type { SseConnection } from "./sse-connection.ts"
 import type { Transport } from "./stream-event.ts"
 import { TextFidelity } from "./text-fidelity.ts"
 import { openTransport, type Opened } from "./transport.ts"
@@ -47,12 +47,8 @@ export class Session {
     this.#narrator = new SessionNarrator(endpoint.url, settings)
     const live = settings.live === true ? "sse" : settings.live || undefined
     this.#state = initialState(settings.offset, live)
-    this.#readAhead = new ReadAhead(settings.readAhead, (offset, scope) =>
-      this.#open("catch-up", offset, scope),
-    )
-    const dispatch = (event: SessionEvent) => {
-      this.#dispatch(event)
-    }
+    this.#readAhead = new ReadAhead(settings.readAhead, this.#open.bind(this, "catch-up"))
+    const dispatch = this.#dispatch.bind(this)
     // A finite read goes on while nobody looks: it ends by itself.
     if (live !== undefined) this.#lifetime.watch(settings.visibility, dispatch)
     this.#lifetime.follow([endpoint.signal, settings.signal], dispatch)
@@ -147,22 +143,19 @@ export class Session {
         case "receiving": {
           const scope = this.#current
           const read = await this.#connection?.next()
-          if (this.#current === scope && read !== undefined) this.#receive(read)
+          if (this.#current !== scope || read === undefined) break
+          if (read.kind === "page") this.#turnTo(read.page, Infinity)
+          else this.#dispatch(read)
           break
         }
         case "waiting":
-          await this.#perform(async (scope) => {
-            await sleep(state.delayMs, scope.signal, onOnline)
-            return { kind: "woke" }
-          })
+          await this.#wait(state.delayMs)
           break
         case "asking":
-          await this.#perform((scope) => this.#ask(state.error, scope))
+          await this.#ask(state.error)
           break
         case "paused":
-          await new Promise<void>((resolve) => {
-            this.#wake = resolve
-          })
+          await this.#rest()
           break
       }
     }
@@ -230,11 +223,6 @@ export class Session {
     }
   }
 
-  #receive(read: SseRead): void {
-    if (read.kind === "page") this.#turnTo(read.page, Infinity)
-    else this.#dispatch(read)
-  }
-
   #turnTo(page: Page, elapsedMs: number): void {
     const { answered, offset } = this.#state
     // What comes with an offset that the session is at has been delivered; the page can still bring news.
@@ -242,15 +230,28 @@ export class Session {
     this.#dispatch({ kind: "page", mark: page, elapsedMs })
   }
 
-  async #ask(error: unknown, scope: AbortScope): Promise<SessionEvent> {
-    try {
-      const changes = await askErrorHandler(this.#settings.onError, error, scope.signal)
-      if (changes === undefined) return { kind: "decided", again: false, error }
-      this.#endpoint = extendEndpoint(this.#endpoint, changes)
-      return { kind: "decided", again: true, error }
-    } catch (thrown) {
-      return { kind: "decided", again: false, error: thrown }
-    }
+  #wait(delayMs: number): Promise<void> {
+    return this.#perform(async (scope) => {
+      await sleep(delayMs, scope.signal, onOnline)
+      return { kind: "woke" }
+    })
+  }
+
+  #rest(): Promise<void> {
+    return new Promise((resolve) => void (this.#wake = resolve))
+  }
+
+  #ask(error: unknown): Promise<void> {
+    return this.#perform(async (scope) => {
+      try {
+        const changes = await askErrorHandler(this.#settings.onError, error, scope.signal)
+        if (changes === undefined) return { kind: "decided", again: false, error }
+        this.#endpoint = extendEndpoint(this.#endpoint, changes)
+        return { kind: "decided", again: true, error }
+      } catch (thrown) {
+        return { kind: "decided", again: false, error: thrown }
+      }
+    })
   }
 
   /** Does one thing that an event can interrupt. */

@@ -48,46 +48,62 @@ const HELD_POLL_MS = 1_000
  *
  * @param scope - lives as long as the answer is used: ending it ends the body or connection too
  */
-export async function openTransport(
+export function openTransport(
   context: ReadContext,
   request: ReadRequest,
   scope: AbortScope,
 ): Promise<Opened> {
-  const { endpoint, idleTimeoutMs, narrator, contentType, fidelity } = context
+  const { endpoint, idleTimeoutMs, narrator } = context
   const { url } = endpoint
-  const { signal } = scope
-  const sse = request.transport === "sse"
-  const answerTimeoutMs = sse ? Math.min(SSE_ANSWER_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
+  const isSse = request.transport === "sse"
+  const answerTimeoutMs = isSse ? Math.min(SSE_ANSWER_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
   const watch = new RequestWatch(request, { url, answerTimeoutMs, scope, narrator })
+  // Not awaited: what an async function keeps while it waits is twice as much, and a session waits here most of its life.
+  return send(endpoint, streamRequest(request, watch), scope.signal).then(
+    (response) => openAnswer(context, request, response, { watch, signal: scope.signal }),
+    (error: unknown) => unopened(request, error, watch),
+  )
+}
+
+function openAnswer(
+  { endpoint, idleTimeoutMs, contentType, fidelity }: ReadContext,
+  request: ReadRequest,
+  response: Response,
+  { watch, signal }: { readonly watch: RequestWatch; readonly signal: AbortSignal },
+): Opened {
+  const { url } = endpoint
+  const { startedAt, elapsedMs, idle } = watch
+  const isSse = request.transport === "sse"
   try {
-    const response = await send(endpoint, streamRequest(request, watch), signal)
-    const { elapsedMs, startedAt, idle } = watch
     // An SSE request for a stream that is closed already may be answered as a long-poll is.
-    if (!sse || (response.status === 204 && saysClosed(response.headers))) {
-      const onBytes = scanOf(response, context)
+    if (!isSse || (response.status === 204 && saysClosed(response.headers))) {
+      const onBytes = scanOf(response, fidelity)
       const body = { url, signal, watch: idle, idleTimeoutMs, onBytes }
       return openPage(request, response, body, elapsedMs)
     }
     const isEvents = mediaType(response.headers.get("content-type")) === "text/event-stream"
     if (isEvents && arrivesInParts(response)) {
       const body = { url, signal, watch: idle, idleTimeoutMs }
-      const connection = new SseConnection(response, body, {
-        request,
-        startedAt,
-        contentType,
-        fidelity,
-      })
-      return { kind: "connection", connection }
+      const events = { request, contentType, fidelity, startedAt }
+      return { kind: "connection", connection: new SseConnection(response, body, events) }
     }
-    watch.idle.end()
-    releaseBody(response)
-    return unopenedSse("unsupported")
   } catch (error) {
-    watch.idle.end()
-    const { silence } = watch
-    if (silence === undefined) return failedRequest(request.transport, error)
-    return silentRequest(request.transport, silence, watch.elapsedMs)
+    return unopened(request, error, watch)
   }
+  idle.end()
+  releaseBody(response)
+  return unopenedSse("unsupported")
+}
+
+function unopened(
+  { transport }: ReadRequest,
+  error: unknown,
+  { idle, silence, elapsedMs }: RequestWatch,
+): Unopened {
+  idle.end()
+  return silence === undefined
+    ? failedRequest(transport, error)
+    : silentRequest(transport, silence, elapsedMs)
 }
 
 function streamRequest(request: ReadRequest, observer: RequestObserver): StreamRequest {
@@ -137,7 +153,7 @@ function withoutOffset(url: string, response: Response): DurableStreamError {
 /** Text is looked at for what SSE could not carry. */
 function scanOf(
   response: Response,
-  { fidelity }: ReadContext,
+  fidelity: TextFidelity,
 ): ((bytes: Uint8Array) => void) | undefined {
   const isText = mediaType(response.headers.get("content-type")).startsWith("text/")
   if (!isText) return undefined

@@ -1,16 +1,9 @@
 import type { ByteChunk, JsonBatch, TextChunk } from "../batches.ts"
 import type { PageMark } from "../page.ts"
 import type { Session } from "../session.ts"
-import { takeBytes, takeJson, takePage, takeParts, type TakenPage } from "./page-reader.ts"
+import { takeBytes, takeJson, takePage, takeParts, type Delivery } from "./page-reader.ts"
 import { batchMeta } from "./progress.ts"
 import { TextPages } from "./text-pages.ts"
-
-/** A batch and what the session is told once the consumer has it. */
-export interface Delivery<TBatch> {
-  readonly batch: TBatch
-  readonly mark: PageMark
-  readonly empty: boolean
-}
 
 /**
  * Gives the next batch; undefined at the end. Rejects with what ended the session.
@@ -21,31 +14,25 @@ export type BatchSource<TBatch> = () => Promise<Delivery<TBatch> | undefined>
 /** The messages of a JSON stream, a page at a time. */
 export function jsonBatchSource<T>(session: Session, url: string): BatchSource<JsonBatch<T>> {
   const take = takeJson<T>(url)
-  return () => takePage(session, take).then(jsonDelivery)
+  return () => takePage(session, take, jsonBatch)
 }
 
-function jsonDelivery<T>(taken: TakenPage<T[]> | undefined): Delivery<JsonBatch<T>> | undefined {
-  if (taken === undefined) return undefined
-  const { page: mark, value: items, empty } = taken
-  return { batch: { items, ...batchMeta(mark) }, mark, empty }
+function jsonBatch<T>(items: T[], mark: PageMark): JsonBatch<T> {
+  return { items, ...batchMeta(mark) }
 }
 
 /** The bytes of a stream, a page at a time. */
 export function byteChunkSource(session: Session): BatchSource<ByteChunk> {
-  return async () => {
-    const taken = await takePage(session, takeBytes)
-    if (taken === undefined) return undefined
-    const { page: mark, value: data, empty } = taken
-    return { batch: { data, ...batchMeta(mark) }, mark, empty }
-  }
+  return () => takePage(session, takeBytes, byteChunk)
+}
+
+function byteChunk(data: Uint8Array, mark: PageMark): ByteChunk {
+  return { data, ...batchMeta(mark) }
 }
 
 /** The bytes of a stream, a page at a time, each in the parts in which it came. */
 export function bytePartsSource(session: Session): BatchSource<readonly Uint8Array[]> {
-  return async () => {
-    const taken = await takePage(session, takeParts)
-    return taken && { batch: taken.value, mark: taken.page, empty: taken.empty }
-  }
+  return () => takePage(session, takeParts, (parts) => parts)
 }
 
 /** The text of a stream, in whole characters. */

@@ -6,11 +6,11 @@ import { joinLists } from "../join-lists.ts"
 import { readParts, readWhole, type BrokenPayload, type Payload } from "../payload.ts"
 import type { Session } from "../session.ts"
 
-/** What was made of a page. */
-export interface TakenPage<T> {
-  /** Where the page ends. Without its payload, which is not to be kept for as long as the place is. */
-  readonly page: PageMark
-  readonly value: T
+/** A batch and what the session is told once the consumer has it. */
+export interface Delivery<TBatch> {
+  readonly batch: TBatch
+  /** Where the batch ends. Without the page's payload, which is not to be kept for as long as the place is. */
+  readonly mark: PageMark
   /** Whether the page held nothing. */
   readonly empty: boolean
 }
@@ -23,19 +23,22 @@ export interface TakenPage<T> {
 export type TakePayload<T> = (
   payload: Payload,
   moved: boolean,
-) => Promise<(Omit<TakenPage<T>, "page"> & { readonly kind: "whole" }) | BrokenPayload>
+) => Promise<{ readonly kind: "whole"; readonly value: T; readonly empty: boolean } | BrokenPayload>
 
 /**
  * The next page, whole. Pages that break off never show here: the session asks for them again. Whoever gets one says
  * `session.delivered` once it is the consumer's.
  *
+ * @param take - takes its payload
+ * @param toBatch - makes a batch of what was taken
  * @returns undefined at the end of the session
  * @throws what ended the session
  */
-export async function takePage<T>(
+export async function takePage<T, TBatch>(
   session: Session,
   take: TakePayload<T>,
-): Promise<TakenPage<T> | undefined> {
+  toBatch: (value: T, mark: PageMark) => TBatch,
+): Promise<Delivery<TBatch> | undefined> {
   for (;;) {
     const page = await session.next()
     if (page === undefined) return undefined
@@ -44,8 +47,9 @@ export async function takePage<T>(
     const taken = await take(page.payload, moved)
     if (taken.kind === "whole") {
       const { cursor, upToDate, streamClosed } = page
-      const mark = { offset: page.offset, cursor, upToDate, streamClosed }
-      return { ...taken, page: endOf(mark, offset, taken.empty) }
+      const { value, empty } = taken
+      const mark = endOf({ offset: page.offset, cursor, upToDate, streamClosed }, offset, empty)
+      return { batch: toBatch(value, mark), mark, empty }
     }
     session.broken(taken, 0)
   }

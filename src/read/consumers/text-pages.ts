@@ -48,18 +48,18 @@ export class TextPages {
    */
   async next(): Promise<TextPage | undefined> {
     for (;;) {
-      const taken = await takePage(this.#session, this.#take)
+      const taken = await takePage(this.#session, this.#take, (text) => text)
       if (taken === undefined) return undefined
-      const { page, value, empty } = taken
-      const text = this.#held + value + (page.streamClosed ? this.#utf8.flush() : "")
+      const { batch, mark, empty } = taken
+      const text = this.#held + batch + (mark.streamClosed ? this.#utf8.flush() : "")
       if (this.#utf8.aligned) {
         this.#held = ""
-        this.#soundMark = page
-        return { text, mark: page, empty }
+        this.#soundMark = mark
+        return { text, mark, empty }
       }
-      if ((page.upToDate && this.#stopAtTail) || text.length > MAX_HELD_CHARS) {
+      if ((mark.upToDate && this.#stopAtTail) || text.length > MAX_HELD_CHARS) {
         this.#held = ""
-        return { text, mark: { ...this.#soundMark, upToDate: page.upToDate }, empty }
+        return { text, mark: { ...this.#soundMark, upToDate: mark.upToDate }, empty }
       }
       this.#held = text
       this.#session.delivered(0, empty)

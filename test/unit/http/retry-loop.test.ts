@@ -86,7 +86,7 @@ describe("retryLoop", () => {
       policy: "idempotent",
       backoff: resolveBackoff({ initialDelay: 100, multiplier: 2, maxDelay: 400, onFailedAttempt }),
       signal,
-      onRetry: (notice) => notices.push(notice),
+      observer: { onRetry: (notice) => void notices.push(notice) },
     })
     await vi.advanceTimersByTimeAsync(60_000)
     expect(await result).toBe("done")

@@ -1,0 +1,45 @@
+import type { FetchError } from "../errors/fetch-error.ts"
+import { AbortScope } from "./abort.ts"
+
+/** Ends something that takes too long. */
+export class AttemptLimit {
+  readonly #scope: AbortScope
+  readonly #timer: ReturnType<typeof setTimeout> | undefined
+  #timeout: FetchError | undefined
+
+  /**
+   * @param parent - ends it as well
+   * @param ms - how long it may take; Infinity for no limit
+   * @param error - what it means that it took longer
+   */
+  constructor(parent: AbortSignal, ms: number, error: () => FetchError) {
+    this.#scope = new AbortScope(parent)
+    // Past 2^31 ms a timer would fire at once; nobody waits for a month.
+    if (ms >= 2 ** 31) return
+    this.#timer = setTimeout(() => {
+      this.#timeout = error()
+      this.#scope.abort(this.#timeout)
+    }, ms)
+  }
+
+  /** Aborted by the parent, or when time is over. */
+  get signal(): AbortSignal {
+    return this.#scope.signal
+  }
+
+  /** What it means that it took too long, once it has. */
+  get timeout(): FetchError | undefined {
+    return this.#timeout
+  }
+
+  /** It came in time. What came with it can still be aborted by the parent. */
+  met(): void {
+    clearTimeout(this.#timer)
+  }
+
+  /** It is over, and what came with it too. */
+  end(): void {
+    clearTimeout(this.#timer)
+    this.#scope.end()
+  }
+}
