@@ -210,7 +210,7 @@ export class MessageFlow {
     this.#backpressure.fail(error)
   }
 
-  /** The messages that were not acknowledged, in order. The flow must have failed. */
+  /** The messages that were not acknowledged, in order. The flow must be stopped. */
   undelivered(): Uint8Array[] {
     const batches = this.#pipeline.unsettled()
     const last = this.#last === undefined ? [] : [this.#last.bytes]

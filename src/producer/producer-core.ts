@@ -198,7 +198,8 @@ export class ProducerCore {
     const { kind } = this.#state
     if (kind === "failed" || kind === "closed" || kind === "detached") return
     this.#end({ kind: "failed", error })
-    this.#report(error)
+    // A closure that is refused is told by close(), and an abort of an idle producer is its caller's own doing.
+    if (this.#flow.undelivered().length > 0) this.#report(error)
     this.#flow.fail(error)
   }
 

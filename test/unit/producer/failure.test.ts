@@ -202,14 +202,59 @@ describe("an abort", () => {
     expect(report).toMatchObject({ value: [["a"], 0], elapsedMs: 1000, leftoverTimers: [] })
   })
 
-  it("before the first message is told all the same", async () => {
+  it("of an idle producer loses nothing, and is not told to onError", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => {
+      post.accept()
+    }
+    const onError = vi.fn()
+    const controller = new AbortController()
+    const producer = desk.producer({ signal: controller.signal, onError })
+    await producer.send("a")
+    controller.abort()
+    await settled()
+    expect(producer.state).toBe("failed")
+    expect(onError).not.toHaveBeenCalled()
+  })
+
+  it("before the first message is told by append, as nothing is lost", async () => {
     const onError = vi.fn()
     const producer = new PostDesk().producer({ signal: AbortSignal.abort(), onError })
     await settled()
-    expect(onError).toHaveBeenCalledOnce()
+    expect(onError).not.toHaveBeenCalled()
     expect(() => {
       producer.append("a")
     }).toThrow(FetchBackoffAbortError)
+  })
+})
+
+describe("a closure that fails", () => {
+  it.each([400, 403, 404, 409, 410])(
+    "with %i and without a message is told by close alone, not by onError",
+    async (status) => {
+      const desk = new PostDesk()
+      const onError = vi.fn()
+      const producer = desk.producer({ onError })
+      const sent = producer.send("a")
+      const closed = producer.close()
+      ;(await desk.post(0)).accept()
+      ;(await desk.post(1)).answer(status)
+      await expect(closed).rejects.toMatchObject({ status })
+      expect(await sent).toMatchObject({ duplicate: false })
+      expect(producer.state).toBe("failed")
+      expect(onError).not.toHaveBeenCalled()
+    },
+  )
+
+  it("is told to onError where its message is lost", async () => {
+    const desk = new PostDesk()
+    const onError = vi.fn()
+    const producer = desk.producer({ onError })
+    const closed = producer.close("end")
+    ;(await desk.post(0)).answer(404)
+    const error = await closed.catch((thrown: unknown) => thrown)
+    expect(onError.mock.calls).toEqual([[error]])
+    expect(undelivered(producer)).toEqual(["end"])
   })
 })
 
