@@ -2,15 +2,21 @@ import { Deferred, quiet } from "./deferred.ts"
 
 const READY = Promise.resolve()
 
-/** Counts the bytes that are not acknowledged, and holds back whoever waits for `ready` while they are too many. */
+/**
+ * Counts the bytes that are not acknowledged, and holds back whoever waits for `ready` while they are too many, or leave no
+ * room for the message that was refused last.
+ */
 export class Backpressure {
   readonly #highWaterMarkBytes: number
+  readonly #maxBufferedBytes: number
   #bytes = 0
+  #refusedBytes = 0
   #waiting: Deferred<void> | undefined
   #failure: Promise<void> | undefined
 
-  constructor(highWaterMarkBytes: number) {
+  constructor(highWaterMarkBytes: number, maxBufferedBytes: number) {
     this.#highWaterMarkBytes = highWaterMarkBytes
+    this.#maxBufferedBytes = maxBufferedBytes
   }
 
   get bytes(): number {
@@ -18,7 +24,9 @@ export class Backpressure {
   }
 
   get isHigh(): boolean {
-    return this.#bytes > this.#highWaterMarkBytes
+    if (this.#bytes > this.#highWaterMarkBytes) return true
+    // One that is too large by itself finds no more room than there is.
+    return this.#bytes > 0 && this.#bytes + this.#refusedBytes > this.#maxBufferedBytes
   }
 
   /** One promise serves all who ask, so that asking before each message costs nothing. */
@@ -31,6 +39,12 @@ export class Backpressure {
 
   add(bytes: number): void {
     this.#bytes += bytes
+    this.#refusedBytes = 0
+  }
+
+  /** Notes that there was no room for a message: who waits for `ready` now will try it again. */
+  refused(bytes: number): void {
+    this.#refusedBytes = bytes
   }
 
   remove(bytes: number): void {

@@ -33,18 +33,25 @@ export interface IntakeLimits {
   readonly maxBufferedBytes: number
 }
 
+/** What an {@link Intake} tells its owner. */
+export interface IntakeEvents {
+  /** A message does not fit into the open batch, which is given away. */
+  onFull(batch: Batch): void
+  /** There is no room for a message of so many bytes; it was not taken in. */
+  onRefused(bytes: number): void
+}
+
 /** Where messages come in: checked, encoded into the open batch, or held while the content type is not known. */
 export class Intake {
   readonly #limits: IntakeLimits
-  readonly #onFull: (batch: Batch) => void
+  readonly #events: IntakeEvents
   #content: { readonly type: string; readonly isJson: boolean } | undefined
   #builder: BatchBuilder | undefined
   #held: Held[] = []
 
-  /** @param onFull - takes the open batch where a message does not fit into it */
-  constructor(limits: IntakeLimits, onFull: (batch: Batch) => void) {
+  constructor(limits: IntakeLimits, events: IntakeEvents) {
     this.#limits = limits
-    this.#onFull = onFull
+    this.#events = events
   }
 
   /** The stream's content type, once it is known. */
@@ -151,7 +158,7 @@ export class Intake {
     for (;;) {
       const size = builder.add(message)
       if (size !== undefined) return size
-      this.#onFull(builder.seal())
+      this.#events.onFull(builder.seal())
     }
   }
 
@@ -159,7 +166,10 @@ export class Intake {
     const { maxBufferedBytes, stream } = this.#limits
     const roomBytes = maxBufferedBytes - bufferedBytes
     // Most messages need not be measured: no text takes more than three bytes a UTF-16 unit.
-    if (message.length * 3 <= roomBytes || byteLengthOf(message) <= roomBytes) return
+    if (message.length * 3 <= roomBytes) return
+    const messageBytes = byteLengthOf(message)
+    if (messageBytes <= roomBytes) return
+    this.#events.onRefused(messageBytes)
     const why =
       bufferedBytes === 0
         ? `A message for ${stream} is larger than maxBufferedBytes (${maxBufferedBytes}) and was not queued.`

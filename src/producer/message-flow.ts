@@ -56,7 +56,7 @@ export class MessageFlow {
     this.#settings = settings
     this.#events = events
     this.#stream = describeUrl(endpoint.url)
-    this.#backpressure = new Backpressure(settings.highWaterMarkBytes)
+    this.#backpressure = new Backpressure(settings.highWaterMarkBytes, settings.maxBufferedBytes)
     this.#linger = new Linger(
       settings.lingerMs,
       () => {
@@ -68,9 +68,13 @@ export class MessageFlow {
         if (batch !== undefined) this.#send(batch)
       },
     )
-    this.#intake = new Intake({ ...settings, stream: this.#stream }, (batch) => {
-      this.#send(batch)
-    })
+    this.#intake = new Intake(
+      { ...settings, stream: this.#stream },
+      {
+        onFull: this.#send.bind(this),
+        onRefused: this.#backpressure.refused.bind(this.#backpressure),
+      },
+    )
     const onFailed = events.onFailed.bind(events)
     this.#discovery = new StreamDiscovery(settings, this.#open.bind(this), onFailed)
     const attempts = {

@@ -6,10 +6,8 @@ import { WholeCharacters } from "./whole-characters.ts"
 export interface WritableSink {
   /** Takes one chunk. Throws where it cannot be sent, or nothing can any more. */
   append(body: unknown): void
-  /** Pending while more is waiting than should be. */
+  /** Pending while more is waiting than should be, or than leaves room for a chunk that was refused. */
   readonly ready: Promise<void>
-  /** Resolves once everything that was taken is delivered. */
-  flush(): Promise<void>
   /** Delivers what was taken, then closes the stream. */
   close(): Promise<unknown>
   /** Drops what was not delivered and lets go of everything. The stream stays open. */
@@ -61,7 +59,7 @@ async function append(sink: WritableSink, chunk: string | Uint8Array): Promise<v
     sink.append(chunk)
   } catch (error) {
     if (!(error instanceof DurableStreamError) || error.code !== "BUFFER_FULL") throw error
-    await sink.flush()
+    await sink.ready
     sink.append(chunk)
   }
 }

@@ -61,6 +61,50 @@ describe("backpressure", () => {
     expect(desk.posts.map(({ body }) => body)).toEqual(["abcé", "def"])
   })
 
+  it.each([
+    [undefined, ["12345", "12345678"]],
+    [8, ["1234567", "1234567"]],
+    [Infinity, ["1234567", "1234567", "1234567"]],
+  ])(
+    "keeps ready pending after BUFFER_FULL until the message fits (highWaterMarkBytes %s)",
+    async (highWaterMarkBytes, messages) => {
+      const desk = new PostDesk()
+      const producer = desk.producer({
+        maxBufferedBytes: 10,
+        ...(highWaterMarkBytes !== undefined && { highWaterMarkBytes }),
+      })
+      producer.append(messages[0])
+      for (const [index, message] of messages.slice(1).entries()) {
+        await expect(producer.send(message)).rejects.toMatchObject({ code: "BUFFER_FULL" })
+        const { ready } = producer
+        expect(await isPending(ready)).toBe(true)
+        ;(await desk.post(index)).accept()
+        await ready
+        producer.append(message)
+      }
+    },
+  )
+
+  it("frees ready once a smaller message was taken in place of the refused one", async () => {
+    const producer = new PostDesk().producer({ maxBufferedBytes: 10, highWaterMarkBytes: 10 })
+    producer.append("12345")
+    await expect(producer.send("123456")).rejects.toMatchObject({ code: "BUFFER_FULL" })
+    producer.append("1")
+    expect(await isPending(producer.ready)).toBe(false)
+  })
+
+  it("does not wait for room for a message that never fits", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => post.accept()
+    const producer = desk.producer({ maxBufferedBytes: 10 })
+    producer.append("1")
+    await expect(producer.send("12345678901")).rejects.toMatchObject({ code: "BUFFER_FULL" })
+    await producer.ready
+    expect(producer.bufferedBytes).toBe(0)
+    await expect(producer.send("12345678901")).rejects.toThrow("larger than maxBufferedBytes")
+    await producer.ready
+  })
+
   it("lets a loop that awaits ready run within half of maxBufferedBytes", async () => {
     const desk = new PostDesk()
     desk.reply = (post) => post.accept()
