@@ -198,8 +198,9 @@ export class ProducerCore {
     const { kind } = this.#state
     if (kind === "failed" || kind === "closed" || kind === "detached") return
     this.#end({ kind: "failed", error })
-    // A closure that is refused is told by close(), and an abort of an idle producer is its caller's own doing.
-    if (this.#flow.undelivered().length > 0) this.#report(error)
+    // An abort is its caller's own doing: there is something to tell only where it loses messages.
+    const isQuiet = error instanceof FetchBackoffAbortError && this.#flow.undelivered().length === 0
+    if (!isQuiet) this.#report(error)
     this.#flow.fail(error)
   }
 

@@ -36,9 +36,8 @@ export interface IdempotentProducerOptions {
   /** Used in place of the handle's fetch. */
   fetch?: typeof globalThis.fetch
   /**
-   * Called once when the producer fails with messages that are not acknowledged, and once for every message that was refused
-   * and left out (`details.message` holds its bytes). Where nothing is lost it is not called: that a closure without a message
-   * came to nothing is told by `close`. What it throws is logged and changes nothing.
+   * Called once when the producer fails, and once for every message that was refused and left out (`details.message` holds
+   * its bytes). An abort by a signal that loses no message is not told. What it throws is logged and changes nothing.
    */
   onError?: (error: Error) => void
   /** How failed requests are tried again. Default: the handle's. */
