@@ -1,13 +1,15 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { onAbort } from "./abort-watch.ts"
 
+const nobody: readonly never[] = []
+
 /**
  * A signal that follows other signals for as long as it is needed. A signal that lives long (an application's)
  * must not collect a listener for every request made under it, so whoever makes a scope ends it.
  */
 export class AbortScope {
   readonly #controller = new AbortController()
-  readonly #unfollow: (() => void)[] = []
+  #unfollow: readonly (() => void)[] = nobody
 
   /** @param parents - the signals to follow; undefined ones are passed over */
   constructor(...parents: readonly (AbortSignal | undefined)[]) {
@@ -21,7 +23,7 @@ export class AbortScope {
       const follow = () => {
         this.abort(parent.reason)
       }
-      this.#unfollow.push(onAbort(parent, follow))
+      this.#unfollow = [...this.#unfollow, onAbort(parent, follow)]
     }
   }
 
@@ -38,7 +40,8 @@ export class AbortScope {
 
   /** Stops following the parents. What still works in the scope goes on. */
   end(): void {
-    for (const unfollow of this.#unfollow.splice(0)) unfollow()
+    for (const unfollow of this.#unfollow) unfollow()
+    this.#unfollow = nobody
   }
 }
 
@@ -72,10 +75,15 @@ export function raceAbort<T>(
       return
     }
     signal.addEventListener("abort", giveUp, { once: true })
-    const unwatch = () => {
-      signal.removeEventListener("abort", giveUp)
-    }
-    promise.then(unwatch, unwatch)
-    promise.then(resolve, reject)
+    promise.then(
+      (value) => {
+        signal.removeEventListener("abort", giveUp)
+        resolve(value)
+      },
+      (error: unknown) => {
+        signal.removeEventListener("abort", giveUp)
+        reject(error)
+      },
+    )
   })
 }

@@ -34,12 +34,15 @@ export const BackoffDefaults: {
   readonly maxRetries: number
 } = { initialDelay: 100, maxDelay: 60_000, multiplier: 1.3, maxRetries: Infinity }
 
+const settledDefaults: Backoff = { ...BackoffDefaults, debug: false }
+
 /**
  * Checks options and fills in the defaults.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
  */
-export function resolveBackoff(options: BackoffOptions = {}): Backoff {
+export function resolveBackoff(options?: BackoffOptions): Backoff {
+  if (options === undefined) return settledDefaults
   checkObject("backoffOptions", options)
   // A longer first delay alone, or a shorter limit, is no contradiction: the other's default gives way to it.
   const longest = typeof options.maxDelay === "number" ? options.maxDelay : Infinity

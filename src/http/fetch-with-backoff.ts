@@ -35,27 +35,23 @@ export function createFetchWithBackoff(
     const scope = new AbortScope(
       init?.signal ?? (input instanceof Request ? input.signal : undefined),
     )
+    const attempt = () =>
+      // A Request's body is used up by sending it: each attempt sends a copy.
+      attemptOnce(fetchClient, input instanceof Request ? input.clone() : input, init, scope.signal)
     try {
-      return await retryLoop({
-        // A Request's body is used up by sending it: each attempt sends a copy.
-        attempt: () =>
-          attempt(
-            fetchClient,
-            input instanceof Request ? input.clone() : input,
-            init,
-            scope.signal,
-          ),
+      return await retryLoop(attempt(), () => ({
+        attempt,
         policy: policyOf(input, init),
         backoff,
         signal: scope.signal,
-      })
+      }))
     } finally {
       scope.end()
     }
   }
 }
 
-async function attempt(
+async function attemptOnce(
   fetchClient: typeof globalThis.fetch,
   input: RequestInfo | URL,
   init: RequestInit | undefined,

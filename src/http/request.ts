@@ -70,14 +70,15 @@ export function send(
   request: StreamRequest,
   signal: AbortSignal,
 ): Promise<Response> {
-  return retryLoop({
-    attempt: (attempt) => attemptOnce(endpoint, request, signal, attempt),
+  const attempt = (count: number) => attemptOnce(endpoint, request, signal, count)
+  return retryLoop(attempt(1), () => ({
+    attempt,
     policy: request.retry,
     backoff: endpoint.backoff,
     signal,
     heldMs: request.heldMs,
     observer: request.observer,
-  })
+  }))
 }
 
 /** The status and headers of an answer whose body is of no interest. */

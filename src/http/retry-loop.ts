@@ -14,16 +14,17 @@ import { sleep } from "./sleep.ts"
 export type RetryPolicy = "idempotent" | "unless-stored" | "never"
 
 /** What became of one attempt. */
-export type AttemptOutcome<T> =
-  | { readonly kind: "answered"; readonly value: T }
-  | {
-      readonly kind: "failed"
-      /** The HTTP status, or how the request failed without one. */
-      readonly failure: number | FailureKind
-      readonly error: DurableStreamError
-      /** What the server asked to wait, in milliseconds. */
-      readonly retryAfterMs: number
-    }
+export type AttemptOutcome<T> = { readonly kind: "answered"; readonly value: T } | FailedAttempt
+
+/** An attempt that failed. */
+export interface FailedAttempt {
+  readonly kind: "failed"
+  /** The HTTP status, or how the request failed without one. */
+  readonly failure: number | FailureKind
+  readonly error: DurableStreamError
+  /** What the server asked to wait, in milliseconds. */
+  readonly retryAfterMs: number
+}
 
 /** A retry that is about to happen. */
 export interface RetryNotice {
@@ -34,7 +35,7 @@ export interface RetryNotice {
 
 /** What {@link retryLoop} is told. */
 export interface RetryLoopOptions<T> {
-  /** Makes one attempt; rejects only for what ends the loop (an abort, a failing header function). */
+  /** Makes another attempt, from the second on; rejects only for what ends the loop (an abort, a failing header function). */
   readonly attempt: (attempt: number) => Promise<AttemptOutcome<T>>
   readonly policy: RetryPolicy
   readonly backoff: Backoff
@@ -52,34 +53,53 @@ export interface RetryLoopOptions<T> {
  * The one retry loop: attempts until one is answered, the policy or the count forbids another, or the signal
  * ends it. What failed for want of a network is tried again as soon as the platform says that there is one.
  *
+ * @param first - the first attempt. Most requests need no other, and a long-poll stays in it: it is waited for without a
+ *   loop, which takes more to keep
+ * @param options - asked for once the first attempt has failed
  * @throws the last attempt's error, or FetchBackoffAbortError
  */
-export async function retryLoop<T>(options: RetryLoopOptions<T>): Promise<T> {
+export function retryLoop<T>(
+  first: Promise<AttemptOutcome<T>>,
+  options: () => RetryLoopOptions<T>,
+): Promise<T> {
+  const startedAt = performance.now()
+  return first.then((outcome) =>
+    outcome.kind === "answered" ? outcome.value : tryAgain(options(), outcome, startedAt),
+  )
+}
+
+async function tryAgain<T>(
+  options: RetryLoopOptions<T>,
+  outcome: FailedAttempt,
+  startedAt: number,
+): Promise<T> {
   const { backoff, signal } = options
   let failures = 0
+  // After a long time offline the first attempts may still come too early: they are not as far apart as the last ones.
+  const watchNetwork = (wake: () => void) =>
+    onOnline(() => {
+      failures = 0
+      wake()
+    })
+  let failed = outcome
   for (let attempt = 1; ; attempt++) {
-    const startedAt = performance.now()
-    const outcome = await options.attempt(attempt)
-    if (outcome.kind === "answered") return outcome.value
-    const { error } = outcome
+    const { error, failure } = failed
     if (performance.now() - startedAt >= (options.heldMs ?? Infinity)) attempt = 1
     if (attempt === 1) failures = 0
     notify(backoff.onFailedAttempt)
-    if (attempt > backoff.maxRetries || !mayTryAgain(options.policy, outcome.failure)) throw error
-    const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), outcome.retryAfterMs)
+    if (attempt > backoff.maxRetries || !mayTryAgain(options.policy, failure)) throw error
+    const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), failed.retryAfterMs)
     if (backoff.debug) {
       console.debug(
         `[durable-streams] attempt ${attempt} failed, again in ${Math.round(delayMs)} ms: ${error.message}`,
       )
     }
     options.observer?.onRetry?.({ attempt, delayMs, error })
-    // After a long time offline the first attempts may still come too early: they are not as far apart as the last ones.
-    const watchNetwork = (wake: () => void) =>
-      onOnline(() => {
-        failures = 0
-        wake()
-      })
-    await sleep(delayMs, signal, typeof outcome.failure === "string" ? watchNetwork : undefined)
+    await sleep(delayMs, signal, typeof failure === "string" ? watchNetwork : undefined)
+    startedAt = performance.now()
+    const next = await options.attempt(attempt + 1)
+    if (next.kind === "answered") return next.value
+    failed = next
   }
 }
 

@@ -7,20 +7,25 @@ const SLEPT_MS = 10_000
 /** What was noticed: nothing came for too long, or the machine slept and nothing on the wire can be trusted. */
 export type Silence = "idle" | "slept"
 
+/** Who is told of it. */
+export interface SilenceListener {
+  /** Called once for a silence; the watch waits no further then. */
+  onSilence(silence: Silence): void
+}
+
 /**
  * Watches a wait for the network. Only waiting counts: a consumer that takes its time is no silence. At most one timer
  * runs, and none once `end` was called.
  */
 export class IdleWatch {
-  readonly #onSilence: (silence: Silence) => void
+  readonly #listener: SilenceListener
   #timeoutMs = Infinity
   #timer: ReturnType<typeof setTimeout> | undefined
   #waitingSince: number | undefined
   #tickAt = 0
 
-  /** @param onSilence - called once for a silence; the watch waits no further then */
-  constructor(onSilence: (silence: Silence) => void) {
-    this.#onSilence = onSilence
+  constructor(listener: SilenceListener) {
+    this.#listener = listener
   }
 
   /** Begins to wait for a sound. */
@@ -51,9 +56,11 @@ export class IdleWatch {
   #arm(remainingMs: number): void {
     const delayMs = Math.min(TICK_MS, remainingMs)
     this.#tickAt = Date.now() + delayMs
-    this.#timer = setTimeout(() => {
-      this.#tick()
-    }, delayMs)
+    this.#timer = setTimeout(IdleWatch.#onTick, delayMs, this)
+  }
+
+  static #onTick(watch: IdleWatch): void {
+    watch.#tick()
   }
 
   #tick(): void {
@@ -70,6 +77,6 @@ export class IdleWatch {
       return
     }
     this.#waitingSince = undefined
-    this.#onSilence(slept ? "slept" : "idle")
+    this.#listener.onSilence(slept ? "slept" : "idle")
   }
 }

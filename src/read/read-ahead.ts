@@ -9,6 +9,8 @@ export interface PendingRequest {
   readonly opened: Promise<Opened>
 }
 
+const none: readonly PendingRequest[] = []
+
 /**
  * Requests catch-up pages before the consumer asks for them: the next one as soon as the headers of this one name its
  * offset, so that a far server costs one round trip less for every page. Never more than `limit` at a time.
@@ -16,7 +18,7 @@ export interface PendingRequest {
 export class ReadAhead {
   readonly #limit: number
   readonly #open: (offset: Offset, scope: AbortScope) => Promise<Opened>
-  #requests: readonly PendingRequest[] = []
+  #requests = none
 
   /**
    * @param limit - how many requests may be ahead
@@ -51,7 +53,7 @@ export class ReadAhead {
   /** Ends all requests and releases their answers. */
   drop(): void {
     const requests = this.#requests
-    this.#requests = []
+    this.#requests = none
     for (const { scope } of requests) scope.abort()
   }
 

@@ -1,7 +1,7 @@
 import type { AbortScope } from "../http/abort.ts"
 import type { RequestObserver } from "../http/request.ts"
 import type { RetryNotice } from "../http/retry-loop.ts"
-import { IdleWatch } from "./idle-watch.ts"
+import { IdleWatch, type Silence, type SilenceListener } from "./idle-watch.ts"
 import type { ReadRequest } from "./read-request.ts"
 import type { SessionNarrator } from "./session-narrator.ts"
 import { SilentRead } from "./silent-read.ts"
@@ -20,21 +20,23 @@ export interface RequestWatchOptions {
  * Watches a read request: how long its attempts take, and that none stays silent for too long. Only attempts are watched:
  * the pauses between them may be long, by the server's own wish.
  */
-export class RequestWatch implements RequestObserver {
+export class RequestWatch implements RequestObserver, SilenceListener {
   /** Watches for silence: the answer's first, and then its body's. */
-  readonly idle: IdleWatch
+  readonly idle = new IdleWatch(this)
   readonly #request: ReadRequest
-  readonly #options: RequestWatchOptions
+  readonly #url: string
+  readonly #answerTimeoutMs: number
+  readonly #scope: AbortScope
+  readonly #narrator: SessionNarrator
   #startedAt = performance.now()
   #silence: SilentRead | undefined
 
   constructor(request: ReadRequest, options: RequestWatchOptions) {
     this.#request = request
-    this.#options = options
-    this.idle = new IdleWatch((silence) => {
-      this.#silence = new SilentRead(options.url, silence, options.answerTimeoutMs)
-      options.scope.abort(this.#silence)
-    })
+    this.#url = options.url
+    this.#answerTimeoutMs = options.answerTimeoutMs
+    this.#scope = options.scope
+    this.#narrator = options.narrator
   }
 
   /** When the newest attempt went out, as `performance.now()` tells it: what came before it says nothing of the answer. */
@@ -54,17 +56,22 @@ export class RequestWatch implements RequestObserver {
 
   onRequest(attempt: number): void {
     this.#startedAt = performance.now()
-    this.idle.listen(this.#options.answerTimeoutMs)
-    this.#options.narrator.requested(this.#request, attempt)
+    this.idle.listen(this.#answerTimeoutMs)
+    this.#narrator.requested(this.#request, attempt)
   }
 
   onResponse(response: Response): void {
     this.idle.heard()
-    this.#options.narrator.answered(this.#request.transport, response, this.elapsedMs)
+    this.#narrator.answered(this.#request.transport, response, this.elapsedMs)
   }
 
   onRetry(notice: RetryNotice): void {
     this.idle.heard()
-    this.#options.narrator.retries(this.#request.transport, notice)
+    this.#narrator.retries(this.#request.transport, notice)
+  }
+
+  onSilence(silence: Silence): void {
+    this.#silence = new SilentRead(this.#url, silence, this.#answerTimeoutMs)
+    this.#scope.abort(this.#silence)
   }
 }

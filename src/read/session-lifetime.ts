@@ -6,17 +6,19 @@ import type { SessionEvent, SessionOutcome } from "./session-types.ts"
 
 /** What surrounds a session while it lives: the signals that end it and the visibility that pauses it. */
 export class SessionLifetime {
-  /** Settles, and never rejects, once the session is over. */
-  readonly ended: Promise<SessionOutcome>
   readonly #cleanups: (() => void)[] = []
   #stopWatch: (() => void) | undefined
-  #over = false
-  #settle: (outcome: SessionOutcome) => void = () => undefined
+  #outcome: SessionOutcome | undefined
+  #ended: Promise<SessionOutcome> | undefined
+  #settle: ((outcome: SessionOutcome) => void) | undefined
 
-  constructor() {
-    this.ended = new Promise((resolve) => {
-      this.#settle = resolve
+  /** Settles, and never rejects, once the session is over. */
+  get ended(): Promise<SessionOutcome> {
+    this.#ended ??= new Promise((resolve) => {
+      if (this.#outcome === undefined) this.#settle = resolve
+      else resolve(this.#outcome)
     })
+    return this.#ended
   }
 
   /** Ends the session with any of these signals. */
@@ -25,7 +27,7 @@ export class SessionLifetime {
     dispatch: (event: SessionEvent) => void,
   ): void {
     for (const signal of new Set(signals)) {
-      if (signal === undefined || this.#over) continue
+      if (signal === undefined || this.#outcome !== undefined) continue
       const end = () => {
         dispatch({ kind: "abort", reason: signal.reason })
       }
@@ -39,7 +41,7 @@ export class SessionLifetime {
 
   /** Pauses the session while it is hidden. */
   watch(visibility: VisibilitySource | undefined, dispatch: (event: SessionEvent) => void): void {
-    if (visibility === undefined || this.#over) return
+    if (visibility === undefined || this.#outcome !== undefined) return
     this.#stopWatch = watchPauses(visibility, (kind) => {
       dispatch({ kind, reason: "hidden" })
     })
@@ -53,10 +55,10 @@ export class SessionLifetime {
 
   /** The session is over: nothing that surrounds it is watched any longer. */
   end(outcome: SessionOutcome): void {
-    this.#over = true
+    this.#outcome = outcome
     this.unwatch()
     for (const cleanup of this.#cleanups.splice(0)) cleanup()
-    this.#settle(outcome)
+    this.#settle?.(outcome)
   }
 }
 

@@ -1,13 +1,11 @@
 import type { RetryNotice } from "../http/retry-loop.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { AnswerHead } from "./answer-head.ts"
 import type { ReadRequest } from "./read-request.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import type { SessionEvent, SessionState } from "./session-types.ts"
 import { fallbackAdvice } from "./sse-health.ts"
 import type { SseFallbackReason, StreamEvent, Transport } from "./stream-event.ts"
-
-/** What a response shows of an answer. The answer itself would keep its body, long after that was read. */
-export type AnswerHead = Pick<Response, "status" | "statusText" | "headers">
 
 /** Tells what a session does, to `observe` and, where SSE is given up, to the console. */
 export class SessionNarrator {
@@ -32,13 +30,9 @@ export class SessionNarrator {
   }
 
   /** Tells of an answer. */
-  answered(
-    transport: Transport,
-    { status, statusText, headers }: AnswerHead,
-    durationMs: number,
-  ): void {
-    this.#newest = { status, statusText, headers }
-    this.#emit({ kind: "response", transport, status, durationMs })
+  answered(transport: Transport, response: Response, durationMs: number): void {
+    this.#newest = new AnswerHead(response, transport === "sse")
+    this.#emit({ kind: "response", transport, status: response.status, durationMs })
   }
 
   /** Tells that a request will be made again. */

@@ -12,8 +12,8 @@ import {
   bytePartsSource,
   jsonBatchSource,
   textChunkSource,
-  type BatchSource,
 } from "./consumers/batch-source.ts"
+import type { BatchSource } from "./consumers/page-reader.ts"
 import { Progress } from "./consumers/progress.ts"
 import { jsonStream } from "./consumers/json-stream.ts"
 import { byteStream, textStream } from "./consumers/streams.ts"

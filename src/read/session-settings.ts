@@ -34,6 +34,14 @@ export interface SessionSettings {
 
 const DEFAULT_IDLE_TIMEOUT_MS = 75_000
 
+const sseDefaults: Required<SSEResilienceOptions> = {
+  minConnectionDuration: 1000,
+  maxShortConnections: 3,
+  backoffBaseDelay: 100,
+  backoffMaxDelay: 5000,
+  logWarnings: true,
+}
+
 /**
  * Checks the options of a read and fills in the defaults.
  *
@@ -69,12 +77,17 @@ export function sessionSettings(options: ReadOptions): SessionSettings {
   }
 }
 
-function sseSettings(options: SSEResilienceOptions = {}): Required<SSEResilienceOptions> {
+function sseSettings(options?: SSEResilienceOptions): Required<SSEResilienceOptions> {
+  if (options === undefined) return sseDefaults
   checkObject("sseResilience", options)
-  const { minConnectionDuration = 1000, maxShortConnections = 3, logWarnings = true } = options
-  const { backoffMaxDelay = 5000 } = options
+  const {
+    minConnectionDuration = sseDefaults.minConnectionDuration,
+    maxShortConnections = sseDefaults.maxShortConnections,
+    logWarnings = sseDefaults.logWarnings,
+    backoffMaxDelay = sseDefaults.backoffMaxDelay,
+  } = options
   checkCount("backoffMaxDelay", backoffMaxDelay)
-  const { backoffBaseDelay = Math.min(100, backoffMaxDelay) } = options
+  const { backoffBaseDelay = Math.min(sseDefaults.backoffBaseDelay, backoffMaxDelay) } = options
   checkCount("minConnectionDuration", minConnectionDuration)
   checkCount("maxShortConnections", maxShortConnections)
   checkCount("backoffBaseDelay", backoffBaseDelay)

@@ -4,13 +4,14 @@ import { sleep } from "../http/sleep.ts"
 import { onOnline } from "../platform/online.ts"
 import { isPlainInSse } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
+import type { AnswerHead } from "./answer-head.ts"
 import { arrivesInParts } from "./body-payload.ts"
 import { askErrorHandler } from "./error-question.ts"
 import { withoutContent, type Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
 import { ReadAhead, type PendingRequest } from "./read-ahead.ts"
 import { SessionLifetime, throwOutcome } from "./session-lifetime.ts"
-import { SessionNarrator, type AnswerHead } from "./session-narrator.ts"
+import { SessionNarrator } from "./session-narrator.ts"
 import { interrupts, MAX_INEXACT } from "./session-moves.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import { initialState, transition } from "./session-state.ts"
@@ -28,7 +29,6 @@ import { openTransport, type Opened } from "./transport.ts"
 export class Session {
   readonly #settings: SessionSettings
   readonly #narrator: SessionNarrator
-  readonly #readAhead: ReadAhead
   readonly #lifetime = new SessionLifetime()
   readonly #fidelity = new TextFidelity()
   #endpoint: Endpoint
@@ -37,6 +37,7 @@ export class Session {
   #current: AbortScope | undefined
   #page: Page | undefined
   #connection: SseConnection | undefined
+  #readAhead: ReadAhead | undefined
   #contentType: string | undefined
   #consuming = false
   #wake: (() => void) | undefined
@@ -47,7 +48,6 @@ export class Session {
     this.#narrator = new SessionNarrator(endpoint.url, settings)
     const live = settings.live === true ? "sse" : settings.live || undefined
     this.#state = initialState(settings.offset, live)
-    this.#readAhead = new ReadAhead(settings.readAhead, this.#open.bind(this, "catch-up"))
     const dispatch = this.#dispatch.bind(this)
     // A finite read goes on while nobody looks: it ends by itself.
     if (live !== undefined) this.#lifetime.watch(settings.visibility, dispatch)
@@ -162,7 +162,7 @@ export class Session {
   }
 
   #request(transport: Transport, offset: Offset): PendingRequest {
-    const early = transport === "catch-up" ? this.#readAhead.take(offset) : undefined
+    const early = transport === "catch-up" ? this.#readAhead?.take(offset) : undefined
     const scope = early?.scope ?? new AbortScope()
     this.#current = scope
     return early ?? { offset, scope, opened: this.#open(transport, offset, scope) }
@@ -219,6 +219,7 @@ export class Session {
     if (!this.#consuming || state.kind !== "delivering" || state.transport !== "catch-up") return
     const { mark, pausedFor, offset } = state
     if (!mark.upToDate && mark.offset !== offset && pausedFor.size === 0) {
+      this.#readAhead ??= new ReadAhead(this.#settings.readAhead, this.#open.bind(this, "catch-up"))
       this.#readAhead.begin(mark.offset)
     }
   }
@@ -277,7 +278,7 @@ export class Session {
     if (interrupts(before, event, after)) this.#drop()
     // An event that was delivered is not kept while the next is waited for.
     else if (after.kind === "receiving") this.#page = undefined
-    if (after.kind === "ended" || after.pausedFor.size > 0) this.#readAhead.drop()
+    if (after.kind === "ended" || after.pausedFor.size > 0) this.#readAhead?.drop()
     this.#narrator.tell(before, after, event, step.fellBack)
     if (after.kind === "ended") this.#lifetime.end(after.outcome)
     this.#wake?.()

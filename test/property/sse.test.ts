@@ -74,7 +74,7 @@ async function hear(
   const under = {
     url: "https://streams.test/s",
     signal: new AbortController().signal,
-    watch: new IdleWatch(() => undefined),
+    watch: new IdleWatch({ onSilence: () => undefined }),
     idleTimeoutMs: Infinity,
   }
   const connection = new SseConnection(new Response(body, { headers }), under, {

@@ -2,8 +2,7 @@ import { FetchBackoffAbortError } from "../../errors/fetch-backoff-abort-error.t
 import { throwOutcome } from "../session-lifetime.ts"
 import type { PageMark } from "../page.ts"
 import type { Session } from "../session.ts"
-import type { BatchSource } from "./batch-source.ts"
-import type { Delivery } from "./page-reader.ts"
+import type { BatchSource, Delivery } from "./page-reader.ts"
 import type { Progress } from "./progress.ts"
 
 /** A session that is consumed, and where the consumer is. */

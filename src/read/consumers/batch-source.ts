@@ -1,20 +1,13 @@
 import type { ByteChunk, JsonBatch, TextChunk } from "../batches.ts"
 import type { PageMark } from "../page.ts"
 import type { Session } from "../session.ts"
-import { takeBytes, takeJson, takePage, takeParts, type Delivery } from "./page-reader.ts"
+import { pageSource, takeBytes, takeJson, takeParts, type BatchSource } from "./page-reader.ts"
 import { batchMeta } from "./progress.ts"
 import { TextPages } from "./text-pages.ts"
 
-/**
- * Gives the next batch; undefined at the end. Rejects with what ended the session.
- * Whoever gets a batch says `session.delivered` once it is the consumer's.
- */
-export type BatchSource<TBatch> = () => Promise<Delivery<TBatch> | undefined>
-
 /** The messages of a JSON stream, a page at a time. */
 export function jsonBatchSource<T>(session: Session, url: string): BatchSource<JsonBatch<T>> {
-  const take = takeJson<T>(url)
-  return () => takePage(session, take, jsonBatch)
+  return pageSource(session, takeJson<T>(url), jsonBatch)
 }
 
 function jsonBatch<T>(items: T[], mark: PageMark): JsonBatch<T> {
@@ -23,7 +16,7 @@ function jsonBatch<T>(items: T[], mark: PageMark): JsonBatch<T> {
 
 /** The bytes of a stream, a page at a time. */
 export function byteChunkSource(session: Session): BatchSource<ByteChunk> {
-  return () => takePage(session, takeBytes, byteChunk)
+  return pageSource(session, takeBytes, byteChunk)
 }
 
 function byteChunk(data: Uint8Array, mark: PageMark): ByteChunk {
@@ -32,7 +25,7 @@ function byteChunk(data: Uint8Array, mark: PageMark): ByteChunk {
 
 /** The bytes of a stream, a page at a time, each in the parts in which it came. */
 export function bytePartsSource(session: Session): BatchSource<readonly Uint8Array[]> {
-  return () => takePage(session, takeParts, (parts) => parts)
+  return pageSource(session, takeParts, (parts) => parts)
 }
 
 /** The text of a stream, in whole characters. */

@@ -4,8 +4,7 @@ import {
 } from "../../platform/async-iterable-stream.ts"
 import type { JsonBatch } from "../batches.ts"
 import type { Consumption } from "./batch-consumers.ts"
-import type { BatchSource } from "./batch-source.ts"
-import type { Delivery } from "./page-reader.ts"
+import type { BatchSource, Delivery } from "./page-reader.ts"
 import { sessionStream } from "./session-stream.ts"
 
 /** Node takes as long as its queue is for each read from it: 200,000 messages at once took a hundred times as long. */

@@ -1,7 +1,7 @@
 import { DurableStreamError } from "../../errors/durable-stream-error.ts"
 import { describeUrl } from "../../protocol/request-url.ts"
 import { NOW_OFFSET, START_OFFSET } from "../../protocol/offset.ts"
-import { endOf, type PageMark } from "../page.ts"
+import { endOf, type Page, type PageMark } from "../page.ts"
 import { joinLists } from "../join-lists.ts"
 import { readParts, readWhole, type BrokenPayload, type Payload } from "../payload.ts"
 import type { Session } from "../session.ts"
@@ -26,22 +26,34 @@ export type TakePayload<T> = (
 ) => Promise<{ readonly kind: "whole"; readonly value: T; readonly empty: boolean } | BrokenPayload>
 
 /**
- * The next page, whole. Pages that break off never show here: the session asks for them again. Whoever gets one says
- * `session.delivered` once it is the consumer's.
- *
- * @param take - takes its payload
- * @param toBatch - makes a batch of what was taken
- * @returns undefined at the end of the session
- * @throws what ended the session
+ * Gives the next batch; undefined at the end. Rejects with what ended the session.
+ * Whoever gets a batch says `session.delivered` once it is the consumer's.
  */
-export async function takePage<T, TBatch>(
+export type BatchSource<TBatch> = () => Promise<Delivery<TBatch> | undefined>
+
+/**
+ * Gives page after page, each whole. Pages that break off never show here: the session asks for them again.
+ *
+ * @param take - takes the payload of a page
+ * @param toBatch - makes a batch of what was taken
+ */
+export function pageSource<T, TBatch>(
   session: Session,
   take: TakePayload<T>,
   toBatch: (value: T, mark: PageMark) => TBatch,
+): BatchSource<TBatch> {
+  const takePage = (page: Page | undefined) => takeWhole(session, page, take, toBatch)
+  // Not awaited: a session waits here most of its life, and an async function that waits takes more than twice as much.
+  return () => session.next().then(takePage)
+}
+
+async function takeWhole<T, TBatch>(
+  session: Session,
+  first: Page | undefined,
+  take: TakePayload<T>,
+  toBatch: (value: T, mark: PageMark) => TBatch,
 ): Promise<Delivery<TBatch> | undefined> {
-  for (;;) {
-    const page = await session.next()
-    if (page === undefined) return undefined
+  for (let page = first; page !== undefined; page = await session.next()) {
     const { offset } = session.state
     const moved = page.offset !== offset && offset !== START_OFFSET && offset !== NOW_OFFSET
     const taken = await take(page.payload, moved)
@@ -53,6 +65,7 @@ export async function takePage<T, TBatch>(
     }
     session.broken(taken, 0)
   }
+  return undefined
 }
 
 /** Takes a payload as bytes, in the parts in which they came: who joins many pages copies them once. */

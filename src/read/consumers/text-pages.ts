@@ -1,7 +1,7 @@
 import type { PageMark } from "../page.ts"
 import { readWhole, type Payload } from "../payload.ts"
 import type { Session } from "../session.ts"
-import { takePage, type TakePayload } from "./page-reader.ts"
+import { pageSource, type BatchSource, type TakePayload } from "./page-reader.ts"
 import { Utf8Assembler } from "../../protocol/utf8-assembler.ts"
 
 /** Text that ends with a character, and the place of that end. */
@@ -24,6 +24,7 @@ const MAX_HELD_CHARS = 1 << 20
  */
 export class TextPages {
   readonly #session: Session
+  readonly #source: BatchSource<string>
   readonly #stopAtTail: boolean
   readonly #utf8 = new Utf8Assembler()
   #held = ""
@@ -36,6 +37,7 @@ export class TextPages {
    */
   constructor(session: Session, start: PageMark, stopAtTail: boolean) {
     this.#session = session
+    this.#source = pageSource(session, this.#take, (text) => text)
     this.#soundMark = start
     this.#stopAtTail = stopAtTail
   }
@@ -48,7 +50,7 @@ export class TextPages {
    */
   async next(): Promise<TextPage | undefined> {
     for (;;) {
-      const taken = await takePage(this.#session, this.#take, (text) => text)
+      const taken = await this.#source()
       if (taken === undefined) return undefined
       const { batch, mark, empty } = taken
       const text = this.#held + batch + (mark.streamClosed ? this.#utf8.flush() : "")

@@ -145,6 +145,20 @@ describe("send", () => {
     })
   })
 
+  it("does not collect what the attempts of a long outage leave on their signals", async () => {
+    const { signal: caller } = new AbortController()
+    const lost: FetchOutcome = ({ init }) => {
+      // As a platform's fetch does; it forgets the listener with the signal.
+      init.signal?.addEventListener("abort", () => undefined)
+      return Promise.reject(new TypeError("terminated"))
+    }
+    const outage = Array.from({ length: 50 }, () => lost)
+    const { endpoint } = scripted([lost, ...outage, answer(503), answer(200)])
+    await settled(send(endpoint, { ...get, timeoutMs: Infinity }, caller))
+    // The first attempt's, and one to follow the caller for as long as the answer is used.
+    expect(getEventListeners(caller, "abort")).toHaveLength(2)
+  })
+
   it.each<[string, StreamRequest, FetchOutcome, object]>([
     ["a lost read", get, new TypeError("terminated"), { code: "NETWORK", indeterminate: false }],
     ["a lost write", post, new TypeError("terminated"), { code: "NETWORK", indeterminate: true }],

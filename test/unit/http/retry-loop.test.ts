@@ -6,6 +6,7 @@ import {
   mayTryAgain,
   retryLoop,
   type AttemptOutcome,
+  type RetryLoopOptions,
   type RetryNotice,
 } from "../../../src/http/retry-loop.ts"
 import { rejection } from "../../support/rejection.ts"
@@ -74,6 +75,8 @@ describe("retryLoop", () => {
     return { attempt, times }
   }
 
+  const attempts = (loop: RetryLoopOptions<string>) => retryLoop(loop.attempt(1), () => loop)
+
   it("waits longer after each failure, and as long as the server asks", async () => {
     const { attempt, times } = script(failed(503), failed(503), failed(429, 10_000), failed(500), {
       kind: "answered",
@@ -81,7 +84,7 @@ describe("retryLoop", () => {
     })
     const notices: RetryNotice[] = []
     const onFailedAttempt = vi.fn()
-    const result = retryLoop({
+    const result = attempts({
       attempt,
       policy: "idempotent",
       backoff: resolveBackoff({ initialDelay: 100, multiplier: 2, maxDelay: 400, onFailedAttempt }),
@@ -107,7 +110,7 @@ describe("retryLoop", () => {
     for (const maxRetries of [0, 2]) {
       const { attempt } = script(failed(503), failed(503), failed(500))
       const result = rejection(
-        retryLoop({
+        attempts({
           attempt,
           policy: "idempotent",
           backoff: resolveBackoff({ maxRetries }),
@@ -123,7 +126,7 @@ describe("retryLoop", () => {
   it("ends at once where the policy forbids another attempt", async () => {
     const { attempt } = script(failed(404))
     const loop = { attempt, policy: "idempotent", backoff: resolveBackoff(), signal } as const
-    expect(await rejection(retryLoop(loop))).toMatchObject({ status: 404 })
+    expect(await rejection(attempts(loop))).toMatchObject({ status: 404 })
     expect(attempt).toHaveBeenCalledOnce()
   })
 
@@ -131,7 +134,7 @@ describe("retryLoop", () => {
     const failure = new Error("no token")
     const attempt = () => Promise.reject(failure)
     const loop = { attempt, policy: "idempotent", backoff: resolveBackoff(), signal } as const
-    expect(await rejection(retryLoop(loop))).toBe(failure)
+    expect(await rejection(attempts(loop))).toBe(failure)
   })
 
   describe("where the platform tells of its network", () => {
@@ -156,7 +159,7 @@ describe("retryLoop", () => {
         kind: "answered",
         value: "done",
       })
-      const result = retryLoop({ attempt, policy: "idempotent", backoff, signal })
+      const result = attempts({ attempt, policy: "idempotent", backoff, signal })
       await vi.advanceTimersByTimeAsync(100_000)
       expect(times).toEqual([0, 500, 5_500, 55_500])
       platform.dispatchEvent(new Event("online"))
@@ -167,7 +170,7 @@ describe("retryLoop", () => {
 
     it("does not hurry what the server asked to wait", async () => {
       const { attempt, times } = script(failed(429, 60_000), { kind: "answered", value: "done" })
-      const result = retryLoop({ attempt, policy: "idempotent", backoff, signal })
+      const result = attempts({ attempt, policy: "idempotent", backoff, signal })
       await vi.advanceTimersByTimeAsync(10)
       platform.dispatchEvent(new Event("online"))
       await vi.advanceTimersByTimeAsync(60_000)
@@ -183,7 +186,7 @@ describe("retryLoop", () => {
       const leave = new AbortController()
       const { attempt } = script(lost, lost, lost)
       const loop = { attempt, policy: "idempotent", backoff, signal: leave.signal } as const
-      const result = rejection(retryLoop(loop))
+      const result = rejection(attempts(loop))
       await vi.advanceTimersByTimeAsync(600)
       leave.abort()
       await result
@@ -197,7 +200,7 @@ describe("retryLoop", () => {
     const controller = new AbortController()
     const { attempt } = script(failed(503, 3_600_000))
     const result = rejection(
-      retryLoop({
+      attempts({
         attempt,
         policy: "idempotent",
         backoff: resolveBackoff(),
@@ -217,7 +220,7 @@ describe("retryLoop", () => {
     const onFailedAttempt = () => {
       throw new Error("observer")
     }
-    const result = retryLoop({
+    const result = attempts({
       attempt,
       policy: "idempotent",
       backoff: resolveBackoff({ onFailedAttempt }),
@@ -233,7 +236,7 @@ describe("retryLoop", () => {
     for (const debug of [false, true]) {
       const { attempt } = script(failed(503), { kind: "answered", value: "done" })
       const backoff = resolveBackoff({ debug })
-      const result = retryLoop({ attempt, policy: "idempotent", backoff, signal })
+      const result = attempts({ attempt, policy: "idempotent", backoff, signal })
       await vi.runAllTimersAsync()
       await result
       expect(log).toHaveBeenCalledTimes(debug ? 1 : 0)

@@ -11,8 +11,10 @@ let watch: IdleWatch
 beforeEach(() => {
   vi.useFakeTimers()
   controller = new AbortController()
-  watch = new IdleWatch((silence) => {
-    controller.abort(new SilentRead(url, silence, 1000))
+  watch = new IdleWatch({
+    onSilence(silence) {
+      controller.abort(new SilentRead(url, silence, 1000))
+    },
   })
 })
 afterEach(() => {

@@ -7,7 +7,7 @@ let watch: IdleWatch
 beforeEach(() => {
   vi.useFakeTimers({ now: 1_000_000 })
   noticed = []
-  watch = new IdleWatch((silence) => noticed.push(silence))
+  watch = new IdleWatch({ onSilence: (silence) => void noticed.push(silence) })
 })
 afterEach(() => {
   watch.end()
