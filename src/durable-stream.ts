@@ -226,7 +226,7 @@ export class DurableStream {
    * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
    */
   writable(options: WritableOptions = {}): WritableStream<Uint8Array | string> {
-    const { producerId = randomId(), autoClaim = true, onError } = checkObject("options", options)
+    const { producerId, autoClaim = true, onError } = checkObject("options", options)
     checkFunction("onError", onError)
     return writableTo((fail) => {
       const told = (error: Error) => {
@@ -235,7 +235,8 @@ export class DurableStream {
       }
       return new ProducerCore({
         endpoint: this.#endpoint,
-        producerId,
+        producerId: producerId ?? randomId(),
+        isNewId: producerId === undefined,
         options: { ...options, autoClaim, onError: told },
         contentType: () => this.contentType,
       })

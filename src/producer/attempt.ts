@@ -26,6 +26,8 @@ import { verdictOfAnswer, verdictOfError, type Verdict } from "./verdict.ts"
 export interface AttemptSettings {
   readonly endpoint: Endpoint
   readonly producerId: string
+  /** Whether nobody can have used the producer's id before. */
+  readonly isNewId: boolean
   readonly deliveryTimeoutMs: number
   /** Ends everything. */
   readonly signal: AbortSignal
@@ -48,6 +50,8 @@ export interface AttemptOptions {
   /** Told before each wait for the next try; says whether there shall be one. */
   readonly onBackoff: (delayMs: number) => boolean
 }
+
+type Fenced = Extract<Verdict, { kind: "fenced" }>
 
 const EXPIRED: unique symbol = Symbol("expired")
 const CALLED_OFF: unique symbol = Symbol("called off")
@@ -96,7 +100,7 @@ export class Attempt {
   }
 
   async #send(options: AttemptOptions): Promise<Verdict> {
-    const { endpoint, highestSeq } = this.#settings
+    const { endpoint, isNewId, highestSeq } = this.#settings
     const { batch } = this.#delivery
     const { signal } = this.#scope
     const { begunAtMs } = this.#delivery
@@ -115,9 +119,9 @@ export class Attempt {
         highestSeq: highestSeq(),
         closesStream: batch.closesStream,
         tries: this.#delivery.tries,
-        mayBeResent: resendsRequests(),
+        isNewId,
       })
-      if (verdict.kind === "fenced" && verdict.isDoubtful === true) {
+      if (verdict.kind === "fenced" && verdict.isDoubtful === true && resendsRequests()) {
         return await this.#lookAgain(verdict, options.number)
       }
       // An answer that is not the server's says nothing about what the server did.
@@ -129,13 +133,16 @@ export class Attempt {
   }
 
   /** The first batch of an epoch is there, whoever sent it. A stream that has not grown does not have this one. */
-  async #lookAgain(fenced: Verdict, { epoch }: BatchNumber): Promise<Verdict> {
+  async #lookAgain(fenced: Fenced, { epoch }: BatchNumber): Promise<Verdict> {
     const { endpoint, epoch: firstEpoch, tailBefore } = this.#settings
     // What was known before the first epoch says nothing about a later one, which others may have been at work before.
     const before = epoch === firstEpoch ? tailBefore() : ""
     const now = before === "" ? "" : await askForTail(endpoint, this.#scope.signal)
-    if (now === "") this.#delivery.inDoubt = true
-    if (now === "" || now === before) return fenced
+    if (now === "") {
+      this.#delivery.inDoubt = true
+      return fenced
+    }
+    if (now === before) return { ...fenced, isDoubtful: false }
     return { kind: "acknowledged", result: { offset: "", duplicate: true } }
   }
 

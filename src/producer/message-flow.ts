@@ -21,6 +21,8 @@ export interface FlowSettings extends ProducerSettings {
   readonly endpoint: Endpoint
   /** The stream's content type, where somebody knows it. */
   readonly contentType: () => string | undefined
+  /** Whether nobody can have used the producer's id before. */
+  readonly isNewId: boolean
   /** Aborted when the flow stops. */
   readonly stopSignal: AbortSignal
 }
@@ -68,13 +70,9 @@ export class MessageFlow {
         if (batch !== undefined) this.#send(batch)
       },
     )
-    this.#intake = new Intake(
-      { ...settings, stream: this.#stream },
-      {
-        onFull: this.#send.bind(this),
-        onRefused: this.#backpressure.refused.bind(this.#backpressure),
-      },
-    )
+    const onRefused = this.#backpressure.refused.bind(this.#backpressure)
+    const intakeEvents = { onFull: this.#send.bind(this), onRefused }
+    this.#intake = new Intake({ ...settings, stream: this.#stream }, intakeEvents)
     const onFailed = events.onFailed.bind(events)
     this.#discovery = new StreamDiscovery(settings, this.#open.bind(this), onFailed)
     const attempts = {

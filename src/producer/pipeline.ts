@@ -1,4 +1,5 @@
 import fastq from "fastq"
+import { backoffDelayMs } from "../http/backoff.ts"
 import { sleep } from "../http/sleep.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { Attempt, type AttemptSettings } from "./attempt.ts"
@@ -170,9 +171,14 @@ export class Pipeline {
       delivery.isGoing = false
       if (this.#isAt("stopped") || verdict.kind === "interrupted") return
       if (verdict.kind === "acknowledged") {
-        if (this.#isPremature(delivery, verdict.result)) continue
+        if (verdict.result.duplicate && this.#sequencer.isPremature(delivery)) continue
         this.#acknowledge(delivery, verdict.result)
         return
+      }
+      if (verdict.kind === "refused" && delivery.noteRefusal()) {
+        const { backoff } = this.#settings
+        this.#turns.postpone(backoffDelayMs(backoff, delivery.doubtfulRefusals, Math.random()))
+        continue
       }
       if (isFirst || !canWait(verdict)) {
         delivery.verdict = verdict
@@ -182,14 +188,6 @@ export class Pipeline {
       delivery.wasEarly ||= isEarly(verdict)
       if (verdict.kind === "transient") this.#turns.postpone(verdict.retryAfterMs)
     }
-  }
-
-  /**
-   * Whether a batch is called a duplicate at its only try before it is known that the epoch is this producer's. It may be
-   * another's that is stored: the first batch of the epoch will show it, or the next try is its own duplicate.
-   */
-  #isPremature({ tries, number }: Delivery, { duplicate }: IdempotentAppendResult): boolean {
-    return duplicate && tries === 1 && number?.seq !== 0 && !this.#sequencer.isOpen
   }
 
   #acknowledge(delivery: Delivery, result: IdempotentAppendResult): void {

@@ -18,6 +18,8 @@ import { endedError, type ProducerState, type StreamEnd } from "./producer-state
 export interface ProducerCoreInput {
   readonly endpoint: Endpoint
   readonly producerId: string
+  /** Whether nobody can have used the id before. Default false. */
+  readonly isNewId?: boolean
   readonly options?: IdempotentProducerOptions | undefined
   /** The stream's content type, where somebody knows it. Asked before the first message, else the server is. */
   readonly contentType: () => string | undefined
@@ -45,7 +47,8 @@ export class ProducerCore {
   #restarting: Promise<void> | undefined
 
   /** @throws DurableStreamError `BAD_REQUEST` that names the option and the value */
-  constructor({ endpoint, producerId, options = {}, contentType }: ProducerCoreInput) {
+  constructor(input: ProducerCoreInput) {
+    const { endpoint, producerId, isNewId = false, options = {}, contentType } = input
     const settings = resolveProducerOptions(producerId, options)
     const { headers, fetch, backoffOptions } = options
     const extended = extendEndpoint(endpoint, {
@@ -58,7 +61,7 @@ export class ProducerCore {
     this.#scope = new AbortScope(endpoint.signal, settings.signal)
     const { signal } = this.#scope
     this.#flow = new MessageFlow(
-      { ...settings, endpoint: extended, contentType, stopSignal: signal },
+      { ...settings, endpoint: extended, isNewId, contentType, stopSignal: signal },
       {
         onLeftOut: (error) => {
           this.#report(error)

@@ -85,12 +85,13 @@ export function decideRecovery(
 /**
  * How many of the batches, counted from the first, may be stored although no answer says so, or may be yet. Behind one that
  * was never sent, or was answered that it is not stored, nothing is. Early is no such answer: something in between
- * may hold a copy of the request until its turn has come.
+ * may hold a copy of the request until its turn has come. Nor is a number that is taken, where it may be by the batch itself.
  */
 export function countInDoubt(fates: readonly Fate[]): number {
-  const known = fates.findIndex(
-    ({ inDoubt, wasEarly, verdict }) => !inDoubt && !(wasEarly && verdict?.kind !== "fenced"),
-  )
+  const known = fates.findIndex(({ inDoubt, wasEarly, verdict }) => {
+    const isFenced = verdict?.kind === "fenced"
+    return !inDoubt && !(wasEarly && !isFenced) && !(isFenced && verdict.isDoubtful === true)
+  })
   return known === -1 ? fates.length : known
 }
 

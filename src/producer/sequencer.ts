@@ -1,6 +1,7 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { backoffDelayMs, type Backoff } from "../http/backoff.ts"
 import type { BatchNumber } from "./batch.ts"
+import type { Delivery } from "./delivery.ts"
 
 /** Two producers that share an id fence each other again and again: so often without an hour of peace, then one gives up. */
 const MAX_CLAIMS = 10
@@ -20,6 +21,7 @@ export class Sequencer {
   #epoch: number
   #nextSeq = 0
   #highestAcknowledgedSeq = -1
+  /** Whether the first batch of the epoch is acknowledged: then the epoch is this producer's. */
   #isOpen = false
   #claims = 0
   #lastClaimMs = 0
@@ -41,9 +43,12 @@ export class Sequencer {
     return this.#nextSeq
   }
 
-  /** Whether the first batch of the epoch is acknowledged: then the epoch is this producer's. */
-  get isOpen(): boolean {
-    return this.#isOpen
+  /**
+   * Whether a batch is called a duplicate at its only try before it is known that the epoch is this producer's. It may be
+   * another's that is stored: the first batch of the epoch will show it, or the next try is its own duplicate.
+   */
+  isPremature({ tries, number }: Pick<Delivery, "tries" | "number">): boolean {
+    return tries === 1 && number?.seq !== 0 && !this.#isOpen
   }
 
   take(): BatchNumber {

@@ -35,7 +35,7 @@ export type Verdict =
       readonly error: StaleEpochError
       /** Another producer has used the batch's very number: what is stored under this epoch is not this producer's. */
       readonly isForeign?: boolean
-      /** The batch may be stored all the same: the platform may have sent it twice, and this be the second answer. */
+      /** The batch may be stored all the same: something in between may have sent it twice, and this be the second answer. */
       readonly isDoubtful?: boolean
     }
   | { readonly kind: "gap"; readonly error: SequenceGapError }
@@ -53,8 +53,8 @@ export interface Sent {
   readonly closesStream: boolean
   /** How often the batch was sent under its number. */
   readonly tries: number
-  /** Whether the platform may have sent it again on its own. */
-  readonly mayBeResent: boolean
+  /** Whether nobody can have used the producer's id before. */
+  readonly isNewId: boolean
 }
 
 const REFUSALS: readonly number[] = [400, 413, 422]
@@ -77,7 +77,7 @@ export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdic
   }
   if (status === 204 && seq !== undefined && isForeign(seq, offset, sent)) {
     const epoch = integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? sent.number.epoch
-    const isDoubtful = sent.mayBeResent && seq <= sent.highestSeq
+    const isDoubtful = seq <= sent.highestSeq
     return { kind: "fenced", error: numberTaken(sent.url, epoch, seq), isForeign: true, isDoubtful }
   }
   return acknowledged
@@ -134,6 +134,7 @@ function isTransient({ status, code }: FetchError): boolean {
  * of the doubt, as something in between may send a request twice on its own.
  */
 function isForeign(storedSeq: number, offset: string | null, sent: Sent): boolean {
+  if (sent.isNewId) return false
   if (storedSeq > sent.highestSeq) return true
   return sent.number.seq === 0 && sent.tries === 1 && offset === null
 }
@@ -141,7 +142,7 @@ function isForeign(storedSeq: number, offset: string | null, sent: Sent): boolea
 function numberTaken(url: string, epoch: number, seq: number): StaleEpochError {
   return new StaleEpochError(
     epoch,
-    `${describeUrl(url)}: a producer with the same id has stored batches up to ${seq} in epoch ${epoch} already, and they ` +
-      "are not this one's. Start with a higher epoch (autoClaim does it), or use an id of your own.",
+    `${describeUrl(url)}: a producer with the same id has stored batches up to ${seq} in epoch ${epoch} already, ` +
+      "before this one's first. Start with a higher epoch (autoClaim does it), or use an id of your own.",
   )
 }

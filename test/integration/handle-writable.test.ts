@@ -30,6 +30,19 @@ describe("writable", () => {
     expect(await handle.head()).toMatchObject({ streamClosed: true })
   })
 
+  it("stores once what a layer below sends twice: nobody else can have used its new id", async () => {
+    const { url } = await createStream("text/plain")
+    const twice: typeof fetch = async (input, init) => {
+      if (init?.method === "POST") await (await fetch(input, init)).arrayBuffer()
+      return fetch(input, init)
+    }
+    const handle = new DurableStream({ url, fetch: twice, contentType: "text/plain" })
+    const writer = handle.writable({ maxBatchBytes: 1 }).getWriter()
+    for (const chunk of "abc") await writer.write(chunk)
+    await writer.close()
+    expect(await contentOf(handle)).toBe("abc")
+  })
+
   it("stores each chunk as a message on a JSON stream", async () => {
     const handle = await createStream("application/json")
     const writer = handle.writable().getWriter()

@@ -230,6 +230,20 @@ describe("where the platform may send a request twice on its own", () => {
   })
 })
 
+describe("a first batch that is a duplicate at its only try, where a layer in between may have sent it twice", () => {
+  it.each([
+    ["may be stored: it is in doubt", 0, 1],
+    ["is not stored where more was than this producer sent", 7, 0],
+  ])("%s", async (_name, storedSeq, inDoubtCount) => {
+    const desk = new PostDesk()
+    const producer = desk.producer()
+    appendAll(producer, "a")
+    ;(await desk.post(0)).duplicate(storedSeq)
+    await expect(producer.flush()).rejects.toBeInstanceOf(StaleEpochError)
+    expect([undelivered(producer), producer.inDoubtCount]).toEqual([["a"], inDoubtCount])
+  })
+})
+
 describe("a server that has forgotten the producer", () => {
   it("is told anew in the next epoch with autoClaim", async () => {
     const desk = new PostDesk()

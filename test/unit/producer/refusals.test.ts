@@ -156,3 +156,49 @@ describe("a message that the server refuses", () => {
     expect(errors).toHaveLength(11)
   })
 })
+
+describe("a batch in doubt that is refused", () => {
+  it("by a gateway, though it is stored, is asked about again under its number and not split", async () => {
+    const desk = new PostDesk()
+    const answers = [
+      (post: Post) => post.lose(),
+      (post: Post) => post.answer(413),
+      (post: Post) => post.answer(400),
+      (post: Post) => post.duplicate(),
+    ]
+    desk.reply = (post) => answers.shift()?.(post)
+    const report = await runInVirtualTime({}, async () => {
+      const producer = desk.producer()
+      const sent = ["a", "b"].map((message) => producer.send(message))
+      await producer.flush()
+      return Promise.all(sent)
+    })
+    expect(report.value).toEqual([
+      { offset: "", duplicate: true },
+      { offset: "", duplicate: true },
+    ])
+    expect(desk.posts.map(({ number, body }) => number + body)).toEqual(
+      Array.from({ length: 4 }, () => "0.0ab"),
+    )
+    expect(report.elapsedMs).toBeGreaterThan(0)
+  })
+
+  it("again and again is taken at its word and split", async () => {
+    const desk = new PostDesk()
+    const log: string[] = []
+    const reply = picky(log, 1)
+    let isLost = false
+    desk.reply = (post) => {
+      if (isLost) reply(post)
+      else post.lose()
+      isLost = true
+    }
+    await runInVirtualTime({}, async () => {
+      const producer = desk.producer()
+      for (const message of "ab") producer.append(message)
+      await producer.flush()
+    })
+    expect(log).toEqual(["a", "b"])
+    expect(desk.numbers.filter((number) => number === "0.0")).toHaveLength(5)
+  })
+})
