@@ -22,7 +22,11 @@ export interface EndpointOptions {
   params?: ParamsRecord
   /** Ends every request and wait at once. */
   signal?: AbortSignal
-  /** Used in place of the platform's fetch. */
+  /**
+   * Used in place of the platform's fetch. Where the answer is no success it may throw instead: an error that carries the
+   * answer (a `FetchError` of `createFetchWithBackoff`, or any with the Response in `response`, as ky's and ofetch's) is
+   * taken for that answer.
+   */
   fetch?: typeof globalThis.fetch
   /** How failed requests are tried again. */
   backoffOptions?: BackoffOptions

@@ -69,20 +69,6 @@ export function classifyFetchFailure(error: unknown): FailureKind {
 }
 
 /**
- * Throws, as `fetch` would have to, where it resolved with what stands for no answer: `Response.error()`, as service workers
- * give it, and an answer that the platform hides.
- */
-export function throwIfNoAnswer({ type, status }: Response): void {
-  if (type === "opaque" || type === "opaqueredirect") {
-    throw new TypeError(
-      "The option fetch resolved with an opaque answer: it must use the mode cors",
-    )
-  }
-  // No server answers with the status 0.
-  if (status === 0) throw new TypeError("The network failed: fetch resolved with an error")
-}
-
-/**
  * The error for a request that got no answer. Its message leaves out what the platform said, which can hold the
  * URL with its query; `cause` has it, less that.
  */

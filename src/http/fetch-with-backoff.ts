@@ -3,8 +3,10 @@ import { FetchError } from "../errors/fetch-error.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
+import { answerInError } from "./answer-in-error.ts"
 import { resolveBackoff, type BackoffOptions } from "./backoff.ts"
-import { classifyFetchFailure, fetchFailureError, throwIfNoAnswer } from "./fetch-failure.ts"
+import { checkAnswer } from "./check-answer.ts"
+import { classifyFetchFailure, fetchFailureError } from "./fetch-failure.ts"
 import { retryAfterMs } from "./retry-after.ts"
 import { leavesDoubt, retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
 
@@ -16,7 +18,8 @@ import { leavesDoubt, retryLoop, type AttemptOutcome, type RetryPolicy } from ".
  * @param fetchClient - the fetch to wrap
  * @param backoffOptions - delays and count; default {@link BackoffDefaults}
  * @returns a fetch that resolves with 2xx answers only, and rejects with `FetchError` for every other answer and for
- *   network failures once retries are used up, or with `FetchBackoffAbortError` on abort
+ *   network failures once retries are used up, or with `FetchBackoffAbortError` on abort. It can be the option `fetch` of
+ *   everything here: its errors are taken for the answers that they carry
  * @example
  * ```ts
  * import { BackoffDefaults, createFetchWithBackoff } from "@durable-streams/client"
@@ -62,14 +65,12 @@ async function attemptOnce(
   let response: Response
   try {
     const call = async () => fetchClient(input, init)
-    response = await raceAbort(call(), signal)
-    throwIfNoAnswer(response)
+    response = checkAnswer(await raceAbort(call(), signal))
   } catch (error) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
-    const failure = classifyFetchFailure(error)
-    const isInDoubt = isWrite(input, init) && leavesDoubt(failure)
-    const wrapped = fetchFailureError(error, failure, url, isInDoubt)
-    return { kind: "failed", failure, error: wrapped, retryAfterMs: 0 }
+    const answer = answerInError(error, true)
+    if (answer === undefined) return unanswered(error, url, isWrite(input, init))
+    response = answer
   }
   if (response.ok) return { kind: "answered", value: response }
   const indeterminate = isWrite(input, init) && leavesDoubt(response.status)
@@ -80,6 +81,12 @@ async function attemptOnce(
     error: await raceAbort(refusal, signal),
     retryAfterMs: retryAfterMs(response.headers.get("retry-after"), Date.now()),
   }
+}
+
+function unanswered(cause: unknown, url: string, isWrite: boolean): AttemptOutcome<never> {
+  const failure = classifyFetchFailure(cause)
+  const error = fetchFailureError(cause, failure, url, isWrite && leavesDoubt(failure))
+  return { kind: "failed", failure, error, retryAfterMs: 0 }
 }
 
 function policyOf(input: RequestInfo | URL, init: RequestInit | undefined): RetryPolicy {

@@ -7,14 +7,11 @@ import type { Operation } from "../errors/status-code.ts"
 import { STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import { describeUrl, requestUrl } from "../protocol/request-url.ts"
 import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
+import { answerInError } from "./answer-in-error.ts"
 import { AttemptLimit } from "./attempt-limit.ts"
+import { checkAnswer } from "./check-answer.ts"
 import type { Endpoint } from "./endpoint.ts"
-import {
-  classifyFetchFailure,
-  fetchFailureError,
-  throwIfNoAnswer,
-  type FailureKind,
-} from "./fetch-failure.ts"
+import { classifyFetchFailure, fetchFailureError, type FailureKind } from "./fetch-failure.ts"
 import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
 import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { retryAfterMs } from "./retry-after.ts"
@@ -139,7 +136,9 @@ async function attemptOnce(
     limit?.end()
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
     if (limit?.timeout !== undefined) return failed("lost", limit.timeout)
-    return unanswered(endpoint, request, error)
+    const answer = answerInError(error, request.method === "GET")
+    if (answer === undefined) return unanswered(endpoint, request, error)
+    response = answer
   }
   limit?.met()
   request.observer?.onResponse?.(response)
@@ -253,17 +252,6 @@ function failed(
   waitMs = 0,
 ): AttemptOutcome<never> {
   return { kind: "failed", failure, error, retryAfterMs: waitMs }
-}
-
-/** A mock that forgot to answer is told so. */
-function checkAnswer(response: Response): Response {
-  // A fetch of the caller's may give anything.
-  const given = response as Partial<Response> | null | undefined
-  if (typeof given?.status === "number" && typeof given.headers?.get === "function") {
-    throwIfNoAnswer(response)
-    return response
-  }
-  throw new TypeError("The option fetch resolved without a Response")
 }
 
 function timeoutError(url: string, timeoutMs: number, write: boolean): FetchError {

@@ -1,0 +1,23 @@
+/**
+ * Gives what `fetch` resolved with where it is an answer, and throws, as `fetch` would have to, where it is none: a mock that
+ * forgot to answer, `Response.error()` as service workers give it, and an answer that the platform hides.
+ */
+export function checkAnswer(response: Response): Response {
+  if (!isAnswer(response)) throw new TypeError("The option fetch resolved without a Response")
+  const { type, status } = response
+  if (type === "opaque" || type === "opaqueredirect") {
+    throw new TypeError(
+      "The option fetch resolved with an opaque answer: it must use the mode cors",
+    )
+  }
+  // No server answers with the status 0.
+  if (status === 0) throw new TypeError("The network failed: fetch resolved with an error")
+  return response
+}
+
+/** Whether a value has what a Response is asked for first: of whatever realm it is, and whoever made it. */
+export function isAnswer(value: unknown): value is Response {
+  // Any value may be asked for a property, but null and undefined.
+  const given = value as Partial<Response> | null | undefined
+  return typeof given?.status === "number" && typeof given.headers?.get === "function"
+}
