@@ -1,5 +1,28 @@
 import { onAbort } from "../http/abort-watch.ts"
+import type { SessionEvent } from "./session-types.ts"
 import type { RetryOpts, StreamErrorHandler } from "./stream-options.ts"
+
+/**
+ * Has the error handler decide, and tells the session.
+ *
+ * @param error - what a request failed with
+ * @param signal - ends the wait for the handler; not aborted yet
+ * @param change - makes the changes that the handler wants; what it throws ends the session, as they are no good
+ */
+export async function decideOn(
+  onError: StreamErrorHandler | undefined,
+  error: unknown,
+  signal: AbortSignal,
+  change: (changes: RetryOpts) => void,
+): Promise<SessionEvent> {
+  try {
+    const changes = await askErrorHandler(onError, error, signal)
+    if (changes !== undefined) change(changes)
+    return { kind: "decided", again: changes !== undefined, error }
+  } catch (thrown) {
+    return { kind: "decided", again: false, error: thrown }
+  }
+}
 
 /**
  * Asks the error handler whether to go on after an error.

@@ -6,7 +6,7 @@ import { isPlainInSse } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
 import type { AnswerHead } from "./answer-head.ts"
 import { arrivesInParts } from "./body-payload.ts"
-import { askErrorHandler } from "./error-question.ts"
+import { decideOn } from "./error-question.ts"
 import { withoutContent, type Page } from "./page.ts"
 import type { BrokenPayload } from "./payload.ts"
 import { ReadAhead, type PendingRequest } from "./read-ahead.ts"
@@ -17,6 +17,7 @@ import type { SessionSettings } from "./session-settings.ts"
 import { initialState, transition } from "./session-state.ts"
 import type { SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
 import type { SseConnection } from "./sse-connection.ts"
+import type { RetryOpts } from "./stream-options.ts"
 import type { Transport } from "./stream-event.ts"
 import { TextFidelity } from "./text-fidelity.ts"
 import { openTransport, type Opened } from "./transport.ts"
@@ -30,7 +31,7 @@ export class Session {
   readonly #settings: SessionSettings
   readonly #narrator: SessionNarrator
   readonly #lifetime = new SessionLifetime()
-  readonly #fidelity = new TextFidelity()
+  readonly #fidelity: TextFidelity
   #endpoint: Endpoint
   #state: SessionState
   /** What is under way: a request with its body or connection, a wait, a question. */
@@ -46,6 +47,7 @@ export class Session {
     this.#endpoint = endpoint
     this.#settings = settings
     this.#narrator = new SessionNarrator(endpoint.url, settings)
+    this.#fidelity = new TextFidelity(settings.live === true)
     const live = settings.live === true ? "sse" : settings.live || undefined
     this.#state = initialState(settings.offset, live)
     const dispatch = this.#dispatch.bind(this)
@@ -243,16 +245,10 @@ export class Session {
   }
 
   #ask(error: unknown): Promise<void> {
-    return this.#perform(async (scope) => {
-      try {
-        const changes = await askErrorHandler(this.#settings.onError, error, scope.signal)
-        if (changes === undefined) return { kind: "decided", again: false, error }
-        this.#endpoint = extendEndpoint(this.#endpoint, changes)
-        return { kind: "decided", again: true, error }
-      } catch (thrown) {
-        return { kind: "decided", again: false, error: thrown }
-      }
-    })
+    const change = (changes: RetryOpts) => {
+      this.#endpoint = extendEndpoint(this.#endpoint, changes)
+    }
+    return this.#perform(({ signal }) => decideOn(this.#settings.onError, error, signal, change))
   }
 
   /** Does one thing that an event can interrupt. */

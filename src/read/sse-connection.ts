@@ -137,11 +137,7 @@ export class SseConnection {
 
   #decode(page: SsePage): DecodedData | undefined {
     const { fidelity, request } = this.#context
-    if (
-      this.#encoding === "text" &&
-      !request.anyText &&
-      !page.data.every((text) => fidelity.trusts(text))
-    ) {
+    if (this.#encoding === "text" && !request.anyText && !fidelity.trusts(page.data)) {
       this.#inexact = true
       return undefined
     }

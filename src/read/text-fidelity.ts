@@ -1,33 +1,39 @@
 const CARRIAGE_RETURN = 0x0d
-const LINE_FEED = 0x0a
 
 /**
  * Knows which text SSE can carry without changing it.
  *
- * SSE frames text by its lines: a CR or CRLF arrives as LF. A page that begins or ends inside a character arrives with
- * U+FFFD in its place. Other transports carry bytes, so what SSE may have changed is read again by one of them, and what
- * they bring tells whether this stream's lines are safe with SSE.
+ * SSE frames text by its lines: whether a line ended in LF, CR or CRLF is lost, and every one of them arrives as LF. A page
+ * that begins or ends inside a character arrives with U+FFFD in its place. Other transports carry bytes, so what SSE may
+ * have changed is read again by one of them. No line break is safe because others were: a log of plain lines can draw a
+ * progress bar at any time.
  */
 export class TextFidelity {
+  readonly #leavesSse: boolean
   #sawCarriageReturn = false
-  #sawLineFeed = false
+  #doubted = false
+  #mended = false
 
-  /** Whether the stream is known to hold what SSE changes. */
+  /** @param leavesSse - whether SSE is to be left for good once it brought text that it may have changed */
+  constructor(leavesSse: boolean) {
+    this.#leavesSse = leavesSse
+  }
+
+  /** Whether the stream is known to hold what is better not asked for by SSE. */
   get needsBytes(): boolean {
-    return this.#sawCarriageReturn
+    return this.#sawCarriageReturn || (this.#leavesSse && this.#mended)
   }
 
   /** Looks at bytes that came by another transport. */
   scan(bytes: Uint8Array): void {
     this.#sawCarriageReturn ||= bytes.includes(CARRIAGE_RETURN)
-    this.#sawLineFeed ||= bytes.includes(LINE_FEED)
+    this.#mended ||= this.#doubted && bytes.byteLength > 0
   }
 
-  /**
-   * Whether text that came by SSE can be taken as it is. Its line feeds can once others were seen to be what they are;
-   * to ask for every line's bytes would make SSE pointless.
-   */
-  trusts(text: string): boolean {
-    return !text.includes("\uFFFD") && (this.#sawLineFeed || !text.includes("\n"))
+  /** Whether texts that came by SSE are what was written, for sure. */
+  trusts(texts: readonly string[]): boolean {
+    const trusted = !texts.some((text) => text.includes("\n") || text.includes("\uFFFD"))
+    this.#doubted ||= !trusted
+    return trusted
   }
 }

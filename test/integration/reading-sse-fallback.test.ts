@@ -462,6 +462,53 @@ describe("text that SSE cannot carry as it is", () => {
     },
   )
 
+  it.each(
+    (["sse", true] as const).flatMap((live) =>
+      ["installing\n", "installing"].flatMap((stored) =>
+        (["subscribeText", "subscribeBytes", "textStream"] as const).map(
+          (method) => [live, stored, method] as const,
+        ),
+      ),
+    ),
+  )(
+    "is every carriage return, also where there were but line feeds before (live: %s, stored: %j, %s)",
+    async (live, stored, method) => {
+      const url = server.streamUrl()
+      await createStream(url, "text/plain", stored)
+      const response = await stream({ ...quick, url, live })
+      const received = new Received()
+      const done = consume(response, method, received)
+      let expected = stored
+      for (const part of ["\n", "fetching\n", "\r10%", "\r50%", "\r100%\n", "done\r\n"]) {
+        await append(url, "text/plain", part)
+        expected += part
+        await received.whenEndsWith(part)
+      }
+      await closeStream(url)
+      expect(await done).toBe(expected)
+    },
+  )
+
+  it("makes a session that may choose stay with long-poll, once it was read otherwise", async () => {
+    const url = server.streamUrl()
+    await createStream(url, "text/plain", "stored\n")
+    const transports: string[] = []
+    const observe = (event: StreamEvent): void => {
+      if (event.kind === "request") transports.push(event.transport)
+    }
+    const response = await stream({ ...quick, url, observe })
+    const received = new Received()
+    const done = consume(response, "subscribeText", received)
+    for (const part of ["no line break", " but one here\n", "a line\n", "no line break"]) {
+      await append(url, "text/plain", part)
+      await received.whenEndsWith(part)
+    }
+    await closeStream(url)
+    expect(await done).toBe("stored\nno line break but one here\na line\nno line break")
+    expect(transports.slice(0, 4)).toEqual(["catch-up", "sse", "catch-up", "long-poll"])
+    expect(transports.filter((transport) => transport === "sse")).toHaveLength(1)
+  })
+
   it.each(["long-poll", "sse", true] as const)(
     "is read as it was written all the same (live: %s)",
     async (live) => {
