@@ -44,8 +44,14 @@ const BROWSER_ONLY_GLOBALS = ["window", "document", "navigator", "location", "se
 )
 
 export default defineConfig(
-  // The consumer is a program of the installed package, compiled by the package tests.
-  globalIgnores(["dist/", "coverage/", "docs/api/", "test/package/consumer/", "**/node_modules/"]),
+  // The consumer and the dependants are programs of the installed package, compiled by the package tests.
+  globalIgnores([
+    "dist/",
+    "coverage/",
+    "docs/api/",
+    "test/package/{consumer,dependants}/",
+    "**/node_modules/",
+  ]),
   {
     linterOptions: { reportUnusedDisableDirectives: "error" },
     plugins: { local, "import-x": importX },
