@@ -1,6 +1,14 @@
+import type { DurableStreamErrorCode } from "../errors/error-code.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import {
+  isRefusalCode,
+  saysImpossible,
+  saysNetworkFailed,
+  saysRedirectLoop,
+  saysUnreached,
+} from "./failure-wordings.ts"
 import { safeCause } from "./safe-cause.ts"
 
 /**
@@ -8,9 +16,14 @@ import { safeCause } from "./safe-cause.ts"
  *
  * - `refused`: it never reached a server, so it had no effect.
  * - `lost`: it may have reached one.
- * - `impossible`: it can never succeed, however often it is tried.
+ * - `faulty`: a program failed, and no network: most likely a layer of the caller's over `fetch`, before the request was made or
+ *   behind its answer. So it may have reached a server, and another try is likely to fail in the same way.
+ * - `impossible`: it was not made, or led nowhere, and can never succeed, however often it is tried.
+ *
+ * What is `faulty` leaves a write in doubt. A read that ends so is told at once, as a mistake in a program must come to light;
+ * an idempotent write, a producer's batch among them, is tried a few times more, as only its answer tells what became of it.
  */
-export type FailureKind = "refused" | "lost" | "impossible"
+export type FailureKind = "refused" | "lost" | "faulty" | "impossible"
 
 const refusedCodes = new Set([
   "ECONNREFUSED",
@@ -27,45 +40,30 @@ const refusedCodes = new Set([
 /** No request goes out before the other side is known. */
 const tlsCodes = /^ERR_(TLS|SSL)_|CERT|^UNABLE_TO_/
 
-const impossibleCauses =
-  /redirect|unknown scheme|url scheme|bad port|invalid url|invalid method|invalid header|cors|duplex/i
-
-/** Wordings of the platforms' fetch for a network that failed, which all of them dress as a TypeError. */
-const networkWordings =
-  /fetch failed|failed to fetch|load failed|network|connection|connect|socket|terminated|timed? ?out|internet|offline|hang ?up|reset|sending request|error reading|econn|epipe|enet|ehost|aborted|closed/i
+/** What a mistake in a program throws. Platforms dress a network that failed as the first of them. */
+const programErrors: readonly string[] = [
+  "TypeError",
+  "RangeError",
+  "SyntaxError",
+  "ReferenceError",
+]
 
 /** Sorts what a `fetch` threw. Platforms have no common way to say it, so this looks at codes, then at words. */
 export function classifyFetchFailure(error: unknown): FailureKind {
   const chain = causes(error)
   if (chain.some(isRefused)) return "refused"
-  const hasNetworkCode = chain.some((link) =>
-    // HPE: the answer is no HTTP.
-    /^(E[A-Z]+|UND_ERR_(?!INVALID|REQ).*|HPE_.*)$/.test(codeOf(link)),
-  )
-  if (hasNetworkCode) return "lost"
-  if (chain.some((link) => /^(ERR_INVALID|UND_ERR_(INVALID|REQ))/.test(codeOf(link))))
-    return "impossible"
-  if (chain.some((link) => link !== error && impossibleCauses.test(messageOf(link))))
-    return "impossible"
-  if (
-    error instanceof RangeError ||
-    error instanceof SyntaxError ||
-    error instanceof ReferenceError
-  ) {
-    return "impossible"
+  // HPE: the answer is no HTTP.
+  if (chain.some((link) => /^(E[A-Z]+|UND_ERR_(?!INVALID|REQ).*|HPE_.*)$/.test(codeOf(link)))) {
+    return "lost"
   }
-  if (error instanceof TypeError) {
-    const message = messageOf(error)
-    if (
-      /redirect|header|scheme|duplex|is not a function|cannot read|construct '?request/i.test(
-        message,
-      )
-    ) {
-      return "impossible"
-    }
-    return networkWordings.test(message) ? "lost" : "impossible"
-  }
-  return "lost"
+  // An error that was made of another, by createFetchWithBackoff, says no more than that one.
+  const [outermost, ...behind] = chain
+  const first = isFetchErrorWithoutAnswer(outermost) ? behind[0] : outermost
+  const isFaulty = programErrors.includes(nameOf(first))
+  const isWorded = (link: unknown) => saysImpossible(messageOf(link))
+  if (chain.some((link) => isRefusalCode(codeOf(link)))) return "impossible"
+  if (behind.some(isWorded) || (isFaulty && isWorded(first))) return "impossible"
+  return isFaulty && !saysNetworkFailed(messageOf(first)) ? "faulty" : "lost"
 }
 
 /**
@@ -73,30 +71,39 @@ export function classifyFetchFailure(error: unknown): FailureKind {
  * URL with its query; `cause` has it, less that.
  */
 export function fetchFailureError(
-  error: unknown,
+  cause: unknown,
   kind: FailureKind,
   url: string,
   indeterminate: boolean,
 ): FetchError {
   const stream = describeUrl(url)
-  if (kind === "impossible") {
-    const redirects = causes(error).some((link) => /redirect/i.test(messageOf(link)))
-    const why = redirects
-      ? `The server redirects without end: ${stream}`
-      : `fetch refused to make the request to ${stream}; it cannot succeed as it is`
-    return new FetchError(0, undefined, undefined, {}, stream, why, {
-      code: redirects ? "PROTOCOL" : "BAD_REQUEST",
-      cause: safeCause(error),
+  const error = (message: string, code: DurableStreamErrorCode) =>
+    new FetchError(0, undefined, undefined, {}, stream, message, {
+      code,
+      cause: safeCause(cause),
+      indeterminate,
     })
+  switch (kind) {
+    case "impossible":
+      return causes(cause).some((link) => saysRedirectLoop(messageOf(link)))
+        ? error(`The server redirects without end: ${stream}`, "PROTOCOL")
+        : error(
+            `fetch refused to make the request to ${stream}; it cannot succeed as it is`,
+            "BAD_REQUEST",
+          )
+    case "faulty": {
+      const what = `fetch failed by itself on a request to ${stream}, not the network: see cause.`
+      return indeterminate
+        ? error(`${what} ${IN_DOUBT_HINT}`, "NETWORK")
+        : error(what, "BAD_REQUEST")
+    }
+    case "refused":
+      return error(`No connection could be made to ${stream}.`, "NETWORK")
+    case "lost": {
+      const what = `The network failed on a request to ${stream}.`
+      return error(indeterminate ? `${what} ${IN_DOUBT_HINT}` : what, "NETWORK")
+    }
   }
-  const why =
-    kind === "refused" ? "No connection could be made to" : "The network failed on a request to"
-  const message = `${why} ${stream}.${indeterminate ? ` ${IN_DOUBT_HINT}` : ""}`
-  return new FetchError(0, undefined, undefined, {}, stream, message, {
-    code: "NETWORK",
-    cause: safeCause(error),
-    indeterminate,
-  })
 }
 
 function isRefused(link: unknown): boolean {
@@ -107,10 +114,15 @@ function isRefused(link: unknown): boolean {
     tlsCodes.test(codeOf(link)) ||
     syscall === "connect" ||
     syscall === "getaddrinfo" ||
-    /tcp connect error: connection refused|dns error|ERR_NAME_NOT_RESOLVED|ERR_CONNECTION_REFUSED/i.test(
-      messageOf(link),
-    )
+    saysUnreached(messageOf(link))
   )
+}
+
+/** Whether an error is what {@link fetchFailureError} makes. */
+function isFetchErrorWithoutAnswer(link: unknown): boolean {
+  // Any value but null and undefined may be asked for a property.
+  const { status } = (link ?? {}) as { status?: unknown }
+  return nameOf(link) === "FetchError" && status === 0
 }
 
 /** An error and the errors behind it, outermost first. */
@@ -134,5 +146,17 @@ function codeOf(link: unknown): string {
 }
 
 function messageOf(link: unknown): string {
-  return link instanceof Error ? link.message : ""
+  return textOf(link, "message")
+}
+
+function nameOf(link: unknown): string {
+  return textOf(link, "name")
+}
+
+/** Not by class: the platform's errors are another realm's in some test environments. */
+function textOf(link: unknown, field: "message" | "name"): string {
+  if (typeof link !== "object" || link === null) return ""
+  // Any object may be asked for a property.
+  const text = (link as { message?: unknown; name?: unknown })[field]
+  return typeof text === "string" ? text : ""
 }

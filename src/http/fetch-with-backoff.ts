@@ -6,9 +6,9 @@ import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
 import { answerInError } from "./answer-in-error.ts"
 import { resolveBackoff, type BackoffOptions } from "./backoff.ts"
 import { checkAnswer } from "./check-answer.ts"
-import { classifyFetchFailure, fetchFailureError } from "./fetch-failure.ts"
 import { retryAfterMs } from "./retry-after.ts"
 import { leavesDoubt, retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
+import { unanswered } from "./unanswered.ts"
 
 /**
  * Wraps a `fetch` so that it tries again what the protocol allows to be tried again: 5xx, 429 (honouring
@@ -81,12 +81,6 @@ async function attemptOnce(
     error: await raceAbort(refusal, signal),
     retryAfterMs: retryAfterMs(response.headers.get("retry-after"), Date.now()),
   }
-}
-
-function unanswered(cause: unknown, url: string, isWrite: boolean): AttemptOutcome<never> {
-  const failure = classifyFetchFailure(cause)
-  const error = fetchFailureError(cause, failure, url, isWrite && leavesDoubt(failure))
-  return { kind: "failed", failure, error, retryAfterMs: 0 }
 }
 
 function policyOf(input: RequestInfo | URL, init: RequestInit | undefined): RetryPolicy {

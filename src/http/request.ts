@@ -11,7 +11,7 @@ import { answerInError } from "./answer-in-error.ts"
 import { AttemptLimit } from "./attempt-limit.ts"
 import { checkAnswer } from "./check-answer.ts"
 import type { Endpoint } from "./endpoint.ts"
-import { classifyFetchFailure, fetchFailureError, type FailureKind } from "./fetch-failure.ts"
+import type { FailureKind } from "./fetch-failure.ts"
 import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
 import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { retryAfterMs } from "./retry-after.ts"
@@ -22,6 +22,7 @@ import {
   type RetryNotice,
   type RetryPolicy,
 } from "./retry-loop.ts"
+import { unanswered } from "./unanswered.ts"
 
 /** What a request's body can be. */
 export type RequestBody = string | Uint8Array | ReadableStream<Uint8Array>
@@ -137,7 +138,7 @@ async function attemptOnce(
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
     if (limit?.timeout !== undefined) return failed("lost", limit.timeout)
     const answer = answerInError(error, request.method === "GET")
-    if (answer === undefined) return unanswered(endpoint, request, error)
+    if (answer === undefined) return unanswered(error, endpoint.url, isWrite(request))
     response = answer
   }
   limit?.met()
@@ -207,17 +208,6 @@ function limitOf(
   if (timeoutMs === Infinity && attempt === 1) return undefined
   const timeout = () => timeoutError(endpoint.url, timeoutMs, isWrite(request))
   return new AttemptLimit(signal, timeoutMs, timeout)
-}
-
-function unanswered(
-  endpoint: Endpoint,
-  request: StreamRequest,
-  cause: unknown,
-): AttemptOutcome<Response> {
-  // A body that is a stream can fail by itself: that error is its owner's, not the network's.
-  const kind = classifyFetchFailure(cause)
-  const indeterminate = isWrite(request) && leavesDoubt(kind)
-  return failed(kind, fetchFailureError(cause, kind, endpoint.url, indeterminate))
 }
 
 /** What an answer means that is not the one which was asked for; undefined where it is. */

@@ -49,6 +49,9 @@ export interface RetryLoopOptions<T> {
   readonly observer?: { onRetry?(notice: RetryNotice): void } | undefined
 }
 
+/** How often what is `faulty` is tried again: it may pass, but a mistake in a program must come to light. */
+const MAX_FAULTY_RETRIES = 5
+
 /**
  * The one retry loop: attempts until one is answered, the policy or the count forbids another, or the signal
  * ends it. What failed for want of a network is tried again as soon as the platform says that there is one.
@@ -82,12 +85,14 @@ async function tryAgain<T>(
       wake()
     })
   let failed = outcome
+  let faultyCount = 0
   for (let attempt = 1; ; attempt++) {
     const { error, failure } = failed
     if (performance.now() - startedAt >= (options.heldMs ?? Infinity)) attempt = 1
     if (attempt === 1) failures = 0
     notify(backoff.onFailedAttempt)
     if (attempt > backoff.maxRetries || !mayTryAgain(options.policy, failure)) throw error
+    if (failure === "faulty" && ++faultyCount > MAX_FAULTY_RETRIES) throw error
     const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), failed.retryAfterMs)
     if (backoff.debug) {
       console.debug(
@@ -130,7 +135,7 @@ export function mayTryAgain(policy: RetryPolicy, failure: number | FailureKind):
  * @param failure - the HTTP status, or how it failed without one
  */
 export function leavesDoubt(failure: number | FailureKind): boolean {
-  if (typeof failure === "string") return failure === "lost"
+  if (typeof failure === "string") return failure === "lost" || failure === "faulty"
   // 500 and 503 are the server's own word that nothing was stored; the rest comes from what stands in front of it.
   return failure === 408 || (failure > 500 && ![501, 503, 505].includes(failure))
 }

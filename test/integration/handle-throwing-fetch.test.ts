@@ -106,3 +106,93 @@ it("an append whose answer breaks off in a fetch that waits for the whole of it 
   const handle = new DurableStream({ url: broken.url, contentType: "text/plain", fetch })
   expect(await handle.append("x")).toEqual({ offset: "1" })
 })
+
+/** A layer that fails by itself behind so many answers to writes; then it does not. */
+function stumbling(
+  count: number,
+  stumble: (response: Response) => Promise<Response>,
+): typeof globalThis.fetch {
+  let left = count
+  return async (input, init) => {
+    const response = await globalThis.fetch(input, init)
+    return init?.method === "POST" && left-- > 0 ? stumble(response) : response
+  }
+}
+
+/** Reads a body twice: a TypeError. */
+async function readTwice(): Promise<Response> {
+  const response = new Response("stored")
+  await response.text()
+  await response.text()
+  return response
+}
+
+const stumbles: [string, (response: Response) => Promise<Response>][] = [
+  ["reads the body twice", readTwice],
+  // A mistake in a program, as JavaScript lets it happen.
+  ["forgets to answer", () => Promise.resolve(undefined as unknown as Response)],
+  ["looks into nothing", (response) => Promise.reject(new TypeError(`x is ${typeof response}`))],
+]
+
+describe.each(stumbles)("a fetch layer that %s once a write is stored", (_name, stumble) => {
+  const newStream = async (fetch: typeof globalThis.fetch) => {
+    const { url } = await DurableStream.create({
+      url: server.streamUrl(),
+      contentType: "application/json",
+    })
+    return new DurableStream({ url, contentType: "application/json", fetch, backoffOptions })
+  }
+  const contentOf = async ({ url }: DurableStream) => {
+    const response = await stream<number>({ url, live: false })
+    return response.json()
+  }
+
+  it("leaves a plain append in doubt, and does not send it again", async () => {
+    const handle = await newStream(stumbling(1, stumble))
+    expect(await rejection(handle.append(1))).toMatchObject({
+      name: "FetchError",
+      code: "NETWORK",
+      indeterminate: true,
+    })
+    expect(await contentOf(handle)).toEqual([1])
+  })
+
+  it("is overcome by a producer, which sends the batch again under its number", async () => {
+    const handle = await newStream(stumbling(2, stumble))
+    const producer = new IdempotentProducer(handle, "p")
+    producer.append("1")
+    await producer.flush()
+    expect(await contentOf(handle)).toEqual([1])
+  })
+
+  it("leaves a producer's batch in doubt where it never ends", async () => {
+    const handle = await newStream(stumbling(Infinity, stumble))
+    const producer = new IdempotentProducer(handle, "p")
+    producer.append("1")
+    expect(await rejection(producer.flush())).toMatchObject({ indeterminate: true })
+    expect(producer.inDoubtCount).toBe(1)
+    expect(producer.undelivered()).toHaveLength(1)
+    expect(await contentOf(handle)).toEqual([1])
+  })
+})
+
+it("a mistake in a fetch layer comes to light, and is not tried for ever", async () => {
+  let calls = 0
+  const fetch = () => {
+    calls++
+    return Promise.reject(new ReferenceError("x is not defined"))
+  }
+  const url = "http://server.test/s"
+  const asked = [
+    [() => stream({ url, fetch }), "BAD_REQUEST", 1],
+    [() => DurableStream.head({ url, fetch }), "BAD_REQUEST", 1],
+    [() => DurableStream.create({ url, fetch, backoffOptions }), "NETWORK", 6],
+    [() => DurableStream.delete({ url, fetch, backoffOptions }), "NETWORK", 6],
+  ] as const
+  for (const [ask, code, count] of asked) {
+    calls = 0
+    const error = await rejection(ask())
+    expect(error).toMatchObject({ code, cause: { message: "x is not defined" } })
+    expect(calls).toBe(count)
+  }
+})

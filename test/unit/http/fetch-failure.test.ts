@@ -1,21 +1,55 @@
 import { inspect } from "node:util"
 import { describe, expect, it } from "vitest"
+import { FetchError } from "../../../src/errors/fetch-error.ts"
 import {
   classifyFetchFailure,
   fetchFailureError,
   type FailureKind,
 } from "../../../src/http/fetch-failure.ts"
 
-function coded(code: string, message = "", syscall?: string): Error {
-  return Object.assign(new Error(message), { code, ...(syscall !== undefined && { syscall }) })
+function coded(code: string, message = "", syscall?: string, isTypeError = false): Error {
+  const error = isTypeError ? new TypeError(message) : new Error(message)
+  return Object.assign(error, { code, ...(syscall !== undefined && { syscall }) })
 }
 
 function fetchFailed(cause?: unknown): TypeError {
   return new TypeError("fetch failed", { cause })
 }
 
+type Row = [name: string, error: unknown, kind: FailureKind]
+
+/** What platforms say of a request that they do not make. */
+const refusals = [
+  "Failed to parse URL from /s",
+  "Request cannot be constructed from a URL that includes credentials: http://a:b@h/",
+  "Request with GET/HEAD method cannot have body.",
+  "RequestInit: duplex option is required when sending a body.",
+  "'a b' is not a valid HTTP method.",
+  "'TRACE' HTTP method is unsupported.",
+  "Headers.append: Cannot convert argument to a ByteString because …",
+  "Failed to execute 'fetch' on 'Window': Request with GET/HEAD method cannot have body.",
+  "Failed to execute 'fetch' on 'WorkerGlobalScope': The `duplex` member must be specified",
+  "Failed to construct 'Request': 'CONNECT' HTTP method is unsupported.",
+  "Failed to fetch. Refused to connect because it violates the document's Content Security Policy.",
+  "Window.fetch: HEAD or GET Request cannot have a body.",
+  "WorkerGlobalScope.fetch: http://a:b@h/ is an url with embedded credentials.",
+  "URL is not valid or contains user credentials.",
+  "Method is forbidden.",
+  "Header 'x' has invalid value: 'ä'",
+  "ReadableStream uploading is not supported",
+  "Preflight response is not successful. Status code: 403",
+  "Request header field X is not allowed by Access-Control-Allow-Headers.",
+  "fetch() URL is invalid",
+  "fetch() request with GET/HEAD/OPTIONS method cannot have body.",
+  "protocol must be http:, https: or s3:",
+  "Url scheme 'ftp' not supported",
+  "Request body is not allowed for GET or HEAD",
+  "Invalid header value.",
+  "Load cannot follow more than 20 redirections",
+]
+
 describe("classifyFetchFailure", () => {
-  it.each<[string, unknown, FailureKind]>([
+  it.each<Row>([
     ["Node: nobody listens", fetchFailed(coded("ECONNREFUSED", "", "connect")), "refused"],
     ["Node: no such name", fetchFailed(coded("ENOTFOUND", "", "getaddrinfo")), "refused"],
     ["Node: no name service", fetchFailed(coded("EAI_AGAIN")), "refused"],
@@ -63,8 +97,49 @@ describe("classifyFetchFailure", () => {
     ["React Native", new TypeError("Network request failed"), "lost"],
     ["a timeout of the caller's fetch", new DOMException("timed out", "TimeoutError"), "lost"],
     ["an error of the caller's fetch", new Error("boom"), "lost"],
-    ["a bug in the caller's fetch", new TypeError("x is not a function"), "impossible"],
-    ["another bug", new ReferenceError("x is not defined"), "impossible"],
+    ["a bug in the caller's fetch", new TypeError("x is not a function"), "faulty"],
+    ["another bug", new ReferenceError("x is not defined"), "faulty"],
+    ["one of a layer behind the answer", new TypeError("Body is unusable: read twice"), "faulty"],
+    ["one beside it", new TypeError("Response body object should not be locked"), "faulty"],
+    ...["headers", "redirected", "socket", "duplex", "method"].map((name): Row => {
+      const message = `Cannot read properties of undefined (reading '${name}')`
+      return [`one that stumbles over ${name}`, new TypeError(message), "faulty"]
+    }),
+    ["one in Safari", new TypeError("undefined is not an object (r.headers)"), "faulty"],
+    ["a number out of range", new RangeError("Invalid count value: -1"), "faulty"],
+    ["a URL of a layer's own", coded("ERR_INVALID_URL", "Invalid URL", undefined, true), "faulty"],
+    ["a state of a layer's own", coded("ERR_INVALID_STATE", "", undefined, true), "faulty"],
+    ["no answer at all", new TypeError("The option fetch resolved without a Response"), "faulty"],
+    ["an answer of the mode no-cors", new TypeError("resolved with an opaque answer"), "faulty"],
+    ["Safari: CORS hides the answer", new TypeError("Origin h is not allowed by ACAO"), "faulty"],
+    ["a TypeError in words of its own", new TypeError("boom"), "faulty"],
+    [
+      "a bug behind createFetchWithBackoff",
+      fetchFailureError(new TypeError("Body is unusable"), "faulty", "http://h/s", true),
+      "faulty",
+    ],
+    [
+      "a refusal behind it",
+      fetchFailureError(fetchFailed(new Error("bad port")), "impossible", "http://h/s", false),
+      "impossible",
+    ],
+    [
+      "a lost answer behind it",
+      fetchFailureError(fetchFailed(), "lost", "http://h/s", true),
+      "lost",
+    ],
+    ["a timeout behind it", new FetchError(0, "", undefined, {}, "http://h/s"), "lost"],
+    ["Safari: called off", new TypeError("cancelled"), "lost"],
+    ["Safari, long ago", new TypeError("Type error"), "lost"],
+    [
+      "Safari: no such name",
+      new TypeError("A server with the specified hostname could not be found."),
+      "refused",
+    ],
+    ["Safari: nobody listens", new TypeError("Could not connect to the server."), "refused"],
+    ...refusals.map((message): Row => [message, new TypeError(message), "impossible"]),
+    ["undici itself", coded("UND_ERR_INVALID_ARG", "invalid method"), "impossible"],
+    ["node-fetch: a header", coded("ERR_INVALID_CHAR", "", undefined, true), "impossible"],
     ["a string", "boom", "lost"],
     ["nothing", undefined, "lost"],
     ["null", null, "lost"],
@@ -87,6 +162,8 @@ describe("fetchFailureError", () => {
     ["refused", "NETWORK", false],
     ["lost", "NETWORK", true],
     ["impossible", "BAD_REQUEST", false],
+    ["faulty", "BAD_REQUEST", false],
+    ["faulty", "NETWORK", true],
   ])("says what happened to which stream: %s", (kind, code, indeterminate) => {
     const error = fetchFailureError(cause, kind, url, indeterminate)
     expect(error).toMatchObject({ status: 0, code, url: "http://h/s", indeterminate })

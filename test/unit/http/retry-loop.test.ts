@@ -22,6 +22,7 @@ describe("mayTryAgain", () => {
     expect(allowed).toEqual([408, 425, 429, 500, 502, 503, 504, 520, 599])
     expect(mayTryAgain("idempotent", "lost")).toBe(true)
     expect(mayTryAgain("idempotent", "refused")).toBe(true)
+    expect(mayTryAgain("idempotent", "faulty")).toBe(true)
     expect(mayTryAgain("idempotent", "impossible")).toBe(false)
   })
 
@@ -30,11 +31,12 @@ describe("mayTryAgain", () => {
     expect(allowed).toEqual([429, 500, 503])
     expect(mayTryAgain("unless-stored", "refused")).toBe(true)
     expect(mayTryAgain("unless-stored", "lost")).toBe(false)
+    expect(mayTryAgain("unless-stored", "faulty")).toBe(false)
     expect(mayTryAgain("unless-stored", "impossible")).toBe(false)
   })
 
   it("allows nothing to a body that can be sent once", () => {
-    for (const failure of [...statuses, "lost", "refused", "impossible"] as const) {
+    for (const failure of [...statuses, "lost", "refused", "faulty", "impossible"] as const) {
       expect(mayTryAgain("never", failure)).toBe(false)
     }
   })
@@ -43,6 +45,7 @@ describe("mayTryAgain", () => {
 it("leaves doubt where something in front of the server failed, and where no answer came", () => {
   expect(statuses.filter((status) => leavesDoubt(status))).toEqual([408, 502, 504, 520, 599])
   expect(leavesDoubt("lost")).toBe(true)
+  expect(leavesDoubt("faulty")).toBe(true)
   expect(leavesDoubt("refused")).toBe(false)
   expect(leavesDoubt("impossible")).toBe(false)
 })
@@ -128,6 +131,21 @@ describe("retryLoop", () => {
     const loop = { attempt, policy: "idempotent", backoff: resolveBackoff(), signal } as const
     expect(await rejection(attempts(loop))).toMatchObject({ status: 404 })
     expect(attempt).toHaveBeenCalledOnce()
+  })
+
+  it("gives up what a program gets wrong again and again", async () => {
+    const faulty = { ...failed(0), failure: "faulty" } as AttemptOutcome<string>
+    for (const faultyCount of [5, 6]) {
+      const { attempt } = script(...Array.from({ length: faultyCount }, () => faulty), {
+        kind: "answered",
+        value: "done",
+      })
+      const loop = { attempt, policy: "idempotent", backoff: resolveBackoff(), signal } as const
+      const result = attempts(loop).catch(() => "given up")
+      await vi.runAllTimersAsync()
+      expect(await result).toBe(faultyCount === 5 ? "done" : "given up")
+      expect(attempt).toHaveBeenCalledTimes(6)
+    }
   })
 
   it("passes on at once what an attempt throws", async () => {

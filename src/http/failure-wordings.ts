@@ -1,0 +1,61 @@
+/**
+ * What the platforms say where `fetch` makes no request at all: of its URL, method, body, headers, or of a page's rules, which
+ * a preflight is asked about before. Only what is known to be said then and at no other time: a layer of the caller's that
+ * stumbles over the answer throws a TypeError too, and by then the request has had its effect.
+ */
+const refusalWordings: readonly RegExp[] = [
+  // Browsers put the function in front of what they check before they begin.
+  /^Failed to (execute 'fetch'|construct 'Request')|^(Window|\w*GlobalScope)\.fetch: |^Request constructor: /,
+  /failed to parse url|fetch\(\) url is invalid|url scheme|unknown scheme|bad port|protocol must be http/i,
+  /url (that )?(includes|contains) credentials|contains user credentials|embedded credentials/i,
+  /invalid (http |request )?method|method is forbidden|valid http method|http method is unsupported/i,
+  /cannot have (a )?body|body is not allowed for|duplex\W+(option|member)|readablestream uploading/i,
+  /invalid (http )?header|header '.*' has invalid value|in header content|bytestring|iso-8859-1/i,
+  /content security policy|mixed content|requires net access|not allowed to request resource/i,
+  /preflight re(sponse|quest)|not allowed by access-control-allow-(headers|methods)/i,
+]
+
+/** The same as codes. */
+const refusalCodes =
+  /^(UND_ERR_(INVALID_ARG|REQ_\w+)|ERR_INVALID_(CHAR|HTTP_TOKEN)|ERR_HTTP_INVALID_\w+)$/
+
+/** The server sends on and on: none of its answers is one. */
+const redirectWordings =
+  /redirect count|too many redirects|redirected too many|redirections|unexpected redirect|following redirect|invalid redirect/i
+
+/** What engines say of a mistake in a program, whatever words of a network its names hold. */
+const mistakeWordings =
+  /^cannot (read|set|destructure|convert)|is not (a function|an object|iterable|a constructor)|undefined|\bnull\b|unusable|already (been )?(used|read)|disturbed or locked|\blocked\b|invalid state|illegal invocation/i
+
+/** Wordings of the platforms' fetch for a network that failed, which all of them dress as a TypeError. */
+const networkWordings =
+  /fetch failed|failed to fetch|load failed|network|connection|connect|socket|terminated|timed? ?out|internet|offline|hang ?up|reset|sending request|error reading|error decoding|econn|epipe|enet|ehost|aborted|closed|cancell?ed|^type error$/i
+
+/** Wordings for a server that was never reached. */
+const unreachedWordings =
+  /tcp connect error: connection refused|dns error|ERR_NAME_NOT_RESOLVED|ERR_CONNECTION_REFUSED|hostname could not be found|could not connect to the server/i
+
+/** Whether a code of the platform says that no request was made and none ever will be. */
+export function isRefusalCode(code: string): boolean {
+  return refusalCodes.test(code)
+}
+
+/** Whether a message says so, or that redirects led nowhere. */
+export function saysImpossible(message: string): boolean {
+  return saysRedirectLoop(message) || refusalWordings.some((wording) => wording.test(message))
+}
+
+/** Whether it says that redirects led nowhere. */
+export function saysRedirectLoop(message: string): boolean {
+  return redirectWordings.test(message)
+}
+
+/** Whether it says that the server was never reached. */
+export function saysUnreached(message: string): boolean {
+  return unreachedWordings.test(message)
+}
+
+/** Whether it speaks of a network that failed, and not of a mistake in a program. */
+export function saysNetworkFailed(message: string): boolean {
+  return !mistakeWordings.test(message) && networkWordings.test(message)
+}
