@@ -1,5 +1,6 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
+import { noteResending } from "../platform/resent-requests.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
@@ -34,7 +35,7 @@ export function createFetchWithBackoff(
   backoffOptions: BackoffOptions = {},
 ): typeof globalThis.fetch {
   const backoff = resolveBackoff(backoffOptions)
-  return async (input, init) => {
+  const fetch: typeof globalThis.fetch = async (input, init) => {
     const scope = new AbortScope(
       init?.signal ?? (input instanceof Request ? input.signal : undefined),
     )
@@ -52,6 +53,8 @@ export function createFetchWithBackoff(
       scope.end()
     }
   }
+  noteResending(fetch)
+  return fetch
 }
 
 async function attemptOnce(

@@ -121,7 +121,11 @@ export class Attempt {
         tries: this.#delivery.tries,
         isNewId,
       })
-      if (verdict.kind === "fenced" && verdict.isDoubtful === true && resendsRequests()) {
+      if (
+        verdict.kind === "fenced" &&
+        verdict.isDoubtful === true &&
+        resendsRequests(endpoint.fetch)
+      ) {
         return await this.#lookAgain(verdict, options.number)
       }
       // An answer that is not the server's says nothing about what the server did.

@@ -63,7 +63,7 @@ export class StreamDiscovery {
       )
     }
     // Where a batch can arrive twice on its own, the tail before it tells it from another producer's.
-    if (resendsRequests()) return this.#lookFirst(known)
+    if (resendsRequests(endpoint.fetch)) return this.#lookFirst(known)
     this.#known(known, "")
     return Promise.resolve()
   }

@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
-import { StaleEpochError } from "../../../src/index.ts"
+import { createFetchWithBackoff, StaleEpochError } from "../../../src/index.ts"
 import { appendAll, PostDesk, undelivered, type Post } from "./post-desk.ts"
 
 const tail = (post: Post, offset: string) =>
@@ -66,5 +66,20 @@ describe("a first batch that is a duplicate at its only try, where the platform 
     const error = await producer.flush().catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(StaleEpochError)
     expect(desk.numbers.slice(1)).toEqual(["0.0", "5.0"])
+  })
+})
+
+describe("createFetchWithBackoff as the producer's fetch", () => {
+  it.each([false, true])("stores once what it sends twice (autoClaim: %s)", async (autoClaim) => {
+    const desk = new PostDesk()
+    const fetch = createFetchWithBackoff(desk.fetch, { initialDelay: 1 })
+    const producer = desk.producer({ fetch, autoClaim })
+    const sent = producer.send("a")
+    tail(await desk.post(0), "before")
+    ;(await desk.post(1)).lose()
+    ;(await desk.post(2)).duplicate()
+    tail(await desk.post(3), "after")
+    expect(await sent).toEqual({ offset: "", duplicate: true })
+    expect(desk.posts.map(({ method }) => method)).toEqual(["HEAD", "POST", "POST", "HEAD"])
   })
 })
