@@ -1,6 +1,8 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
+import { releaseBody } from "./release-body.ts"
 import { safeCause } from "./safe-cause.ts"
 
 /**
@@ -8,8 +10,9 @@ import { safeCause } from "./safe-cause.ts"
  * call, where a retry can still catch it, instead of a later read.
  *
  * @param fetchClient - the fetch to wrap
- * @returns a fetch whose answers carry a buffered body. Rejects with `FetchError` (status of the answer) where the
- *   body breaks off, with `FetchBackoffAbortError` on abort; not retried here
+ * @returns a fetch whose answers carry a buffered body, and the `url`, `redirected` and `type` of what they are made of.
+ *   Rejects with `FetchError` (status of the answer) where the body breaks off, with `FetchBackoffAbortError` at once on
+ *   abort, also where the wrapped one ignores its signal; not retried here
  * @example
  * ```ts
  * import { createFetchWithBackoff, createFetchWithConsumedBody } from "@durable-streams/client"
@@ -23,30 +26,52 @@ export function createFetchWithConsumedBody(
   fetchClient: typeof globalThis.fetch,
 ): typeof globalThis.fetch {
   return async (input, init) => {
-    const signal = init?.signal ?? (input instanceof Request ? input.signal : undefined)
-    let response: Response
+    const scope = new AbortScope(
+      init?.signal ?? (input instanceof Request ? input.signal : undefined),
+    )
+    const { signal } = scope
     try {
-      response = await fetchClient(input, init)
+      throwIfAborted(signal)
+      const call = async () => fetchClient(input, init)
+      const response = await raceAbort(call(), signal, releaseBody)
+      return await consumed(response, input instanceof Request ? input.url : String(input), signal)
     } catch (error) {
-      throw signal?.aborted === true ? new FetchBackoffAbortError(signal.reason) : error
-    }
-    const { status, statusText, headers } = response
-    if (response.body === null || status === 204 || status === 205 || status === 304)
-      return response
-    try {
-      return new Response(await response.arrayBuffer(), { status, statusText, headers })
-    } catch (error) {
-      if (signal?.aborted === true) throw new FetchBackoffAbortError(signal.reason)
-      const url = describeUrl(input instanceof Request ? input.url : String(input))
-      throw new FetchError(
-        status,
-        undefined,
-        undefined,
-        Object.fromEntries(headers.entries()),
-        url,
-        `The body of the answer from ${url} broke off`,
-        { code: "NETWORK", cause: safeCause(error) },
-      )
+      throw signal.aborted ? new FetchBackoffAbortError(signal.reason) : error
+    } finally {
+      scope.end()
     }
   }
+}
+
+async function consumed(response: Response, url: string, signal: AbortSignal): Promise<Response> {
+  const { status, statusText, headers } = response
+  if (response.body === null || status === 204 || status === 205 || status === 304) return response
+  try {
+    // One that goes on where `fetch` ignores the signal is nobody's any more.
+    const body = await raceAbort(response.arrayBuffer(), signal)
+    return asAnswerOf(response, new Response(body, { status, statusText, headers }))
+  } catch (error) {
+    const stream = describeUrl(url)
+    throw new FetchError(
+      status,
+      undefined,
+      undefined,
+      Object.fromEntries(headers.entries()),
+      stream,
+      `The body of the answer from ${stream} broke off`,
+      { code: "NETWORK", cause: safeCause(error) },
+    )
+  }
+}
+
+/**
+ * Gives a copy what no Response can be made with: where it came from, and whether redirects led there. Without that a write
+ * that a redirect has turned into a read would look stored.
+ */
+function asAnswerOf({ url, redirected, type }: Response, copy: Response): Response {
+  return Object.defineProperties(copy, {
+    url: { value: url },
+    redirected: { value: redirected },
+    type: { value: type },
+  })
 }

@@ -14,6 +14,7 @@ import type { Endpoint } from "./endpoint.ts"
 import type { FailureKind } from "./fetch-failure.ts"
 import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
 import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
+import { releaseBody } from "./release-body.ts"
 import { retryAfterMs } from "./retry-after.ts"
 import {
   leavesDoubt,
@@ -104,15 +105,6 @@ export async function exchange(
   } finally {
     scope.end()
   }
-}
-
-/** Lets go of a body that nobody will read, so that its connection is free. */
-export function releaseBody(response: Response): void {
-  if (response.bodyUsed) return
-  // React Native's and node-fetch's bodies are no streams of the platform; their requests end with the signal.
-  const body = response.body as Partial<ReadableStream> | null | undefined
-  // Whoever releases a body has no use for its end, however it ends.
-  body?.cancel?.().catch(() => undefined)
 }
 
 async function attemptOnce(

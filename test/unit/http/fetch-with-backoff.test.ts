@@ -1,4 +1,5 @@
-import { describe, expect, it } from "vitest"
+import { getEventListeners } from "node:events"
+import { describe, expect, it, vi } from "vitest"
 import { createFetchWithBackoff } from "../../../src/http/fetch-with-backoff.ts"
 import { createFetchWithConsumedBody } from "../../../src/http/fetch-with-consumed-body.ts"
 import { rejection } from "../../support/rejection.ts"
@@ -115,7 +116,7 @@ describe("createFetchWithConsumedBody", () => {
     }
   })
 
-  const breaking = (onPull: (controller: ReadableStreamDefaultController) => void) => () =>
+  const breaking = (onPull: UnderlyingDefaultSource["pull"]) => () =>
     new Response(new ReadableStream({ pull: onPull }))
 
   it("rejects where the body breaks off, so that a retry can catch it", async () => {
@@ -163,6 +164,43 @@ describe("createFetchWithConsumedBody", () => {
     ]) {
       expect(await rejection(call)).toMatchObject({ code: "ABORTED", cause: "why" })
     }
+  })
+
+  it("keeps where the answer came from", async () => {
+    const given = { url: "http://server.test/elsewhere", redirected: true, type: "cors" } as const
+    const response = answer(200, {}, "body")
+    for (const [name, value] of Object.entries(given)) {
+      Object.defineProperty(response, name, { value })
+    }
+    const whole = await createFetchWithConsumedBody(() => Promise.resolve(response))(url)
+    expect(whole).not.toBe(response)
+    expect(whole).toMatchObject(given)
+    expect(await whole.text()).toBe("body")
+  })
+
+  it("ends at once with an abort, where fetch ignores its signal", async () => {
+    const never = new Promise<never>(() => undefined)
+    const begun = breaking((controller) => {
+      controller.enqueue(new Uint8Array(1))
+      return never
+    })
+    const cancelled = vi.fn()
+    let resolveLate: (response: Response) => void = () => undefined
+    const late = new Promise<Response>((resolve) => (resolveLate = resolve))
+    for (const fetch of [() => Promise.resolve(begun()), () => late]) {
+      const controller = new AbortController()
+      const { signal } = controller
+      const call = createFetchWithConsumedBody(fetch)(url, { signal })
+      await new Promise(setImmediate)
+      controller.abort("why")
+      expect(await rejection(call)).toMatchObject({
+        name: "FetchBackoffAbortError",
+        cause: "why",
+      })
+      expect(getEventListeners(signal, "abort")).toEqual([])
+    }
+    resolveLate(new Response(new ReadableStream({ cancel: cancelled })))
+    await vi.waitFor(() => expect(cancelled).toHaveBeenCalledOnce())
   })
 
   it("passes on what fetch threw where nobody aborted it", async () => {

@@ -1,6 +1,7 @@
 import { inspect } from "node:util"
 import { expect, it } from "vitest"
 import { createEndpoint } from "../../../src/http/endpoint.ts"
+import { createFetchWithConsumedBody } from "../../../src/http/fetch-with-consumed-body.ts"
 import { exchange } from "../../../src/http/request.ts"
 import {
   breakOff,
@@ -75,6 +76,21 @@ it.each([301, 302, 303])(
       expect(error.message).not.toContain("secret")
       expect(server.requests.map(({ method }) => method)).toEqual(["POST", "GET"])
     }
+  },
+)
+
+it.each([301, 302, 303])(
+  "a redirect that turns a write into a read fails it behind createFetchWithConsumedBody: %i",
+  async (status) => {
+    await using server = await startMisbehavingServer(
+      respond(status, { location: "/elsewhere" }),
+      respond(200, { "stream-next-offset": "7", "stream-up-to-date": "true" }, "old"),
+    )
+    const fetch = createFetchWithConsumedBody(globalThis.fetch)
+    const endpoint = createEndpoint({ url: `${server.url}/s`, fetch, backoffOptions })
+    const error = await rejection(exchange(endpoint, { ...post, retry: "idempotent" }))
+    expect(error).toMatchObject({ code: "PROTOCOL", status: 200, indeterminate: false })
+    expect(error.message).toContain("Nothing was written")
   },
 )
 
