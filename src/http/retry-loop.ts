@@ -1,6 +1,7 @@
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { onOnline } from "../platform/online.ts"
 import { backoffDelayMs, type Backoff } from "./backoff.ts"
+import { callObserver } from "./call-observer.ts"
 import type { FailureKind } from "./fetch-failure.ts"
 import { sleep } from "./sleep.ts"
 
@@ -90,7 +91,7 @@ async function tryAgain<T>(
     const { error, failure } = failed
     if (performance.now() - startedAt >= (options.heldMs ?? Infinity)) attempt = 1
     if (attempt === 1) failures = 0
-    notify(backoff.onFailedAttempt)
+    callObserver("onFailedAttempt", () => backoff.onFailedAttempt?.())
     if (attempt > backoff.maxRetries || !mayTryAgain(options.policy, failure)) throw error
     if (failure === "faulty" && ++faultyCount > MAX_FAULTY_RETRIES) throw error
     const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), failed.retryAfterMs)
@@ -138,13 +139,4 @@ export function leavesDoubt(failure: number | FailureKind): boolean {
   if (typeof failure === "string") return failure === "lost" || failure === "faulty"
   // 500 and 503 are the server's own word that nothing was stored; the rest comes from what stands in front of it.
   return failure === 408 || (failure > 500 && ![501, 503, 505].includes(failure))
-}
-
-/** An observer that throws must not end what it observes. */
-function notify(callback: (() => void) | undefined): void {
-  try {
-    callback?.()
-  } catch (error) {
-    console.error("[durable-streams] onFailedAttempt threw", error)
-  }
 }

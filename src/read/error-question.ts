@@ -1,26 +1,45 @@
+import { FetchError } from "../errors/fetch-error.ts"
 import { onAbort } from "../http/abort-watch.ts"
+import { retryAfterMs } from "../http/retry-after.ts"
 import type { SessionEvent } from "./session-types.ts"
 import type { RetryOpts, StreamErrorHandler } from "./stream-options.ts"
 
+/** What a decision is made with. */
+export interface ErrorQuestion {
+  readonly onError: StreamErrorHandler | undefined
+  /** From when the last decision to go on was carried out until now; Infinity where there was none. */
+  readonly sinceLastMs: number
+  /** Makes the changes that the handler wants. What it throws ends the session, as they are no good. */
+  readonly change: (changes: RetryOpts) => void
+}
+
 /**
- * Has the error handler decide, and tells the session.
+ * Has the error handler decide, and tells the session. The handler's word replaces no `Retry-After`: while it takes its
+ * time, that passes.
  *
+ * @param question - what it is decided with
  * @param error - what a request failed with
  * @param signal - ends the wait for the handler; not aborted yet
- * @param change - makes the changes that the handler wants; what it throws ends the session, as they are no good
  */
 export async function decideOn(
-  onError: StreamErrorHandler | undefined,
+  question: ErrorQuestion,
   error: unknown,
   signal: AbortSignal,
-  change: (changes: RetryOpts) => void,
 ): Promise<SessionEvent> {
+  const { onError, sinceLastMs, change } = question
+  const askedAt = performance.now()
+  const given = error instanceof FetchError ? error.headers["retry-after"] : undefined
+  const waitMs = retryAfterMs(given, Date.now())
+  const decided = (again: boolean, reason: unknown): SessionEvent => {
+    const left = Math.max(0, waitMs - (performance.now() - askedAt))
+    return { kind: "decided", again, error: reason, retryAfterMs: left, sinceLastMs }
+  }
   try {
     const changes = await askErrorHandler(onError, error, signal)
     if (changes !== undefined) change(changes)
-    return { kind: "decided", again: changes !== undefined, error }
+    return decided(changes !== undefined, error)
   } catch (thrown) {
-    return { kind: "decided", again: false, error: thrown }
+    return decided(false, thrown)
   }
 }
 

@@ -1,3 +1,4 @@
+import { callObserver } from "../http/call-observer.ts"
 import type { RetryNotice } from "../http/retry-loop.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { AnswerHead } from "./answer-head.ts"
@@ -81,12 +82,8 @@ export class SessionNarrator {
     )
   }
 
-  /** An observer that throws must not end what it observes. */
   #emit(event: StreamEvent): void {
-    try {
-      this.#settings.observe?.(event)
-    } catch (error) {
-      console.error("[durable-streams] observe threw", error)
-    }
+    const { observe } = this.#settings
+    if (observe !== undefined) callObserver("observe", () => observe(event))
   }
 }

@@ -9,7 +9,7 @@
  *   │ │  │ └──────────┼─┼───────────────── opened ─────────┘   delivering
  *   │ │  │ failed     │ │
  *   │ │  ▼            │ └─ page
- *   │ │ asking ── decided: end ─▶ ended ◀── eof, caught up, cancel, abort (from every state)
+ *   │ │ asking ── decided: end ─▶ ended ◀── eof, caught up, cancel, abort, fail (from every state)
  *   │ │  │            │
  *   │ │  └ again ─▶ waiting ◀── broken, stalled, SSE ended (from requesting, delivering, receiving)
  *   │ └─── woke ──────┘ │
@@ -31,7 +31,7 @@
  * @module
  */
 
-import { backoffDelayMs } from "../http/backoff.ts"
+import { backoffDelayMs, spacingDelayMs } from "../http/backoff.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { leadsBack, noteMove, untrodden } from "./offset-loop.ts"
 import { endOf, type PageMark } from "./page.ts"
@@ -61,6 +61,9 @@ export interface Step {
 
 /** Damaged pages in a row: a captive portal goes away, a broken server does not. */
 export const MAX_MALFORMED = 4
+
+/** A handler that says go on after failures between which there was something new is followed no more often on average. */
+const DECISION_INTERVAL_MS = 400
 
 const NOT_PAUSED: ReadonlySet<PauseReason> = new Set()
 
@@ -136,6 +139,8 @@ export function transition(
       return { state: end(state, { kind: "cancelled", reason: event.reason }) }
     case "abort":
       return { state: end(state, { kind: "aborted", reason: event.reason }) }
+    case "fail":
+      return { state: end(state, { kind: "failed", error: event.error }) }
   }
 }
 
@@ -177,7 +182,7 @@ function onDelivered(
   const reading: Reading = {
     ...readingOf(state),
     offset,
-    track: noteMove(state.track, state.offset, offset),
+    track: noteMove(state.track, state.offset, offset, mark.upToDate),
     upToDate: mark.upToDate,
     streamClosed: mark.streamClosed,
     handedOnBytes: Math.max(0, state.handedOnBytes - event.bytes),
@@ -259,11 +264,14 @@ function onDecided(
 ): SessionState {
   if (state.kind !== "asking") return state
   if (!event.again) return end(state, { kind: "failed", error: event.error })
-  // The first time the handler has changed something: try it at once. After that its word alone is no reason to hurry.
+  // The first time the handler has changed something: try it at once, unless it was the first time a moment ago, too. After
+  // that its word alone is no reason to hurry.
   const delayMs =
-    state.decisions === 0 ? 0 : backoffDelayMs(env.backoff, state.decisions, env.random)
+    state.decisions === 0
+      ? spacingDelayMs(DECISION_INTERVAL_MS, event.sinceLastMs, env.random)
+      : backoffDelayMs(env.backoff, state.decisions, env.random)
   const reading = { ...readingOf(state), ...FORGIVEN, decisions: state.decisions + 1 }
-  return wait(reading, state.transport, delayMs)
+  return wait(reading, state.transport, Math.max(delayMs, event.retryAfterMs))
 }
 
 function onPause(state: SessionState): SessionState {

@@ -88,9 +88,19 @@ export type SessionEvent =
   /** A request failed and may not be tried again. */
   | { readonly kind: "failed"; readonly error: unknown }
   /** The error handler has decided. */
-  | { readonly kind: "decided"; readonly again: boolean; readonly error: unknown }
+  | {
+      readonly kind: "decided"
+      readonly again: boolean
+      readonly error: unknown
+      /** What is left of the time that the server asked to wait for. */
+      readonly retryAfterMs: number
+      /** From when the last decision to go on was carried out to the failure; Infinity where there was none. */
+      readonly sinceLastMs: number
+    }
   | { readonly kind: "woke" }
   | { readonly kind: "pause"; readonly reason: PauseReason }
   | { readonly kind: "resume"; readonly reason: PauseReason }
   | { readonly kind: "cancel"; readonly reason: unknown }
   | { readonly kind: "abort"; readonly reason: unknown }
+  /** The consumer failed. */
+  | { readonly kind: "fail"; readonly error: unknown }

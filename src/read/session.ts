@@ -22,6 +22,8 @@ import type { Transport } from "./stream-event.ts"
 import { TextFidelity } from "./text-fidelity.ts"
 import { openTransport, type Opened } from "./transport.ts"
 
+const woke = (): SessionEvent => ({ kind: "woke" })
+
 /**
  * Carries out what the state machine decides (session-state.ts): makes requests, waits, asks the error handler, and
  * hands pages to one consumer that pulls them. Nothing is requested that the consumer has not asked for, but for what
@@ -40,6 +42,8 @@ export class Session {
   #connection: SseConnection | undefined
   #readAhead: ReadAhead | undefined
   #contentType: string | undefined
+  /** When the error handler's last decision to go on was, or will be, carried out. */
+  #wentOnAt = -Infinity
   #consuming = false
   #wake: (() => void) | undefined
 
@@ -124,6 +128,11 @@ export class Session {
     this.#dispatch({ kind: "cancel", reason })
   }
 
+  /** Ends the session with what its consumer failed with. */
+  fail(error: unknown): void {
+    this.#dispatch({ kind: "fail", error })
+  }
+
   /**
    * Does what the state says until there is a page to hand over, or the session is over. A session waits here for most
    * of its life, and each async function that waits is kept in memory: what can be long is awaited here and nowhere else.
@@ -151,13 +160,13 @@ export class Session {
           break
         }
         case "waiting":
-          await this.#wait(state.delayMs)
+          await this.#perform(({ signal }) => sleep(state.delayMs, signal, onOnline).then(woke))
           break
         case "asking":
           await this.#ask(state.error)
           break
         case "paused":
-          await this.#rest()
+          await new Promise<void>((resolve) => void (this.#wake = resolve))
           break
       }
     }
@@ -233,22 +242,15 @@ export class Session {
     this.#dispatch({ kind: "page", mark: page, elapsedMs })
   }
 
-  #wait(delayMs: number): Promise<void> {
-    return this.#perform(async (scope) => {
-      await sleep(delayMs, scope.signal, onOnline)
-      return { kind: "woke" }
-    })
-  }
-
-  #rest(): Promise<void> {
-    return new Promise((resolve) => void (this.#wake = resolve))
-  }
-
-  #ask(error: unknown): Promise<void> {
+  async #ask(error: unknown): Promise<void> {
+    const { onError } = this.#settings
+    const sinceLastMs = performance.now() - this.#wentOnAt
     const change = (changes: RetryOpts) => {
       this.#endpoint = extendEndpoint(this.#endpoint, changes)
     }
-    return this.#perform(({ signal }) => decideOn(this.#settings.onError, error, signal, change))
+    await this.#perform(({ signal }) => decideOn({ onError, sinceLastMs, change }, error, signal))
+    const after = this.#state
+    this.#wentOnAt = performance.now() + (after.kind === "waiting" ? after.delayMs : 0)
   }
 
   /** Does one thing that an event can interrupt. */

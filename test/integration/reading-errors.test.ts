@@ -353,15 +353,37 @@ describe("observe", () => {
     ])
   })
 
-  it("an observer that throws harms nothing", async () => {
-    const complained = vi.spyOn(console, "error").mockImplementation(() => undefined)
-    const { opened } = open([second], {
-      observe: () => {
+  it.each(["subscribeJson", "subscribeBytes", "subscribeText"] as const)(
+    "tells that a session failed whose %s callback did, now or later",
+    async (method) => {
+      const failure = new Error("the callback failed")
+      for (const isLate of [false, true]) {
+        const events: StreamEvent[] = []
+        const { opened } = open([second], { observe: (event) => void events.push(event) })
+        const response = await opened
+        response[method](() => {
+          if (isLate) return oneTurn().then(() => Promise.reject(failure))
+          throw failure
+        })
+        expect(await rejection(response.closed)).toBe(failure)
+        expect(events.at(-1)).toEqual({ kind: "end", reason: "failed", error: failure })
+      }
+    },
+  )
+
+  it.each<[string, () => unknown]>([
+    ["rejects", () => Promise.reject(new Error("observer"))],
+    [
+      "throws",
+      () => {
         throw new Error("observer")
       },
-    })
+    ],
+  ])("an observer that %s harms nothing", async (_how, observe) => {
+    const complained = vi.spyOn(console, "error").mockImplementation(() => undefined)
+    const { opened } = open([second], { observe })
     expect(await consume(await opened, "json")).toBe("2\n")
-    expect(complained).toHaveBeenCalled()
+    expect(complained).toHaveBeenCalledTimes(3)
     complained.mockRestore()
   })
 })

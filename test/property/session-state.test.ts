@@ -56,7 +56,13 @@ const trouble: fc.Arbitrary<SessionEvent> = fc.oneof(
   fc.record({ kind: fc.constant("inexact") }),
   fc.record({ kind: fc.constant("unanswered"), elapsedMs: fc.constantFrom(10, 75_000) }),
   fc.record({ kind: fc.constant("failed"), error: fc.constant(error) }),
-  fc.record({ kind: fc.constant("decided"), again: fc.boolean(), error: fc.constant(error) }),
+  fc.record({
+    kind: fc.constant("decided"),
+    again: fc.boolean(),
+    error: fc.constant(error),
+    retryAfterMs: fc.constantFrom(0, 2000),
+    sinceLastMs: fc.constantFrom(0, 399, Infinity),
+  }),
   fc.record({ kind: fc.constant("woke") }),
 )
 
@@ -72,6 +78,7 @@ const fromOutside: fc.Arbitrary<SessionEvent> = fc.oneof(
 const ends: fc.Arbitrary<SessionEvent> = fc.oneof(
   fc.record({ kind: fc.constant("cancel"), reason: fc.constant("enough") }),
   fc.record({ kind: fc.constant("abort"), reason: fc.constant("left") }),
+  fc.record({ kind: fc.constant("fail"), error: fc.constant(error) }),
 )
 
 const anyEvent = fc.oneof(
@@ -261,7 +268,7 @@ function useless(state: SessionState, trick: Mischief, serial: number): SessionE
     case "waiting":
       return { kind: "woke" }
     case "asking":
-      return { kind: "decided", again: true, error }
+      return { kind: "decided", again: true, error, retryAfterMs: 0, sinceLastMs: Infinity }
     case "paused":
     case "ended":
       return { kind: "resume", reason: "hidden" }

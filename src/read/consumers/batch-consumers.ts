@@ -45,7 +45,7 @@ async function hand<TBatch>(
     await callback(delivery.batch)
   } catch (error) {
     takeBack()
-    session.cancel(error)
+    session.fail(error)
     throw error
   }
   session.delivered(0, delivery.empty)

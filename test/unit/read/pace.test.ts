@@ -172,6 +172,44 @@ describe("a server that sends its reader in circles", () => {
   })
 })
 
+describe("a handler that says go on", () => {
+  it("is followed with pauses where failures and data take turns", async () => {
+    const pace = await paceOf(
+      ({ count }) =>
+        count % 2 === 0 ? new Response("", { status: 401 }) : page(`p${count}`, "text"),
+      { live: "long-poll", onError: () => ({}) },
+    )
+    expect(pace.end).toBeUndefined()
+    expect(pace.busiestSecond).toBeLessThanOrEqual(2 * HANDFUL)
+  })
+
+  it.each([
+    [429, 0],
+    [503, 0],
+    [429, 1500],
+  ])("waits as long as the server asked: %i, decided in %i ms", async (status, handlerMs) => {
+    const times: number[] = []
+    await runInVirtualTime({ seed: 3 }, async (clock) => {
+      const headers = { "retry-after": "2" }
+      const fetch: typeof globalThis.fetch = () => {
+        times.push(clock.elapsedMs)
+        const refused = times.length < 4
+        return Promise.resolve(refused ? new Response("", { status, headers }) : page("o1", "text"))
+      }
+      const response = await stream({
+        url: "https://example.com/s",
+        fetch,
+        live: false,
+        backoffOptions: { maxRetries: 0 },
+        onError: () => clock.sleep(handlerMs).then(() => ({})),
+      })
+      expect(await response.text()).toBe("text")
+    })
+    const gaps = times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0))
+    expect(gaps.map(Math.round)).toEqual([2000, 2000, 2000])
+  })
+})
+
 describe("a replica that lags behind", () => {
   it.each(["long-poll", "sse"] as const)("moves no %s reader back", async (live) => {
     const seen = new Set<string>()

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { resolveBackoff } from "../../../src/http/backoff.ts"
+import { MAX_PASSED, noteMove, untrodden } from "../../../src/read/offset-loop.ts"
 import type { PageMark } from "../../../src/read/page.ts"
 import {
   MAX_HELD_MS,
@@ -76,14 +77,21 @@ const events = {
   unanswered: { kind: "unanswered", elapsedMs: 75_000 },
   inexact: { kind: "inexact" },
   failed: { kind: "failed", error },
-  "decided again": { kind: "decided", again: true, error },
-  "decided end": { kind: "decided", again: false, error },
+  "decided again": {
+    kind: "decided",
+    again: true,
+    error,
+    retryAfterMs: 0,
+    sinceLastMs: Infinity,
+  },
+  "decided end": { kind: "decided", again: false, error, retryAfterMs: 0, sinceLastMs: Infinity },
   woke: { kind: "woke" },
   pause: { kind: "pause", reason: "hidden" },
   resume: { kind: "resume", reason: "hidden" },
   "live-transport: none": { kind: "live-transport", transport: undefined },
   cancel: { kind: "cancel", reason: "enough" },
   abort: { kind: "abort", reason: "left" },
+  fail: { kind: "fail", error },
 } as const satisfies Record<string, SessionEvent>
 
 type EventName = keyof typeof events
@@ -142,7 +150,7 @@ const unexpected = {
   woke: stays,
 } as const
 
-const endings = { cancel: "ended", abort: "ended" } as const
+const endings = { cancel: "ended", abort: "ended", fail: "ended" } as const
 
 /** Every state × event. A state or an event that is added does not compile before its cells are here. */
 const table: { [S in StateName]: { [E in EventName]: Cell } } = {
@@ -356,6 +364,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     resume: stays,
     cancel: stays,
     abort: stays,
+    fail: stays,
   },
 }
 
@@ -471,15 +480,41 @@ describe("what a page leads to", () => {
     }
   })
 
-  it("a circle of many pages is noticed in its second or third round", () => {
-    let state: SessionState = { ...initialState("0", undefined), answered: true }
-    let moves = 0
-    while (state.kind === "requesting" && moves < 1000) {
-      const mark = { ...still, offset: `page ${moves++ % 100}` }
-      state = transition(state, { kind: "page", mark, elapsedMs: 5 }, env).state
-      state = transition(state, events.delivered, env).state
+  it.each([
+    [2, false, 2],
+    [3, false, 3],
+    [100, false, 100],
+    [MAX_PASSED, false, MAX_PASSED],
+    // Greater ones, and those that begin at the tail, are noticed in the second or third round.
+    [MAX_PASSED + 1, false, 3 * MAX_PASSED],
+    [100, true, 300],
+  ])(
+    "of a circle of %i pages (up to date: %s) no more than %i are given",
+    (pages, atTail, most) => {
+      const live = atTail ? "long-poll" : undefined
+      let state: SessionState = { ...initialState("0", live), answered: true }
+      let given = 0
+      while (state.kind === "requesting" && given < 10_000) {
+        const mark = { ...still, offset: `page ${given % pages}`, upToDate: atTail }
+        state = transition(state, { kind: "page", mark, elapsedMs: 5 }, env).state
+        if (state.kind === "delivering") given++
+        state = transition(state, events.delivered, env).state
+      }
+      expect(state).toMatchObject({ kind: "waiting", stalls: 1 })
+      expect(given).toBeLessThanOrEqual(most)
+    },
+  )
+
+  it("what was passed is remembered no longer than until the tail, and no more than a thousand", () => {
+    let track = untrodden("-1")
+    for (let move = 0; move < 2 * MAX_PASSED; move++) {
+      track = noteMove(track, `o${move}`, `o${move + 1}`, false)
     }
-    expect(moves).toBeLessThan(300)
+    expect(track.passed).toHaveLength(MAX_PASSED)
+    const end = `o${2 * MAX_PASSED}`
+    expect(noteMove(track, end, end, false)).toBe(track)
+    expect(noteMove(track, end, end, true).passed).toEqual([])
+    expect(noteMove(track, end, "tail", true).passed).toEqual([])
   })
 
   it("a long-poll that was held forgives what came before it", () => {
@@ -693,6 +728,27 @@ describe("what a decision leads to", () => {
     }
     expect(delays[0]).toBe(0)
     expect(delays.slice(1)).toEqual([50, 65, 84.5, 109.85].map((ms) => expect.closeTo(ms)))
+  })
+
+  it("waits no less than the server asked for, also the first time", () => {
+    const decided = { ...events["decided again"], retryAfterMs: 2000 }
+    for (const decisions of [0, 1, 3]) {
+      const asking = { ...states["asking catch-up"], decisions }
+      expect(transition(asking, decided, env).state).toMatchObject({
+        kind: "waiting",
+        transport: "catch-up",
+        delayMs: 2000,
+      })
+    }
+  })
+
+  it("follows a decision with something new behind it at once, unless that was a moment ago", () => {
+    const delayMs = (sinceLastMs: number): number => {
+      const decided = { ...events["decided again"], sinceLastMs }
+      const after = transition(states["asking catch-up"], decided, env).state
+      return after.kind === "waiting" ? after.delayMs : 0
+    }
+    expect([0, 100, 400, 60_000].map(delayMs)).toEqual([400, 300, 0, 0])
   })
 
   it("ends with the error that the handler left it at", () => {

@@ -1,0 +1,23 @@
+/**
+ * Calls what only looks on. It must not end what it looks at: what it throws, or rejects with where it is asynchronous, goes
+ * to the console.
+ *
+ * @param option - its name, for the console
+ */
+export function callObserver(option: string, call: () => unknown): void {
+  const report = (error: unknown) => {
+    console.error(`[durable-streams] ${option} threw`, error)
+  }
+  try {
+    const result = call()
+    if (isThenable(result)) result.then(undefined, report)
+  } catch (error) {
+    report(error)
+  }
+}
+
+/** What a callback is not meant to return, and returns where it is asynchronous. */
+function isThenable(value: unknown): value is PromiseLike<unknown> {
+  // A property can be asked of whatever is not null or undefined.
+  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function"
+}
