@@ -22,7 +22,7 @@ export class PageFlow {
   #page: Page | undefined
   #pageBytes = 0
   #skipBytes = 0
-  /** The page was given as text, and how much that was. */
+  /** The page was given as text: this. */
   #givenText: string | undefined
 
   constructor(session: Session, options: PageFlowOptions) {
@@ -85,6 +85,7 @@ export class PageFlow {
 
   #end(page: Page, empty: boolean): void {
     this.#page = undefined
+    this.#givenText = undefined
     this.#options.onPageEnd(endOf(page, this.#session.state.offset, empty))
     this.#session.delivered(this.#pageBytes, empty)
   }
