@@ -22,9 +22,9 @@ import type { CloseResult } from "./write/write-options.ts"
  * - **Refused.** A batch that the server refuses (400, 413) is split until the message at fault is found. That one is left out
  *   and told of: to `onError`, to its `send()`, to the next `flush()`, each time with `details.message`, its bytes. The
  *   others go on, in a new epoch: read `epoch` before you store it.
- * - **Failed.** What cannot be delivered fails the producer: `onError` is called once (not for an abort that loses no message);
- *   `flush`, `send` and `close` reject with the error, `append` throws it, `undelivered()` has what was not acknowledged, in
- *   order. Nothing is dropped in silence.
+ * - **Failed.** What cannot be delivered fails the producer: `onError` is called once, unless no message is lost; `flush`,
+ *   `send` and `close` reject with the error, `append` throws it, `undelivered()` has what was not acknowledged, in order.
+ *   Nothing is dropped in silence.
  *
  * Use one producer for an id at a time. One that takes over from a process that is gone needs a higher `epoch`, or
  * `autoClaim`. No promise of these methods raises an unhandled rejection.

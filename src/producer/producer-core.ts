@@ -201,9 +201,9 @@ export class ProducerCore {
     const { kind } = this.#state
     if (kind === "failed" || kind === "closed" || kind === "detached") return
     this.#end({ kind: "failed", error })
-    // An abort is its caller's own doing: there is something to tell only where it loses messages.
-    const isQuiet = error instanceof FetchBackoffAbortError && this.#flow.undelivered().length === 0
-    if (!isQuiet) this.#report(error)
+    // Where no message is lost, whoever asked for it hears of it: of a closure by close(), of an abort by the signal. Handlers
+    // connect anew (as the Yjs provider's does), which one whose closing request is refused must not make them do.
+    if (this.#flow.undelivered().length > 0) this.#report(error)
     this.#flow.fail(error)
   }
 

@@ -37,7 +37,8 @@ export interface IdempotentProducerOptions {
   fetch?: typeof globalThis.fetch
   /**
    * Called once when the producer fails, and once for every message that was refused and left out (`details.message` holds
-   * its bytes). An abort by a signal that loses no message is not told. What it throws is logged and changes nothing.
+   * its bytes). A failure that loses no message is not told: `close` rejects where the closure alone came to nothing, and an
+   * abort is its caller's own doing. What it throws is logged and changes nothing.
    */
   onError?: (error: Error) => void
   /** How failed requests are tried again. Default: the handle's. */

@@ -65,9 +65,8 @@ export function checkProducerEnding(
   const problems: string[] = []
   const failures = errors.filter((error) => detailsOf(error) === undefined)
   const hasFailed = producer.state === "failed"
-  // An abort that loses nothing is not told.
-  const isQuiet =
-    scenario.ending === "abort" && failures.length === 0 && writer.undelivered.length === 0
+  // An abort or a closure that loses nothing is not told.
+  const isQuiet = failures.length === 0 && writer.undelivered.length === 0
   if (failures.length !== (hasFailed && !isQuiet ? 1 : 0)) {
     problems.push(`${producer.state}, and onError was told of ${failures.length} failures`)
   }
