@@ -5,7 +5,7 @@ import {
   PRODUCER_RECEIVED_SEQ_HEADER,
   STREAM_OFFSET_HEADER,
 } from "../protocol/names.ts"
-import { integerHeader } from "../protocol/response-metadata.ts"
+import { integerHeader, plainHeaders } from "../protocol/response-metadata.ts"
 import type { DurableStreamError } from "./durable-stream-error.ts"
 import { readErrorBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
@@ -49,7 +49,7 @@ export async function errorFromResponse(
     status,
     text,
     json,
-    Object.fromEntries(headers.entries()),
+    plainHeaders(headers),
     stream,
     `${what}: ${context.operation} ${stream} was answered ${status}.${advice === "" ? "" : ` ${advice}`}`,
     { code, indeterminate },

@@ -1,3 +1,4 @@
+import { plainHeaders } from "../protocol/response-metadata.ts"
 import { DurableStreamError, httpErrorMessage } from "./durable-stream-error.ts"
 import { readErrorBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
@@ -75,7 +76,7 @@ export class FetchError extends DurableStreamError {
       response.status,
       text,
       json,
-      Object.fromEntries(response.headers.entries()),
+      plainHeaders(response.headers),
       url,
       undefined,
       options,

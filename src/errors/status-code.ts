@@ -1,5 +1,5 @@
 import { PRODUCER_EPOCH_HEADER, PRODUCER_EXPECTED_SEQ_HEADER } from "../protocol/names.ts"
-import { integerHeader, saysClosed } from "../protocol/response-metadata.ts"
+import { hasHeader, integerHeader, saysClosed } from "../protocol/response-metadata.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 
 /** What a request tried to do; some answers mean different things to different operations. */
@@ -40,7 +40,7 @@ export function codeForAnswer(
   if (status === 409) {
     if (operation === "create" || operation === "fork") return "CONFLICT_EXISTS"
     if (saysClosed(headers)) return "STREAM_CLOSED"
-    if (headers.has(PRODUCER_EXPECTED_SEQ_HEADER)) return "SEQUENCE_GAP"
+    if (hasHeader(headers, PRODUCER_EXPECTED_SEQ_HEADER)) return "SEQUENCE_GAP"
     if ((operation === "append" || operation === "close") && !sentSeq) {
       return "CONTENT_TYPE_MISMATCH"
     }

@@ -1,4 +1,10 @@
-import { checkBoolean, checkFunction, checkNumber, checkObject } from "./option-checks.ts"
+import {
+  checkBoolean,
+  checkCount,
+  checkFunction,
+  checkNumber,
+  checkObject,
+} from "./option-checks.ts"
 
 /** How failed requests are tried again. Exponential, with full jitter: a random delay up to a limit that grows. */
 export interface BackoffOptions {
@@ -72,12 +78,7 @@ export function resolveBackoff(options?: BackoffOptions): Backoff {
     (factor) => Number.isFinite(factor) && factor >= 1,
     "1 or more",
   )
-  checkNumber(
-    "backoffOptions.maxRetries",
-    maxRetries,
-    isCount,
-    "a whole number, 0 or more, or Infinity",
-  )
+  checkCount("backoffOptions.maxRetries", maxRetries)
   checkBoolean("backoffOptions.debug", debug)
   checkFunction("backoffOptions.onFailedAttempt", onFailedAttempt)
   const backoff = { initialDelay, maxDelay, multiplier, maxRetries, debug }
@@ -115,8 +116,4 @@ export function backoffDelayMs(
  */
 export function spacingDelayMs(intervalMs: number, elapsedMs: number, random: number): number {
   return Math.max(0, intervalMs - elapsedMs) * (0.5 + random)
-}
-
-function isCount(value: number): boolean {
-  return value >= 0 && (value === Infinity || Number.isInteger(value))
 }

@@ -152,11 +152,11 @@ function absoluteUrl(url: string | URL | undefined): string {
   return parseUrl(trimmed) === undefined ? parsed.href : trimmed
 }
 
-/** The page's URL in a browser. */
+/** What relative URLs of a page are relative to: what fetch takes. Workers have no document, and a location only. */
 function pageUrl(): string | undefined {
-  // Only browsers have a location; the library's type says that everybody has.
-  const page = globalThis.location as Location | undefined
-  return page?.href
+  // Only browsers have either; the library's type says that everybody has both.
+  const { document: page, location: place } = globalThis as Partial<typeof globalThis>
+  return page?.baseURI ?? place?.href
 }
 
 function parseUrl(url: string, base?: string): URL | undefined {

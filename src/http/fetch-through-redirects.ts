@@ -2,6 +2,7 @@ import { FetchError } from "../errors/fetch-error.ts"
 import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
 import { PRODUCER_EPOCH_HEADER, STREAM_UP_TO_DATE_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { hasHeader } from "../protocol/response-metadata.ts"
 
 /**
  * Calls `fetch`, and again where it could not follow a redirect that keeps the method (307, 308): Node 20 and 22 give a body
@@ -42,10 +43,10 @@ export function redirectedWriteError(
 ): FetchError | undefined {
   // A refusal says what it is, whoever it refuses.
   if (!redirected || !ok) return undefined
-  const isRead = headers.has(STREAM_UP_TO_DATE_HEADER)
+  const isRead = hasHeader(headers, STREAM_UP_TO_DATE_HEADER)
   // Only a read, a page that is no stream's, or a chatty server has a body; only a producer's append has its numbers.
-  const hasBody = headers.has("content-type") && headers.get("content-length") !== "0"
-  const canBeRead = method === "POST" && hasBody && !headers.has(PRODUCER_EPOCH_HEADER)
+  const hasBody = hasHeader(headers, "content-type") && headers.get("content-length") !== "0"
+  const canBeRead = method === "POST" && hasBody && !hasHeader(headers, PRODUCER_EPOCH_HEADER)
   if (!isRead && !canBeRead) return undefined
   const stream = describeUrl(url)
   const what = isRead

@@ -32,6 +32,20 @@ export function checkDuration(option: string, ms: unknown): number {
 }
 
 /**
+ * Checks a count: whole, 0 or more, Infinity for no limit.
+ *
+ * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
+ */
+export function checkCount(option: string, count: unknown): number {
+  return checkNumber(
+    option,
+    count,
+    (given) => given >= 0 && (given === Infinity || Number.isInteger(given)),
+    "a whole number, 0 or more, or Infinity",
+  )
+}
+
+/**
  * Checks an option that is a function, where it is given.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option

@@ -22,9 +22,21 @@ export function readMetadata(headers: Headers): ReadMetadata {
   return {
     offset: headers.get(STREAM_OFFSET_HEADER) || undefined,
     cursor: headers.get(STREAM_CURSOR_HEADER) || undefined,
-    upToDate: streamClosed || headers.has(STREAM_UP_TO_DATE_HEADER),
+    upToDate: streamClosed || hasHeader(headers, STREAM_UP_TO_DATE_HEADER),
     streamClosed,
   }
+}
+
+/** Whether a header is there, whatever it says. Not every answer that a caller's fetch makes up has more than `get`. */
+export function hasHeader(headers: Pick<Headers, "get">, name: string): boolean {
+  return typeof headers.get(name) === "string"
+}
+
+/** All headers, names in lower case; none where a made-up answer cannot list them. */
+export function plainHeaders(headers: Headers): Record<string, string> {
+  // The platform's type says that every answer can.
+  const canList = typeof (headers as Partial<Headers>).entries === "function"
+  return canList ? Object.fromEntries(headers.entries()) : {}
 }
 
 /** Whether an answer says that the stream is closed. Any value but `true` means that it does not. */

@@ -4,6 +4,7 @@ import { raceAbort } from "../http/abort.ts"
 import { safeCause } from "../http/safe-cause.ts"
 import { byteView } from "../protocol/byte-view.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { hasHeader } from "../protocol/response-metadata.ts"
 import type { IdleWatch } from "./idle-watch.ts"
 import { SilentRead } from "./silent-read.ts"
 import { bufferedPayload, type Payload, type PayloadRead } from "./payload.ts"
@@ -192,7 +193,7 @@ function brokenBody(url: string, cause: unknown): PayloadRead {
  * across origins, where the header that would tell so may be hidden; browsers check the length by themselves.
  */
 function expectedBytes(response: Response): number | undefined {
-  if (response.type === "cors" || response.headers.has("content-encoding")) return undefined
+  if (response.type === "cors" || hasHeader(response.headers, "content-encoding")) return undefined
   const length = Number(response.headers.get("content-length") ?? NaN)
   return Number.isSafeInteger(length) ? length : undefined
 }

@@ -2,6 +2,7 @@ import { badOption } from "../errors/bad-option.ts"
 import { checkSignal } from "../http/endpoint.ts"
 import {
   checkBoolean,
+  checkCount,
   checkDuration,
   checkFunction,
   checkNumber,
@@ -60,9 +61,6 @@ export function sessionSettings(options: ReadOptions): SessionSettings {
   if (![true, false, "long-poll", "sse"].includes(live)) {
     throw badOption("live", 'true, false, "long-poll" or "sse"', live)
   }
-  if (!(readAhead === Infinity || Number.isInteger(readAhead)) || readAhead < 0) {
-    throw badOption("readAhead", "a whole number, 0 or more", readAhead)
-  }
   return {
     offset,
     live,
@@ -73,7 +71,7 @@ export function sessionSettings(options: ReadOptions): SessionSettings {
     sse: sseSettings(options.sseResilience),
     idleTimeoutMs: checkDuration("idleTimeoutMs", idleTimeoutMs),
     visibility: visibilityOf(pauseWhenHidden),
-    readAhead,
+    readAhead: checkCount("readAhead", readAhead),
   }
 }
 
@@ -86,11 +84,11 @@ function sseSettings(options?: SSEResilienceOptions): Required<SSEResilienceOpti
     logWarnings = sseDefaults.logWarnings,
     backoffMaxDelay = sseDefaults.backoffMaxDelay,
   } = options
-  checkCount("backoffMaxDelay", backoffMaxDelay)
+  checkAmount("backoffMaxDelay", backoffMaxDelay)
   const { backoffBaseDelay = Math.min(sseDefaults.backoffBaseDelay, backoffMaxDelay) } = options
-  checkCount("minConnectionDuration", minConnectionDuration)
-  checkCount("maxShortConnections", maxShortConnections)
-  checkCount("backoffBaseDelay", backoffBaseDelay)
+  checkAmount("minConnectionDuration", minConnectionDuration)
+  checkAmount("backoffBaseDelay", backoffBaseDelay)
+  checkCount("sseResilience.maxShortConnections", maxShortConnections)
   checkBoolean("sseResilience.logWarnings", logWarnings)
   return {
     minConnectionDuration,
@@ -109,6 +107,6 @@ function visibilityOf(option: boolean | VisibilitySource): VisibilitySource | un
   throw badOption("pauseWhenHidden", "a boolean or a VisibilitySource", option)
 }
 
-function checkCount(option: string, value: number): void {
+function checkAmount(option: string, value: number): void {
   checkNumber(`sseResilience.${option}`, value, (given) => given >= 0, "a number, 0 or more")
 }

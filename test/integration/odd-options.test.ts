@@ -76,6 +76,18 @@ describe("sseResilience refuses by name what cannot be", () => {
   )
 })
 
+describe("counts are whole", () => {
+  it.each([
+    ["readAhead", { readAhead: 1.5 }],
+    ["sseResilience.maxShortConnections", { sseResilience: { maxShortConnections: 1.5 } }],
+    ["backoffOptions.maxRetries", { backoffOptions: { maxRetries: 1.5 } }],
+  ])("%s", async (name, odd) => {
+    const error = await failureOf(() => stream({ url, fetch, live: false, ...odd }))
+    const rule = `${name} must be a whole number, 0 or more`
+    expect(error).toMatchObject({ code: "BAD_REQUEST", message: expect.stringContaining(rule) })
+  })
+})
+
 describe("backoffOptions refuse by name what cannot be", () => {
   const names = ["initialDelay", "maxDelay", "multiplier", "maxRetries", "onFailedAttempt", "debug"]
   refuses(names, (odd) => stream({ url, fetch, live: false, backoffOptions: { ...odd } }))

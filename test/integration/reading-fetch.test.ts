@@ -125,6 +125,30 @@ describe("a fetch of the caller's", () => {
     expect(await done).toBe("1\n2\n")
   })
 
+  it("may answer with headers that can do no more than get", async () => {
+    const bare = (response: Response): Response => {
+      const headers = { get: (name: string) => response.headers.get(name) }
+      const { ok, status, statusText } = response
+      const text = () => response.text()
+      const arrayBuffer = () => response.arrayBuffer()
+      // What somebody's mock answers with.
+      return { ok, status, statusText, headers, text, arrayBuffer } as unknown as Response
+    }
+    const pages = scriptedFetch([
+      answer(503, { "retry-after": "0" }),
+      answer(200, pageHeaders("o1", { upToDate: false }), "[1]"),
+      answer(200, pageHeaders("o2"), "[2]"),
+      answer(404, { "content-type": "text/plain" }, "gone"),
+    ])
+    const fetch: typeof globalThis.fetch = async (input, init) =>
+      bare(await pages.fetch(input, init))
+    const response = await stream({ ...quick, url, fetch, live: false })
+    expect(await consume(response, "json")).toBe("1\n2\n")
+    expect(response).toMatchObject({ offset: "o2", upToDate: true, status: 200 })
+    const error = await rejection(stream({ ...quick, url, fetch }))
+    expect(error).toMatchObject({ code: "NOT_FOUND", status: 404, headers: {} })
+  })
+
   it("may wait for whole bodies and try again by itself", async () => {
     const target = server.streamUrl()
     await createStream(target, "text/plain", "hello")

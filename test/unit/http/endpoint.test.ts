@@ -25,6 +25,14 @@ describe("createEndpoint", () => {
     expect(create({ url: "http://h/s" }).url).toBe("http://h/s")
   })
 
+  it("takes a relative url as fetch does where the page names another base", () => {
+    vi.stubGlobal("location", { href: "https://page.test/dir/index.html" })
+    vi.stubGlobal("document", { baseURI: "https://base.test/app/" })
+    expect(create({ url: "s" }).url).toBe("https://base.test/app/s")
+    vi.stubGlobal("document", {})
+    expect(create({ url: "s" }).url).toBe("https://page.test/dir/s")
+  })
+
   it.each([
     [{ url: "s?token=secret" }, "absolute"],
     [{ url: "ftp://h/s?token=secret" }, "scheme"],
