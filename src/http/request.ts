@@ -13,6 +13,7 @@ import { checkAnswer } from "./check-answer.ts"
 import type { Endpoint } from "./endpoint.ts"
 import type { FailureKind } from "./fetch-failure.ts"
 import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
+import { foreignAnswerError } from "./foreign-page.ts"
 import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { releaseBody } from "./release-body.ts"
 import { retryAfterMs } from "./retry-after.ts"
@@ -210,12 +211,13 @@ async function refusalIn(
   signal: AbortSignal,
 ): Promise<AttemptOutcome<never> | undefined> {
   const { status } = response
-  if (isWrite(request)) {
-    const error = redirectedWriteError(request.method, response, endpoint.url)
-    if (error !== undefined) {
-      releaseBody(response)
-      return failed("impossible", error)
-    }
+  const redirected = isWrite(request)
+    ? redirectedWriteError(request.method, response, endpoint.url)
+    : undefined
+  const foreign = redirected ?? foreignAnswerError(request, response, endpoint.url)
+  if (foreign !== undefined) {
+    releaseBody(response)
+    return failed("impossible", foreign)
   }
   if ((status >= 200 && status < 300) || request.accepts?.(status) === true) return undefined
   const context = {

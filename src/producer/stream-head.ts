@@ -2,11 +2,11 @@ import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { AbortScope } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
+import { foreignPageError, isForeignPage } from "../http/foreign-page.ts"
 import { exchange } from "../http/request.ts"
 import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { foreignPageError, isForeignPage } from "./foreign-page.ts"
 
 /** What a producer asks about a stream. */
 export interface StreamHead {
