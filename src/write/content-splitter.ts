@@ -9,13 +9,16 @@ export interface ContentSplitter {
   end(): AppendPart[]
 }
 
-/** Passes content on as bytes. Strings become UTF-8, also where a chunk ends between the halves of a character. */
+/**
+ * Passes content on as bytes. Strings become UTF-8, also where a chunk ends between the halves of a character. Bytes are copied:
+ * a source may fill the same buffer again for its next chunk, while the network still has the last one.
+ */
 export class ByteSplitter implements ContentSplitter {
   readonly #encoder = new TextEncoder()
   readonly #text = new WholeCharacters()
 
   push(chunk: Uint8Array | string): AppendPart[] {
-    if (typeof chunk !== "string") return [...this.end(), ...present(chunk)]
+    if (typeof chunk !== "string") return [...this.end(), ...present(chunk.slice())]
     return present(this.#encoder.encode(this.#text.push(chunk)))
   }
 

@@ -37,11 +37,12 @@ export async function streamedAppend(
   source: AppendSource,
   options: AppendOptions,
 ): Promise<AppendResult> {
-  const terms = checkAppendOptions(options)
   const reader = openSource(source)
-  const scope = new AbortScope(target.endpoint.signal, options.signal)
+  let scope: AbortScope | undefined
   let reason: unknown
   try {
+    const terms = checkAppendOptions(options)
+    scope = new AbortScope(target.endpoint.signal, options.signal)
     return await upload(target, reader, terms, scope.signal)
   } catch (error) {
     reason = error
@@ -49,7 +50,7 @@ export async function streamedAppend(
   } finally {
     // Also after a success: a server may answer before it has read to the end.
     reader.cancel(reason)
-    scope.abort()
+    scope?.abort()
   }
 }
 

@@ -79,6 +79,31 @@ describe.each(["at once", "in batches"])("appendStream %s", (way) => {
     expect(await handle.head()).toMatchObject({ offset })
   })
 
+  it("copies what a source fills again for its next chunk", async () => {
+    const handle = await createStream("application/octet-stream")
+    async function* readIntoOne(): AsyncGenerator<Uint8Array> {
+      const buffer = new Uint8Array(3)
+      for (const letter of "ABCD") {
+        buffer.fill(letter.charCodeAt(0))
+        yield await Promise.resolve(buffer)
+      }
+    }
+    await handle.appendStream(readIntoOne())
+    const once = readIntoOne()
+    const stream = new ReadableStream<Uint8Array>(
+      {
+        async pull(controller) {
+          const { done, value } = await once.next()
+          if (done === true) controller.close()
+          else controller.enqueue(value)
+        },
+      },
+      { highWaterMark: 0 },
+    )
+    await handle.appendStream(stream)
+    expect(await contentOf(handle)).toBe("AAABBBCCCDDDAAABBBCCCDDD")
+  })
+
   it("encodes characters whole, wherever a string is cut", async () => {
     useWay()
     const handle = await createStream("text/plain")
@@ -259,6 +284,14 @@ describe.each(["at once", "in batches"])("appendStream %s", (way) => {
     await handle.appendStream(iterate("3 ", "4 "), producer)
     await handle.appendStream(iterate("3 ", "4 "), producer)
     expect(await contentOf(handle)).toBe("[1,2,3,4]")
+  })
+
+  it("lets go of the source where an option cannot be", async () => {
+    const handle = await createStream("text/plain")
+    const { stream, log } = watchedSource(["a"], "wait")
+    const error = await rejection(handle.appendStream(stream, { seq: "" }))
+    expect(error).toMatchObject({ code: "BAD_REQUEST" })
+    expect(log).toMatchObject({ isCancelled: true, cancelled: error })
   })
 
   it("refuses what is no source", async () => {
