@@ -69,14 +69,19 @@ export async function createStream(
   }
 }
 
+/** What the platform calls a body of text where nobody says what it is. */
+const TYPE_OF_ANY_TEXT = "text/plain;charset=UTF-8"
+
 /**
- * The stream's content type in the server's spelling. An answer with another type than was asked for speaks of its own body,
- * as a page of a proxy does: a stream with another configuration would have been a conflict.
+ * The stream's content type as the server says it, which may keep another one than was asked for. An answer that has a body, or
+ * does not know where the stream goes on, may speak of itself: from that one no more is taken than a spelling.
  */
 function typeOfCreated(headers: Headers, askedFor: string | undefined): string | undefined {
   const answered = headers.get(CONTENT_TYPE_HEADER) ?? undefined
-  if (askedFor === undefined) return answered
-  return mediaType(answered) === mediaType(askedFor) ? answered : askedFor
+  if (askedFor === undefined || answered === undefined) return answered ?? askedFor
+  if (mediaType(answered) === mediaType(askedFor)) return answered
+  const hasBody = Number(headers.get("content-length")) > 0 || answered === TYPE_OF_ANY_TEXT
+  return headers.has(STREAM_OFFSET_HEADER) && !hasBody ? answered : askedFor
 }
 
 /** The body of the PUT, which the server takes apart where it is an array on a JSON stream, and its type. */

@@ -40,9 +40,14 @@ describe("create", () => {
 
   it("keeps the type that it was told, where the answer's is that of the answer's own body", async () => {
     const url = server.streamUrl()
-    for (const type of ["text/html", "text/plain;charset=UTF-8"]) {
-      const page = () => new Response("created", { status: 201, headers: { "content-type": type } })
-      const fetch = () => Promise.resolve(page())
+    const offset = { "stream-next-offset": "0" }
+    for (const headers of [
+      { "content-type": "text/html" },
+      { "content-type": "text/plain;charset=UTF-8" },
+      offset,
+      { ...offset, "content-type": "text/css", "content-length": "7" },
+    ] as Record<string, string>[]) {
+      const fetch = () => Promise.resolve(new Response("created", { status: 201, headers }))
       const handle = await DurableStream.create({ url, contentType: "application/json", fetch })
       expect(handle.contentType).toBe("application/json")
     }
@@ -51,6 +56,14 @@ describe("create", () => {
     const fetch = () => Promise.resolve(spelled())
     const handle = await DurableStream.create({ url, contentType: "Application/JSON", fetch })
     expect(handle.contentType).toBe("application/json;x=1")
+  })
+
+  it("takes the type that the server keeps in place of the one it was told", async () => {
+    const url = server.streamUrl()
+    const handle = await DurableStream.create({ url, contentType: "image/*" })
+    expect(handle.contentType).toBe("application/octet-stream")
+    await handle.append("x")
+    expect(await contentOf(url)).toBe("x")
   })
 
   it("succeeds again with the same configuration, and is a CONFLICT_EXISTS with another", async () => {
