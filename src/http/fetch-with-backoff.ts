@@ -11,10 +11,13 @@ import { retryAfterMs } from "./retry-after.ts"
 import { leavesDoubt, retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
 import { unanswered } from "./unanswered.ts"
 
+/** What HTTP calls so. Of any other method nobody knows what sending it twice does. */
+const idempotentMethods: readonly string[] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
+
 /**
  * Wraps a `fetch` so that it tries again what the protocol allows to be tried again: 5xx, 429 (honouring
- * `Retry-After`) and network failures of reads and idempotent writes; for a POST without producer headers only
- * 429, 500, 503 and refused connections.
+ * `Retry-After`) and network failures of reads and idempotent writes; for a POST without producer headers, and for
+ * methods that are not idempotent such as PATCH, only 429, 500, 503 and refused connections.
  *
  * @param fetchClient - the fetch to wrap
  * @param backoffOptions - delays and count; default {@link BackoffDefaults}
@@ -89,9 +92,10 @@ async function attemptOnce(
 function policyOf(input: RequestInfo | URL, init: RequestInit | undefined): RetryPolicy {
   const request = input instanceof Request ? input : undefined
   if (init?.body instanceof ReadableStream) return "never"
+  const method = methodOf(input, init)
+  if (idempotentMethods.includes(method)) return "idempotent"
   const headers = new Headers(init?.headers ?? request?.headers)
-  const isPlain = methodOf(input, init) === "POST" && !headers.has(PRODUCER_ID_HEADER)
-  return isPlain ? "unless-stored" : "idempotent"
+  return method === "POST" && headers.has(PRODUCER_ID_HEADER) ? "idempotent" : "unless-stored"
 }
 
 function isWrite(input: RequestInfo | URL, init: RequestInit | undefined): boolean {

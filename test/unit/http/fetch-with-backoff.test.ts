@@ -38,6 +38,15 @@ describe("createFetchWithBackoff", () => {
     expect(calls).toHaveLength(2)
   })
 
+  it("tries what is not idempotent no more than that", async () => {
+    for (const method of ["PATCH", "patch", "LOCK"]) {
+      const { fetch, calls } = scriptedFetch([answer(503), answer(502)])
+      const error = await rejection(createFetchWithBackoff(fetch, options)(url, { method }))
+      expect(error).toMatchObject({ status: 502, indeterminate: true })
+      expect(calls).toHaveLength(2)
+    }
+  })
+
   it("says of a write, and of nothing else, whether it is in doubt", async () => {
     const once = { maxRetries: 0 }
     for (const [failure, isInDoubt] of [
