@@ -24,7 +24,8 @@ export interface ByteChunk extends JsonBatchMeta {
 
 /**
  * Text of a stream: whole characters only. Where a page ends inside a character, it is delivered with the next one, so
- * that `offset` never lies inside a character.
+ * that `offset` never lies inside a character. A read that ends at such a tail, while the stream is open, leaves that page
+ * to the next read: `upToDate` stays false then.
  */
 export interface TextChunk extends JsonBatchMeta {
   readonly text: string

@@ -94,7 +94,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   async text(): Promise<string> {
-    const chunks = await this.#gather(() => this.#textSource(true))
+    const chunks = await this.#gather(() => this.#textSource())
     return chunks.map(({ text }) => text).join("")
   }
 
@@ -120,7 +120,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   subscribeText(callback: (chunk: TextChunk) => CallbackResult): () => void {
-    return this.#subscribe(this.#textSource(this.live === false), callback)
+    return this.#subscribe(this.#textSource(), callback)
   }
 
   jsonBatches<T = TJson>(): AsyncIterableIterator<JsonBatch<T>> {
@@ -132,7 +132,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   textChunks(): AsyncIterableIterator<TextChunk> {
-    return this.#iterate(this.#textSource(this.live === false))
+    return this.#iterate(this.#textSource())
   }
 
   cancel(reason?: unknown): void {
@@ -162,8 +162,8 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     return jsonBatchSource<T>(this.#session, this.url)
   }
 
-  #textSource(stopAtTail: boolean): BatchSource<TextChunk> {
-    return textChunkSource(this.#session, this.#progress.mark, stopAtTail)
+  #textSource(): BatchSource<TextChunk> {
+    return textChunkSource(this.#session, this.url)
   }
 
   #gather<TBatch>(source: () => BatchSource<TBatch>): Promise<TBatch[]> {

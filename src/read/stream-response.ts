@@ -52,17 +52,25 @@ export interface StreamResponse<TJson = unknown> {
    */
   json<T = TJson>(): Promise<T[]>
   /**
-   * Gathers text up to the first up-to-date page, then ends the session. A BOM is kept, as by every method for text.
+   * Gathers text up to the first up-to-date page, then ends the session. A BOM is kept, as by every method for text. Where
+   * the tail of an open stream lies inside a character, the text ends, and `offset` stays, behind the last page that ends
+   * with one, and `upToDate` is false: a later read from there gives the rest.
    *
    * @throws as {@link StreamResponse.body} does
    */
   text(): Promise<string>
 
-  /** The bytes as they arrive. Read slowly, it reads the network slowly; cancelling it ends the session. */
+  /**
+   * The bytes as they arrive. Read slowly, it reads the network slowly; cancelling it ends the session. `offset` moves at
+   * the end of a page, of which parts may have been given before.
+   */
   bodyStream(): ReadableStreamAsyncIterable<Uint8Array>
   /** The messages one by one. `BAD_REQUEST` where the stream is not JSON. */
   jsonStream(): ReadableStreamAsyncIterable<TJson>
-  /** The text as it arrives, never ending inside a character. */
+  /**
+   * The text as it arrives, never ending inside a character. It gives parts of pages, while `offset` moves at the end of a
+   * page that ends with a character: to resume there can bring some of the text again. `textChunks()` never does.
+   */
   textStream(): ReadableStreamAsyncIterable<string>
 
   /**

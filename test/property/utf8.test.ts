@@ -40,6 +40,28 @@ function pagesOf(chunks: readonly Uint8Array[], livePages: number): typeof globa
   }
 }
 
+/** Where chunks of bytes end, the last one at their end. */
+function endsOf(bytes: Uint8Array, at: readonly number[]): number[] {
+  let end = 0
+  return chunked(bytes, at).map((chunk) => (end += chunk.byteLength))
+}
+
+/** An open stream whose pages end where they may, and at its tail. */
+function openStream(bytes: Uint8Array, pageEnds: readonly number[]): typeof globalThis.fetch {
+  return (input) => {
+    const asked = new URL(String(input)).searchParams.get("offset")
+    const from = asked === "-1" ? 0 : Number(asked)
+    const tail = bytes.byteLength
+    const end = pageEnds.find((pageEnd) => pageEnd > from && pageEnd < tail) ?? tail
+    const headers = {
+      "content-type": "text/plain",
+      "stream-next-offset": String(end),
+      ...(end === tail && { "stream-up-to-date": "true" }),
+    }
+    return Promise.resolve(new Response(bytes.slice(from, end), { headers }))
+  }
+}
+
 async function readText(response: StreamResponse, method: string): Promise<string> {
   let text = ""
   if (method === "textStream") for await (const part of response.textStream()) text += part
@@ -119,6 +141,33 @@ describe("UTF-8", () => {
         },
       ),
       { numRuns: 40 },
+    )
+  })
+
+  it("finite reads, each from where the last one ended, give the whole text, once", async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        texts.filter((text) => !text.includes("\uFFFD")),
+        cuts,
+        cuts,
+        fc.constantFrom("text", "textChunks", "subscribeText"),
+        async (text, tails, at, method) => {
+          const whole = encoder.encode(text)
+          // The stream grows from read to read, and its tail can be inside a character.
+          const pageEnds = endsOf(whole, at)
+          let offset = "-1"
+          let read = ""
+          for (const tail of endsOf(whole, tails)) {
+            const fetch = openStream(whole.subarray(0, tail), pageEnds)
+            const response = await stream({ url, fetch, live: false, offset })
+            read += method === "text" ? await response.text() : await readText(response, method)
+            offset = response.offset
+            expect(text.startsWith(read)).toBe(true)
+          }
+          expect(read).toBe(text)
+        },
+      ),
+      { numRuns: 300 },
     )
   })
 })

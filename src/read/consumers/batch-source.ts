@@ -29,12 +29,8 @@ export function bytePartsSource(session: Session): BatchSource<readonly Uint8Arr
 }
 
 /** The text of a stream, in whole characters. */
-export function textChunkSource(
-  session: Session,
-  start: PageMark,
-  stopAtTail: boolean,
-): BatchSource<TextChunk> {
-  const pages = new TextPages(session, start, stopAtTail)
+export function textChunkSource(session: Session, url: string): BatchSource<TextChunk> {
+  const pages = new TextPages(session, url)
   return async () => {
     const next = await pages.next()
     if (next === undefined) return undefined

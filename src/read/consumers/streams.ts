@@ -29,7 +29,10 @@ export function byteStream(
   )
 }
 
-/** The text of a stream as it arrives. Its place moves only where a page ends with a character. */
+/**
+ * The text of a stream as it arrives, also in parts of a page. Its place moves only where a page ends with a character:
+ * behind it, more can have been given.
+ */
 export function textStream(
   { session, progress }: Consumption,
   onEnd: () => void,
@@ -39,8 +42,7 @@ export function textStream(
     wholePages: hasFramedPages(session),
     acceptsText: () => utf8.aligned,
     onPageEnd: (page) => {
-      const sound = utf8.aligned || page.streamClosed
-      progress.move(sound ? page : { ...page, offset: progress.mark.offset })
+      if (utf8.aligned || page.streamClosed) progress.move(page)
     },
   })
   return sessionStream<string>(

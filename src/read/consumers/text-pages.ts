@@ -1,8 +1,10 @@
+import { DurableStreamError } from "../../errors/durable-stream-error.ts"
+import { describeUrl } from "../../protocol/request-url.ts"
+import { Utf8Assembler } from "../../protocol/utf8-assembler.ts"
 import type { PageMark } from "../page.ts"
 import { readWhole, type Payload } from "../payload.ts"
 import type { Session } from "../session.ts"
 import { pageSource, type BatchSource, type TakePayload } from "./page-reader.ts"
-import { Utf8Assembler } from "../../protocol/utf8-assembler.ts"
 
 /** Text that ends with a character, and the place of that end. */
 export interface TextPage {
@@ -12,34 +14,33 @@ export interface TextPage {
   readonly empty: boolean
 }
 
-/** More text than this is not kept back while a character is waited for; then `mark` stays behind the text. */
+/** So many pages in a row may end inside a character, and so much text may be kept back for that, before it is an error. */
+const MAX_HELD_PAGES = 64
 const MAX_HELD_CHARS = 1 << 20
 
 /**
  * Reads pages as text, so that the place that goes with a text never lies inside a character. A page that ends inside
- * one is kept back until the next has come, and both are given as one.
+ * one is kept back until the next has come, and both are given as one. Where the session ends before that, at the tail of
+ * an open stream, what was kept back is not given: whoever resumes at the last place that was, gets it then.
  *
- * Only where no next page is wanted (`stopAtTail`) and where too much would be kept back is the text given as far as
- * its characters are whole, with the last place that is sound: to resume there repeats some of it and loses none.
+ * A text of which no page ends with a character is no UTF-8, and ends the session.
  */
 export class TextPages {
   readonly #session: Session
+  readonly #url: string
   readonly #source: BatchSource<string>
-  readonly #stopAtTail: boolean
   readonly #utf8 = new Utf8Assembler()
   #held = ""
-  #soundMark: PageMark
+  #heldPages = 0
 
   /**
    * @param session - where the pages come from
-   * @param start - where the read starts
-   * @param stopAtTail - whether nothing behind the first up-to-date page will be read
+   * @param url - the stream, for an error
    */
-  constructor(session: Session, start: PageMark, stopAtTail: boolean) {
+  constructor(session: Session, url: string) {
     this.#session = session
+    this.#url = url
     this.#source = pageSource(session, this.#take, (text) => text)
-    this.#soundMark = start
-    this.#stopAtTail = stopAtTail
   }
 
   /**
@@ -56,15 +57,14 @@ export class TextPages {
       const text = this.#held + batch + (mark.streamClosed ? this.#utf8.flush() : "")
       if (this.#utf8.aligned) {
         this.#held = ""
-        this.#soundMark = mark
+        this.#heldPages = 0
         return { text, mark, empty }
       }
-      if ((mark.upToDate && this.#stopAtTail) || text.length > MAX_HELD_CHARS) {
-        this.#held = ""
-        return { text, mark: { ...this.#soundMark, upToDate: mark.upToDate }, empty }
-      }
       this.#held = text
-      this.#session.delivered(0, empty)
+      if (!empty) this.#heldPages++
+      if (this.#heldPages > MAX_HELD_PAGES && text.length > MAX_HELD_CHARS) {
+        this.#session.fail(noText(this.#url))
+      } else this.#session.delivered(0, empty)
     }
   }
 
@@ -78,4 +78,11 @@ export class TextPages {
     const { bytes } = whole
     return { kind: "whole", value: this.#utf8.push(bytes), empty: bytes.byteLength === 0 }
   }
+}
+
+function noText(url: string): DurableStreamError {
+  return new DurableStreamError(
+    `${describeUrl(url)} is no UTF-8 text: more than ${MAX_HELD_PAGES} pages in a row end inside a character. Read it as bytes.`,
+    "PARSE_ERROR",
+  )
 }
