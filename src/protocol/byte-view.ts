@@ -25,5 +25,10 @@ export function byteView(value: unknown): Uint8Array | undefined {
 }
 
 function tagOf(value: unknown): string {
-  return Object.prototype.toString.call(value)
+  try {
+    return Object.prototype.toString.call(value)
+  } catch {
+    // A proxy that was revoked.
+    return ""
+  }
 }

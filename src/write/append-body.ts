@@ -10,6 +10,8 @@ export type BodySnapshot =
   | { readonly kind: "bytes"; readonly bytes: Uint8Array }
   /** Any other value, serialized. */
   | { readonly kind: "json"; readonly text: string }
+  /** A value without JSON: no stream takes it. */
+  | { readonly kind: "unserializable"; readonly cause: unknown }
   | { readonly kind: "refused"; readonly error: DurableStreamError }
 
 /** What one caller adds to a request's body: raw content, or one serialized message of a JSON stream. */
@@ -25,15 +27,23 @@ export function takeBody(value: unknown, stream: string): BodySnapshot {
   const bytes = byteView(value)
   if (bytes !== undefined) return { kind: "bytes", bytes: bytes.slice() }
   if (isSource(value)) {
-    return refused(
+    const error = new DurableStreamError(
       `append() takes one body, not a stream of them: use appendStream() for ${stream}.`,
       "BAD_REQUEST",
     )
+    return { kind: "refused", error }
   }
   const message = serializeJsonMessage(value)
   if (message.kind === "text") return { kind: "json", text: message.text }
-  const cause = message.kind === "invalid" ? message.cause : undefined
-  return refused(`The body for ${stream} cannot be serialized as JSON.`, "PARSE_ERROR", cause)
+  return {
+    kind: "unserializable",
+    cause: message.kind === "invalid" ? message.cause : undefined,
+  }
+}
+
+/** Whether no content type makes a body one that can be sent. */
+export function isHopeless({ kind }: BodySnapshot): boolean {
+  return kind === "refused" || kind === "unserializable"
 }
 
 /** The content type to try where nobody knows the stream's. The server refuses it where it is not. */
@@ -52,7 +62,7 @@ export function guessContentType(body: BodySnapshot): string {
 export function encodeBody(body: BodySnapshot, contentType: string, stream: string): AppendPart {
   if (body.kind === "refused") throw body.error
   if (isJsonContentType(contentType)) return encodeJson(body, stream)
-  if (body.kind === "json") {
+  if (body.kind === "json" || body.kind === "unserializable") {
     throw new DurableStreamError(
       `${stream} takes strings and bytes (it is ${contentType}); other values need a JSON stream.`,
       "BAD_REQUEST",
@@ -80,16 +90,20 @@ export function joinParts(parts: readonly AppendPart[], contentType: string): Ap
 function encodeJson(body: Exclude<BodySnapshot, { kind: "refused" }>, stream: string): AppendPart {
   // Serialized by takeBody: there is nothing left to check.
   if (body.kind === "json") return body.text
+  if (body.kind === "unserializable") {
+    throw notJson(`The body for ${stream} cannot be serialized as JSON.`, body.cause)
+  }
   const message = serializeJsonMessage(body.kind === "text" ? body.text : body.bytes)
   if (message.kind === "text") return message.text
   if (message.kind === "bytes") return message.bytes
-  throw new DurableStreamError(
+  throw notJson(
     `The body for ${stream} is not exactly one JSON value; strings and bytes must be serialized JSON there.`,
-    "PARSE_ERROR",
-    undefined,
-    undefined,
-    { cause: message.cause },
+    message.cause,
   )
+}
+
+function notJson(message: string, cause: unknown): DurableStreamError {
+  return new DurableStreamError(message, "PARSE_ERROR", undefined, undefined, { cause })
 }
 
 /** Text stays text: the platform encodes it faster than this could, and traces and mocks can read it. */
@@ -111,14 +125,10 @@ function concat(
 /** A stream or an async iterable. Its JSON would be `{}`, which nobody means. */
 function isSource(value: unknown): boolean {
   if (typeof value !== "object" || value === null) return false
-  return "getReader" in value || Symbol.asyncIterator in value
-}
-
-function refused(
-  message: string,
-  code: "BAD_REQUEST" | "PARSE_ERROR",
-  cause?: unknown,
-): BodySnapshot {
-  const error = new DurableStreamError(message, code, undefined, undefined, { cause })
-  return { kind: "refused", error }
+  try {
+    return "getReader" in value || Symbol.asyncIterator in value
+  } catch {
+    // A proxy that cannot be looked at.
+    return false
+  }
 }

@@ -94,8 +94,9 @@ export class AppendCall {
 
   /** About how large the write is: bytes, or UTF-16 units of text. */
   get size(): number {
-    if (this.#body === undefined || this.#body.kind === "refused") return 0
-    return this.#body.kind === "bytes" ? this.#body.bytes.byteLength : this.#body.text.length
+    const body = this.#body
+    if (body?.kind === "bytes") return body.bytes.byteLength
+    return body?.kind === "text" || body?.kind === "json" ? body.text.length : 0
   }
 
   /**

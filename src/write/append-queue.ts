@@ -2,7 +2,7 @@ import type { Endpoint } from "../http/endpoint.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { guessContentType, joinParts, type AppendPart } from "./append-body.ts"
+import { guessContentType, isHopeless, joinParts, type AppendPart } from "./append-body.ts"
 import { AppendCall } from "./append-call.ts"
 import {
   blamesBody,
@@ -66,9 +66,9 @@ export class AppendQueue {
   #enqueue(call: AppendCall): void {
     // A body that can never be sent fails now, whatever it would have to wait for.
     const knownType = call.terms.contentType ?? this.#contentType.current
-    if (call.body?.kind === "refused") call.reject(call.body.error)
-    else if (call.body !== undefined && knownType !== undefined)
-      call.encode(knownType, this.#stream)
+    if (call.body !== undefined && (knownType !== undefined || isHopeless(call.body))) {
+      call.encode(knownType ?? guessContentType(call.body), this.#stream)
+    }
     if (call.isSettled) return
     this.#waiting.push(call)
     if (!this.#isSending) void this.#work()

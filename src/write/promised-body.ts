@@ -2,12 +2,13 @@ import { AbortScope, raceAbort } from "../http/abort.ts"
 
 /** Whether a value is awaited like a promise. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
-  return (
-    typeof value === "object" &&
-    value !== null &&
-    "then" in value &&
-    typeof value.then === "function"
-  )
+  if (typeof value !== "object" || value === null) return false
+  try {
+    return "then" in value && typeof value.then === "function"
+  } catch {
+    // A proxy that cannot be looked at is none.
+    return false
+  }
 }
 
 /**

@@ -20,7 +20,7 @@ export function checkAppendOptions(options?: AppendOptions): WriteTerms {
   checkSignal(options.signal)
   const { seq, contentType } = options
   checkContentType(contentType)
-  if (seq !== undefined) checkText("seq", seq, STREAM_SEQ_HEADER)
+  if (seq !== undefined) checkExactText("seq", seq, STREAM_SEQ_HEADER)
   const producer = checkProducer(options)
   if (seq === undefined && producer === undefined && contentType === undefined) return PLAIN
   const marks = { ...(seq !== undefined && { seq }), ...(producer !== undefined && { producer }) }
@@ -91,6 +91,19 @@ export function checkText(option: string, value: unknown, header: string): strin
   return value
 }
 
+/**
+ * Checks a text that must arrive as it is: HTTP takes white space off both ends of a header.
+ *
+ * @throws as {@link checkText} does
+ */
+function checkExactText(option: string, value: unknown, header: string): string {
+  const text = checkText(option, value, header)
+  if (!/^[\t\n\r ]|[\t\n\r ]$/.test(text)) return text
+  throw badRequest(
+    `The option ${option} begins or ends with white space, which the header ${header} cannot carry.`,
+  )
+}
+
 function checkProducer(options: AppendOptions): ProducerTuple | undefined {
   const { producerId, producerEpoch, producerSeq } = options
   const given = [producerId, producerEpoch, producerSeq].filter((value) => value !== undefined)
@@ -101,7 +114,7 @@ function checkProducer(options: AppendOptions): ProducerTuple | undefined {
     )
   }
   return {
-    id: checkText("producerId", producerId, PRODUCER_ID_HEADER),
+    id: checkExactText("producerId", producerId, PRODUCER_ID_HEADER),
     epoch: checkWholeNumber("producerEpoch", producerEpoch, 0),
     seq: checkWholeNumber("producerSeq", producerSeq, 0),
   }

@@ -4,7 +4,8 @@ import type { Offset } from "../protocol/offset.ts"
 export interface AppendOptions {
   /**
    * The writer's own sequence, sent as `Stream-Seq`: an opaque string that the server compares byte by byte and
-   * refuses (`CONFLICT_SEQ`) unless it is greater than the last one. Such an append never shares a POST.
+   * refuses (`CONFLICT_SEQ`) unless it is greater than the last one. Such an append never shares a POST. White space at
+   * its ends, which HTTP takes off, is refused with `BAD_REQUEST`.
    */
   seq?: string
   /** The content type of this body. Default: the stream's. */

@@ -66,6 +66,7 @@ describe("append to a JSON stream", () => {
       Symbol("s"),
       10n,
       circular,
+      revoked(),
     ]
     const calls = bad.flatMap((value, index) => [
       handle.append({ before: index }),
@@ -93,6 +94,13 @@ describe("append to a JSON stream", () => {
   })
 })
 
+/** What throws whatever is asked of it. */
+function revoked(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {})
+  revoke()
+  return proxy
+}
+
 describe("append to a stream of bytes or text", () => {
   it("stores strings and bytes side by side", async () => {
     const handle = await createStream("text/plain")
@@ -110,7 +118,8 @@ describe("append to a stream of bytes or text", () => {
       url: proxy.through(created.url),
       contentType: "text/plain",
     })
-    for (const body of ["", new Uint8Array(), { a: 1 }, 1, null]) {
+    const unserializable = [undefined, () => 1, Symbol("s"), 10n, revoked()]
+    for (const body of ["", new Uint8Array(), { a: 1 }, 1, null, ...unserializable]) {
       expect(await rejection(handle.append(body))).toMatchObject({ code: "BAD_REQUEST" })
     }
     for (const body of [new ReadableStream(), (async function* () {})()]) {
@@ -118,7 +127,32 @@ describe("append to a stream of bytes or text", () => {
       expect(error).toMatchObject({ code: "BAD_REQUEST" })
       expect(error.message).toContain("appendStream")
     }
+    for (const body of unserializable) {
+      expect((await rejection(handle.append(body))).message).toContain("other values need a JSON")
+      for (const write of [() => handle.close({ body }), () => handle.create({ body })]) {
+        if (body !== undefined)
+          expect(await rejection(write())).toMatchObject({ code: "BAD_REQUEST" })
+      }
+    }
     expect(proxy.requests).toEqual([])
+  })
+
+  it("refuses marks that HTTP would not carry as they are, and shows none", async () => {
+    const handle = await createStream("text/plain")
+    const numbers = { producerEpoch: 0, producerSeq: 0 }
+    for (const text of [" secret", "secret ", "\tsecret", "secret\n"]) {
+      for (const [name, options] of [
+        ["seq", { seq: text }],
+        ["producerId", { producerId: text, ...numbers }],
+      ] as const) {
+        const error = await rejection(handle.append("x", options))
+        expect(error).toMatchObject({ code: "BAD_REQUEST" })
+        expect(error.message).toContain(`The option ${name} `)
+        expect(error.message).not.toContain("secret")
+      }
+    }
+    await handle.append("x", { seq: "a b" })
+    expect(await contentOf(handle)).toBe("x")
   })
 })
 
