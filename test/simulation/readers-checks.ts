@@ -30,7 +30,7 @@ export function checkContent(evidence: Evidence): string[] {
     if (checkpoint.offset === "now" && checkpoint.units === 0) continue
     const position = positionOf(checkpoint.offset)
     if (position === undefined) problems.push(`offset ${checkpoint.offset} is none of the server's`)
-    else problems.push(...checkCheckpoint(evidence, checkpoint, position, start))
+    else problems.push(...checkCheckpoint(checkpoint, position, start))
     if (position !== undefined && position < last) {
       problems.push(`the offset went back from ${last} to ${position}`)
     }
@@ -39,17 +39,11 @@ export function checkContent(evidence: Evidence): string[] {
   return problems
 }
 
-function checkCheckpoint(
-  evidence: Evidence,
-  checkpoint: Checkpoint,
-  position: number,
-  start: number,
-): string[] {
+function checkCheckpoint(checkpoint: Checkpoint, position: number, start: number): string[] {
   const end = start + checkpoint.units
   if (position > end) return [`offset ${position} is ahead of the ${end} that were delivered`]
-  // A read that stops at a tail inside a character gives the whole ones, and repeats them when it is resumed.
-  const mayRepeat = !checkpoint.exact || evidence.scenario.splitsCharacters
-  if (position < end && !mayRepeat) return [`offset ${position} is behind the ${end} it came with`]
+  if (position < end && checkpoint.exact)
+    return [`offset ${position} is behind the ${end} it came with`]
   return []
 }
 
@@ -75,8 +69,9 @@ export function checkCompleteness(evidence: Evidence): string[] {
   }
   // A cache may say of an old page that it is up to date: it was.
   if (records.some((record) => record.fault === "cached-page")) return problems
-  const halfCharacter = scenario.splitsCharacters ? 3 : 0
-  if (end < outcome.storedUnits - halfCharacter) {
+  // A page that ends inside a character at the tail is left to the next read.
+  if (scenario.splitsCharacters && !response.upToDate) return problems
+  if (end < outcome.storedUnits) {
     problems.push(`ended at ${end}, though ${outcome.storedUnits} were stored before it began`)
   }
   return problems
@@ -97,7 +92,7 @@ function startOf(evidence: Evidence): number | undefined {
   const told = exact && positionOf(exact.offset)
   const startTold = told === undefined ? undefined : told - (exact?.units ?? 0)
   const candidates =
-    startTold === undefined || scenario.splitsCharacters
+    startTold === undefined
       ? Array.from({ length: whole.length - outcome.storedUnits + 1 }, (_, i) => whole.length - i)
       : [startTold]
   // The tail was somewhere between what was stored before and all there is.

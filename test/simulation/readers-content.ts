@@ -62,12 +62,23 @@ export class ContentWriter {
       case "bytes":
         return random.bytes(random.int(1, 40))
       case "text":
-        return encoder.encode(randomText(random, random.int(1, 20)))
+        return encoder.encode(this.#withReturns(randomText(random, random.int(1, 20))))
       case "json": {
         const messages = Array.from({ length: random.int(1, 5) }, () => randomMessage(random))
         return encoder.encode(JSON.stringify(messages))
       }
     }
+  }
+
+  #withReturns(text: string): string {
+    const random = this.#random
+    // Seldom: only who has seen other lines before could take these for the same.
+    if (!this.#scenario.returnsCarriage || random.chance(0.8)) return text
+    const lines = text.split("\n")
+    const ended = lines.map((line, index) => {
+      return index === 0 ? line : random.pick(["\n", "\r\n", "\r"]) + line
+    })
+    return ended.join("") + random.pick(["", "\r", "\r\n"])
   }
 
   async #send(method: string, body: Uint8Array, headers: Record<string, string>): Promise<void> {
@@ -81,7 +92,7 @@ export class ContentWriter {
   }
 }
 
-/** Text with everything that readers stumble over, but for CR, which events cannot carry. */
+/** Text with everything that readers stumble over, but for CR. */
 function randomText(random: SeededRandom, length: number): string {
   const text = random.text(length)
   const spice = random.weighted({ none: 10, bom: 1, replacement: 1, control: 1 })

@@ -42,8 +42,10 @@ export interface ReaderScenario {
   appendGapMs: number
   closes: boolean
   closesWithContent: boolean
-  /** Appends may end inside a character (only where no event has to carry it). */
+  /** Appends may end inside a character. */
   splitsCharacters: boolean
+  /** Text has carriage returns in it. */
+  returnsCarriage: boolean
   pageLimit: number
   sseLifetimeMs: number
   longPollTimeoutMs: number
@@ -123,6 +125,9 @@ const OUTAGES: readonly FaultName[] = [
   "empty-live",
 ]
 
+/** They say that there is nothing new where there is something. */
+const HIDING: readonly FaultName[] = ["stale-page", "cached-page", "empty-live"]
+
 const LASTING: readonly FaultName[] = ["sse-buffered", "sse-cut", "sse-as-page", "sse-silent"]
 
 /** Draw a scenario. The same generator gives the same scenario. */
@@ -131,7 +136,8 @@ export function drawScenario(random: SeededRandom): ReaderScenario {
   const method = random.pick(METHODS[content])
   const live = random.pick<ReaderScenario["live"]>([true, true, true, false, "sse", "long-poll"])
   const start = random.pick<ReaderScenario["start"]>(["-1", "none", "-1", "now", "middle"])
-  const carriesEvents = live === "sse" || (live === true && content !== "bytes")
+  // What events cannot carry is read again by other transports; where they say that there is nothing, it is taken as it is.
+  const mayChange = content === "text" && live !== false && live !== "long-poll"
   const closes = random.chance(0.85)
   const asksOnError = random.chance(0.5)
   return {
@@ -146,13 +152,14 @@ export function drawScenario(random: SeededRandom): ReaderScenario {
     appendGapMs: random.pick([0, 30, 2000, 2000, 20_000, 70_000]),
     closes,
     closesWithContent: random.chance(0.5),
-    splitsCharacters: content === "text" && !carriesEvents && start !== "now" && random.chance(0.5),
+    splitsCharacters: content === "text" && start !== "now" && random.chance(0.5),
+    returnsCarriage: content === "text" && random.chance(0.5),
     // A unit is a message, or a byte, of which there are many more.
     pageLimit: random.pick([1, 3, 20, 100_000]) * (content === "json" ? 1 : random.pick([4, 9])),
     sseLifetimeMs: random.pick([60_000, 60_000, 4000, 300]),
     longPollTimeoutMs: random.pick([30_000, 20_000, 2000]),
     closure: random.pick(["with-data", "after", "after-up-to-date"]),
-    faults: drawFaults(random, asksOnError),
+    faults: without(mayChange ? HIDING : [], drawFaults(random, asksOnError)),
     lastingFaults: random.chance(0.15) ? { [random.pick(LASTING)]: 1 } : {},
     healAtMs: random.int(0, 180_000),
     maxLatencyMs: random.pick([0, 5, 100, 3000]),
@@ -194,6 +201,12 @@ function drawFaults(random: SeededRandom, asksOnError: boolean): FaultOdds {
     odds[random.pick<FaultName>(["forged-403", "forged-409"])] = 0.1
   }
   return odds
+}
+
+function without(names: readonly FaultName[], odds: FaultOdds): FaultOdds {
+  const left = { ...odds }
+  for (const name of names) delete left[name]
+  return left
 }
 
 function drawToggles(random: SeededRandom): number[] {

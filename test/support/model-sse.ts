@@ -175,7 +175,9 @@ class SseConnection {
     const end = this.#lineEnd
     if (style?.chance(0.1)) this.#write(`: comment${end}`)
     if (style?.chance(0.1)) this.#write(`event: other${end}data: {"x":1}${end}${end}`)
-    const lines = [`event: ${name}`, ...data.split("\n").map((line) => this.#colon + line)]
+    // Any line end of the data is the framing's from here on: which one it was is lost.
+    const dataLines = data.split(/\r\n|\r|\n/).map((line) => this.#colon + line)
+    const lines = [`event: ${name}`, ...dataLines]
     if (style?.chance(0.1)) lines.push("id: 7")
     this.#write(lines.join(end) + end + end)
   }
