@@ -9,8 +9,12 @@ export type Silence = "idle" | "slept"
 
 /** Who is told of it. */
 export interface SilenceListener {
-  /** Called once for a silence; the watch waits no further then. */
-  onSilence(silence: Silence): void
+  /**
+   * Called once for a silence; the watch waits no further then.
+   *
+   * @param timeoutMs - how long a silence may last in the wait that it ended
+   */
+  onSilence(silence: Silence, timeoutMs: number): void
 }
 
 /**
@@ -77,6 +81,6 @@ export class IdleWatch {
       return
     }
     this.#waitingSince = undefined
-    this.#listener.onSilence(slept ? "slept" : "idle")
+    this.#listener.onSilence(slept ? "slept" : "idle", this.#timeoutMs)
   }
 }

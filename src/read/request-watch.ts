@@ -70,8 +70,8 @@ export class RequestWatch implements RequestObserver, SilenceListener {
     this.#narrator.retries(this.#request.transport, notice)
   }
 
-  onSilence(silence: Silence): void {
-    this.#silence = new SilentRead(this.#url, silence, this.#answerTimeoutMs)
+  onSilence(silence: Silence, timeoutMs: number): void {
+    this.#silence = new SilentRead(this.#url, silence, timeoutMs)
     this.#scope.abort(this.#silence)
   }
 }

@@ -31,6 +31,16 @@ describe("the watch over a wait for the network", () => {
     expect(noticed).toEqual(["idle"])
   })
 
+  it("tells how long the wait that it ends could last, not an earlier one's", () => {
+    const limits: number[] = []
+    const twice = new IdleWatch({ onSilence: (_silence, timeoutMs) => void limits.push(timeoutMs) })
+    twice.listen(1000)
+    twice.heard()
+    twice.listen(3000)
+    vi.advanceTimersByTime(3000)
+    expect(limits).toEqual([3000])
+  })
+
   it("notices silence shorter than its tick in time", () => {
     watch.listen(300)
     vi.advanceTimersByTime(299)
