@@ -33,7 +33,7 @@ export class Session {
   readonly #settings: SessionSettings
   readonly #narrator: SessionNarrator
   readonly #lifetime = new SessionLifetime()
-  readonly #fidelity: TextFidelity
+  readonly #fidelity = new TextFidelity()
   #endpoint: Endpoint
   #state: SessionState
   /** What is under way: a request with its body or connection, a wait, a question. */
@@ -51,7 +51,6 @@ export class Session {
     this.#endpoint = endpoint
     this.#settings = settings
     this.#narrator = new SessionNarrator(endpoint.url, settings)
-    this.#fidelity = new TextFidelity(settings.live === true)
     const live = settings.live === true ? "sse" : settings.live || undefined
     this.#state = initialState(settings.offset, live)
     const dispatch = this.#dispatch.bind(this)

@@ -9,10 +9,11 @@ import type { StreamEvent } from "./stream-event.ts"
  * How a session goes on once it has caught up.
  *
  * - `false`: it ends.
- * - `true`: live, by the transport that fits: SSE for JSON and `text/*`, long-poll otherwise, and for text once SSE has brought
- *   some that it may have changed (with a line break: it does not tell CR, CRLF and LF apart).
- * - `"long-poll"`, `"sse"`: live by this transport. Where SSE does not work, long-poll takes over; text that SSE may have
- *   changed is read again by another request.
+ * - `true`: live, by the transport that fits the content type: SSE for JSON and `text/*`, long-poll otherwise.
+ * - `"long-poll"`, `"sse"`: live by this transport. Where SSE does not work, long-poll takes over.
+ *
+ * SSE does not tell CR, CRLF and LF apart: text with a line break that comes by it is read again by another request, and
+ * long-poll takes over where there is little else, or a carriage return.
  */
 export type LiveMode = boolean | "long-poll" | "sse"
 

@@ -1,5 +1,8 @@
 const CARRIAGE_RETURN = 0x0d
 
+/** So many connections in a row may bring nothing but text that they may have changed. */
+const MAX_DOUBTS = 2
+
 /**
  * Knows which text SSE can carry without changing it.
  *
@@ -9,31 +12,29 @@ const CARRIAGE_RETURN = 0x0d
  * progress bar at any time.
  */
 export class TextFidelity {
-  readonly #leavesSse: boolean
   #sawCarriageReturn = false
-  #doubted = false
+  #doubts = 0
   #mended = false
 
-  /** @param leavesSse - whether SSE is to be left for good once it brought text that it may have changed */
-  constructor(leavesSse: boolean) {
-    this.#leavesSse = leavesSse
-  }
-
-  /** Whether the stream is known to hold what is better not asked for by SSE. */
+  /**
+   * Whether SSE is to be left for good: the stream holds carriage returns, or all that SSE brought last had to be read again.
+   * While a connection brings what it can carry (tokens, with a line break now and then), it saves more requests than it costs.
+   */
   get needsBytes(): boolean {
-    return this.#sawCarriageReturn || (this.#leavesSse && this.#mended)
+    return this.#sawCarriageReturn || (this.#mended && this.#doubts >= MAX_DOUBTS)
   }
 
   /** Looks at bytes that came by another transport. */
   scan(bytes: Uint8Array): void {
     this.#sawCarriageReturn ||= bytes.includes(CARRIAGE_RETURN)
-    this.#mended ||= this.#doubted && bytes.byteLength > 0
+    this.#mended ||= this.#doubts > 0 && bytes.byteLength > 0
   }
 
   /** Whether texts that came by SSE are what was written, for sure. */
   trusts(texts: readonly string[]): boolean {
     const trusted = !texts.some((text) => text.includes("\n") || text.includes("\uFFFD"))
-    this.#doubted ||= !trusted
+    if (!trusted) this.#doubts++
+    else if (texts.some((text) => text !== "")) this.#doubts = 0
     return trusted
   }
 }

@@ -489,24 +489,35 @@ describe("text that SSE cannot carry as it is", () => {
     },
   )
 
-  it("makes a session that may choose stay with long-poll, once it was read otherwise", async () => {
-    const url = server.streamUrl()
-    await createStream(url, "text/plain", "stored\n")
-    const transports: string[] = []
-    const observe = (event: StreamEvent): void => {
-      if (event.kind === "request") transports.push(event.transport)
+  it.each<[string, string[], number]>([
+    ["lines are left to long-poll", Array.from({ length: 12 }, (_, i) => `line ${i}\n`), 2],
+    [
+      "tokens with a line break now and then stay with SSE, two requests for each",
+      Array.from({ length: 24 }, (_, i) => (i % 8 === 7 ? `${i}.\n` : ` token ${i}`)),
+      4,
+    ],
+  ])("%s", async (_what, parts, connections) => {
+    for (const live of ["sse", true] as const) {
+      const url = server.streamUrl()
+      await createStream(url, "text/plain", "stored\n")
+      const transports: string[] = []
+      const observe = (event: StreamEvent): void => {
+        if (event.kind === "request") transports.push(event.transport)
+      }
+      const response = await stream({ ...quick, url, live, observe })
+      const received = new Received()
+      const done = consume(response, "subscribeText", received)
+      for (const part of parts) {
+        await append(url, "text/plain", part)
+        await received.whenEndsWith(part)
+      }
+      await closeStream(url)
+      expect(await done).toBe(["stored\n", ...parts].join(""))
+      const count = (name: string) => transports.filter((transport) => transport === name).length
+      expect(count("sse")).toBeLessThanOrEqual(connections)
+      expect(count("catch-up")).toBeLessThanOrEqual(connections + 1)
+      expect(count("long-poll") > 0).toBe(connections === 2)
     }
-    const response = await stream({ ...quick, url, observe })
-    const received = new Received()
-    const done = consume(response, "subscribeText", received)
-    for (const part of ["no line break", " but one here\n", "a line\n", "no line break"]) {
-      await append(url, "text/plain", part)
-      await received.whenEndsWith(part)
-    }
-    await closeStream(url)
-    expect(await done).toBe("stored\nno line break but one here\na line\nno line break")
-    expect(transports.slice(0, 4)).toEqual(["catch-up", "sse", "catch-up", "long-poll"])
-    expect(transports.filter((transport) => transport === "sse")).toHaveLength(1)
   })
 
   it.each(["long-poll", "sse", true] as const)(

@@ -81,7 +81,7 @@ async function hear(
     contentType,
     request: { transport: "sse", offset: "o0", cursor: undefined, anyText: false },
     startedAt: performance.now(),
-    fidelity: new LinesTrusted(true),
+    fidelity: new LinesTrusted(),
   })
   const heard = { texts: [] as string[], bytes: [] as number[], offset: "o0", closed: false }
   for (;;) {

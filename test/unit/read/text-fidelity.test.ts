@@ -5,15 +5,15 @@ const bytes = (text: string): Uint8Array => new TextEncoder().encode(text)
 
 describe("which text SSE carries as it is", () => {
   it("that without line breaks", () => {
-    expect(new TextFidelity(true).trusts(["a – ", "😀"])).toBe(true)
+    expect(new TextFidelity().trusts(["a – ", "😀"])).toBe(true)
   })
 
   it("not that with U+FFFD, which may stand for half a character", () => {
-    expect(new TextFidelity(true).trusts(["a", "\uFFFD"])).toBe(false)
+    expect(new TextFidelity().trusts(["a", "\uFFFD"])).toBe(false)
   })
 
   it("not that with line breaks, however many others were seen to be what they are", () => {
-    const fidelity = new TextFidelity(true)
+    const fidelity = new TextFidelity()
     expect(fidelity.trusts(["a\nb"])).toBe(false)
     fidelity.scan(bytes("first\nsecond"))
     expect(fidelity.trusts(["a\nb"])).toBe(false)
@@ -22,24 +22,38 @@ describe("which text SSE carries as it is", () => {
 
 describe("a session leaves SSE for good", () => {
   it("where the stream holds carriage returns", () => {
-    for (const leavesSse of [true, false]) {
-      const fidelity = new TextFidelity(leavesSse)
-      fidelity.scan(bytes("first\nsecond"))
+    const fidelity = new TextFidelity()
+    fidelity.scan(bytes("first\nsecond"))
+    expect(fidelity.needsBytes).toBe(false)
+    fidelity.scan(bytes("first\r\nsecond"))
+    expect(fidelity.needsBytes).toBe(true)
+  })
+
+  it("where two connections in a row brought nothing but what another transport had to bring", () => {
+    const fidelity = new TextFidelity()
+    fidelity.trusts(["token"])
+    fidelity.trusts(["a\nb"])
+    fidelity.scan(bytes("a\nb"))
+    expect(fidelity.needsBytes).toBe(false)
+    fidelity.trusts([])
+    fidelity.trusts(["c\nd"])
+    expect(fidelity.needsBytes).toBe(true)
+  })
+
+  it("not while connections bring what they can carry, too", () => {
+    const fidelity = new TextFidelity()
+    for (let lines = 0; lines < 10; lines++) {
+      fidelity.trusts(["token"])
+      fidelity.trusts(["a\nb"])
+      fidelity.scan(bytes("a\nb"))
       expect(fidelity.needsBytes).toBe(false)
-      fidelity.scan(bytes("first\r\nsecond"))
-      expect(fidelity.needsBytes).toBe(true)
     }
   })
 
-  it("where another transport has brought what SSE brought in doubt, if it may", () => {
-    for (const leavesSse of [true, false]) {
-      const fidelity = new TextFidelity(leavesSse)
-      fidelity.trusts(["a\nb"])
-      expect(fidelity.needsBytes).toBe(false)
-      fidelity.scan(new Uint8Array())
-      expect(fidelity.needsBytes).toBe(false)
-      fidelity.scan(bytes("a\nb"))
-      expect(fidelity.needsBytes).toBe(leavesSse)
-    }
+  it("not where no other transport brings anything", () => {
+    const fidelity = new TextFidelity()
+    for (let doubts = 0; doubts < 3; doubts++) fidelity.trusts(["a\nb"])
+    fidelity.scan(new Uint8Array())
+    expect(fidelity.needsBytes).toBe(false)
   })
 })
