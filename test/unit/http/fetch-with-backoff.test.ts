@@ -125,8 +125,8 @@ describe("createFetchWithConsumedBody", () => {
     }
   })
 
-  const breaking = (onPull: UnderlyingDefaultSource["pull"]) => () =>
-    new Response(new ReadableStream({ pull: onPull }))
+  const breaking = (onPull: UnderlyingSourcePullCallback<unknown>) => () =>
+    new Response(new ReadableStream<unknown>({ pull: onPull }))
 
   it("rejects where the body breaks off, so that a retry can catch it", async () => {
     const broken = breaking((controller) => {
