@@ -6,9 +6,7 @@ import {
   PRODUCER_EPOCH_HEADER,
   PRODUCER_SEQ_HEADER,
   STREAM_CLOSED_HEADER,
-  STREAM_EXPIRES_AT_HEADER,
   STREAM_OFFSET_HEADER,
-  STREAM_TTL_HEADER,
 } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 
@@ -16,8 +14,6 @@ import { describeUrl } from "../protocol/request-url.ts"
 const protocolHeaders = [
   STREAM_OFFSET_HEADER,
   STREAM_CLOSED_HEADER,
-  STREAM_TTL_HEADER,
-  STREAM_EXPIRES_AT_HEADER,
   PRODUCER_EPOCH_HEADER,
   PRODUCER_SEQ_HEADER,
 ] as const
