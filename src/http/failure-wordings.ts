@@ -5,19 +5,15 @@
  */
 const refusalWordings: readonly RegExp[] = [
   // Browsers put the function in front of what they check before they begin.
-  /^Failed to (execute 'fetch'|construct 'Request')|^(Window|\w*GlobalScope)\.fetch: |^Request constructor: /,
-  /failed to parse url|fetch\(\) url is invalid|url scheme|unknown scheme|bad port|protocol must be http/i,
-  /url (that )?(includes|contains) credentials|contains user credentials|embedded credentials/i,
-  /invalid (http |request )?method|method is forbidden|valid http method|http method is unsupported/i,
-  /cannot have (a )?body|body is not allowed for|duplex\W+(option|member)|readablestream uploading/i,
-  /invalid (http )?header|header '.*' has invalid value|in header content|bytestring|iso-8859-1/i,
-  /content security policy|mixed content|requires net access|not allowed to request resource/i,
-  /preflight re(sponse|quest)|not allowed by access-control-allow-(headers|methods)/i,
+  /^Failed to (execute 'fetch'|construct 'Request')|^(Window|\w*GlobalScope)\.fetch: /,
+  /failed to parse url|fetch\(\) url is invalid|url scheme|unknown scheme|bad port/i,
+  /invalid method|method is forbidden|http method|cannot have (a )?body|duplex\W+(option|member)/i,
+  /invalid header|header '.*' has invalid value|bytestring/i,
+  /content security policy|mixed content|preflight response|access-control-allow-(headers|methods)/i,
 ]
 
 /** The same as codes. */
-const refusalCodes =
-  /^(UND_ERR_(INVALID_ARG|REQ_\w+)|ERR_INVALID_(CHAR|HTTP_TOKEN)|ERR_HTTP_INVALID_\w+)$/
+const refusalCodes = /^(UND_ERR_(INVALID_ARG|REQ_\w+)|ERR_INVALID_(CHAR|HTTP_TOKEN))$/
 
 /** The server sends on and on: none of its answers is one. */
 const redirectWordings =
@@ -40,9 +36,9 @@ export function isRefusalCode(code: string): boolean {
   return refusalCodes.test(code)
 }
 
-/** Whether a message says so, or that redirects led nowhere. */
-export function saysImpossible(message: string): boolean {
-  return saysRedirectLoop(message) || refusalWordings.some((wording) => wording.test(message))
+/** Whether a message says so. */
+export function saysRefused(message: string): boolean {
+  return refusalWordings.some((wording) => wording.test(message))
 }
 
 /** Whether it says that redirects led nowhere. */

@@ -4,9 +4,9 @@ import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import {
   isRefusalCode,
-  saysImpossible,
   saysNetworkFailed,
   saysRedirectLoop,
+  saysRefused,
   saysUnreached,
 } from "./failure-wordings.ts"
 import { safeCause } from "./safe-cause.ts"
@@ -60,9 +60,14 @@ export function classifyFetchFailure(error: unknown): FailureKind {
   const [outermost, ...behind] = chain
   const first = isFetchErrorWithoutAnswer(outermost) ? behind[0] : outermost
   const isFaulty = programErrors.includes(nameOf(first))
-  const isWorded = (link: unknown) => saysImpossible(messageOf(link))
-  if (chain.some((link) => isRefusalCode(codeOf(link)))) return "impossible"
-  if (behind.some(isWorded) || (isFaulty && isWorded(first))) return "impossible"
+  const isRefusal = (link: unknown) => saysRefused(messageOf(link))
+  if (
+    chain.some((link) => isRefusalCode(codeOf(link)) || saysRedirectLoop(messageOf(link))) ||
+    behind.some(isRefusal) ||
+    (isFaulty && isRefusal(first))
+  ) {
+    return "impossible"
+  }
   return isFaulty && !saysNetworkFailed(messageOf(first)) ? "faulty" : "lost"
 }
 
