@@ -4,7 +4,7 @@ import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import {
   isRefusalCode,
-  saysNetworkFailed,
+  saysMistake,
   saysRedirectLoop,
   saysRefused,
   saysUnreached,
@@ -68,7 +68,7 @@ export function classifyFetchFailure(error: unknown): FailureKind {
   ) {
     return "impossible"
   }
-  return isFaulty && !saysNetworkFailed(messageOf(first)) ? "faulty" : "lost"
+  return isFaulty && isMistake(first) ? "faulty" : "lost"
 }
 
 /**
@@ -120,6 +120,13 @@ function isRefused(link: unknown): boolean {
     syscall === "connect" ||
     syscall === "getaddrinfo" ||
     saysUnreached(messageOf(link))
+  )
+}
+
+/** Whether one of {@link programErrors} is a mistake in a program. Node gives its own a code; its network's stands behind them. */
+function isMistake(link: unknown): boolean {
+  return (
+    nameOf(link) !== "TypeError" || codeOf(link).startsWith("ERR_") || saysMistake(messageOf(link))
   )
 }
 

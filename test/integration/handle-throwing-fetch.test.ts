@@ -131,7 +131,10 @@ const stumbles: [string, (response: Response) => Promise<Response>][] = [
   ["reads the body twice", readTwice],
   // A mistake in a program, as JavaScript lets it happen.
   ["forgets to answer", () => Promise.resolve(undefined as unknown as Response)],
-  ["looks into nothing", (response) => Promise.reject(new TypeError(`x is ${typeof response}`))],
+  [
+    "looks into nothing",
+    (response) => Promise.reject(new TypeError(`${typeof response} is not iterable`)),
+  ],
 ]
 
 describe.each(stumbles)("a fetch layer that %s once a write is stored", (_name, stumble) => {

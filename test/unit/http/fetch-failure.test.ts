@@ -105,9 +105,16 @@ describe("classifyFetchFailure", () => {
     ["a URL of a layer's own", coded("ERR_INVALID_URL", "Invalid URL", undefined, true), "faulty"],
     ["a state of a layer's own", coded("ERR_INVALID_STATE", "", undefined, true), "faulty"],
     ["no answer at all", new TypeError("The option fetch resolved without a Response"), "faulty"],
-    ["an answer of the mode no-cors", new TypeError("resolved with an opaque answer"), "faulty"],
-    ["Safari: CORS hides the answer", new TypeError("Origin h is not allowed by ACAO"), "faulty"],
-    ["a TypeError in words of its own", new TypeError("boom"), "faulty"],
+    [
+      "an answer of the mode no-cors",
+      new TypeError("The option fetch resolved with an opaque answer: it must use the mode cors"),
+      "faulty",
+    ],
+    // The standard tells every failure of the network as a TypeError, in whatever words.
+    ["Safari: CORS hides the answer", new TypeError("Origin h is not allowed by ACAO"), "lost"],
+    ["Safari, in German", new TypeError("Die Internetverbindung ist offline."), "lost"],
+    ["a TypeError in words of its own", new TypeError("boom"), "lost"],
+    ["a TypeError without a word", new TypeError(""), "lost"],
     [
       "a bug behind createFetchWithBackoff",
       fetchFailureError(new TypeError("Body is unusable"), "faulty", "http://h/s", true),
