@@ -26,6 +26,10 @@ const redirectWordings =
 const mistakeWordings =
   /^the option fetch |^cannot (read|set|destructure|convert)|is not (a function|an object|iterable|a constructor)|undefined|\bnull\b|unusable|already (been )?(used|read)|disturbed or locked|\blocked\b|invalid state|illegal invocation/i
 
+/** What the platforms' fetch says of a network that failed, in English. */
+const networkWordings =
+  /^(fetch failed|failed to fetch|load failed|network ?(error|request)|the (network|internet) connection|error sending request)/i
+
 /** Wordings for a server that was never reached. */
 const unreachedWordings =
   /tcp connect error: connection refused|dns error|ERR_NAME_NOT_RESOLVED|ERR_CONNECTION_REFUSED|hostname could not be found|could not connect to the server/i
@@ -53,4 +57,9 @@ export function saysUnreached(message: string): boolean {
 /** Whether a TypeError is a mistake in a program, and not a network that failed. */
 export function saysMistake(message: string): boolean {
   return mistakeWordings.test(message)
+}
+
+/** Whether it is what a platform's fetch says of a network that failed. */
+export function saysNetworkFailed(message: string): boolean {
+  return networkWordings.test(message)
 }

@@ -5,6 +5,7 @@ import { describeUrl } from "../protocol/request-url.ts"
 import {
   isRefusalCode,
   saysMistake,
+  saysNetworkFailed,
   saysRedirectLoop,
   saysRefused,
   saysUnreached,
@@ -52,10 +53,7 @@ const programErrors: readonly string[] = [
 export function classifyFetchFailure(error: unknown): FailureKind {
   const chain = causes(error)
   if (chain.some(isRefused)) return "refused"
-  // HPE: the answer is no HTTP.
-  if (chain.some((link) => /^(E[A-Z]+|UND_ERR_(?!INVALID|REQ).*|HPE_.*)$/.test(codeOf(link)))) {
-    return "lost"
-  }
+  if (chain.some(isCodedLoss)) return "lost"
   // An error that was made of another, by createFetchWithBackoff, says no more than that one.
   const [outermost, ...behind] = chain
   const first = isFetchErrorWithoutAnswer(outermost) ? behind[0] : outermost
@@ -69,6 +67,19 @@ export function classifyFetchFailure(error: unknown): FailureKind {
     return "impossible"
   }
   return isFaulty && isMistake(first) ? "faulty" : "lost"
+}
+
+/**
+ * Whether an error tells of a network that failed, for sure: one of a function of the caller's, which may have asked for a token
+ * while there was no network. What it throws of its own is its caller's to see.
+ */
+export function isNetworkFailure(error: unknown): boolean {
+  const kind = classifyFetchFailure(error)
+  if (kind !== "lost") return kind === "refused"
+  return causes(error).some(
+    (link) =>
+      isCodedLoss(link) || (nameOf(link) === "TypeError" && saysNetworkFailed(messageOf(link))),
+  )
 }
 
 /**
@@ -109,6 +120,11 @@ export function fetchFailureError(
       return error(indeterminate ? `${what} ${IN_DOUBT_HINT}` : what, "NETWORK")
     }
   }
+}
+
+function isCodedLoss(link: unknown): boolean {
+  // HPE: the answer is no HTTP.
+  return /^(E[A-Z]+|UND_ERR_(?!INVALID|REQ).*|HPE_.*)$/.test(codeOf(link))
 }
 
 function isRefused(link: unknown): boolean {

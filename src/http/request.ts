@@ -11,16 +11,18 @@ import { answerInError } from "./answer-in-error.ts"
 import { AttemptLimit } from "./attempt-limit.ts"
 import { checkAnswer } from "./check-answer.ts"
 import type { Endpoint } from "./endpoint.ts"
-import type { FailureKind } from "./fetch-failure.ts"
+import { isNetworkFailure, type FailureKind } from "./fetch-failure.ts"
 import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
 import { foreignAnswerError } from "./foreign-page.ts"
 import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { releaseBody } from "./release-body.ts"
 import { retryAfterMs } from "./retry-after.ts"
+import { safeCause } from "./safe-cause.ts"
 import {
   leavesDoubt,
   retryLoop,
   type AttemptOutcome,
+  type FailedAttempt,
   type RetryNotice,
   type RetryPolicy,
 } from "./retry-loop.ts"
@@ -63,7 +65,8 @@ export interface StreamRequest {
  *
  * @param signal - ends the request, its retries and the body. It must not outlive the use of the answer
  *   (see AbortScope): requests leave a listener on it.
- * @throws the error that the answer means; FetchBackoffAbortError on abort; what a header function threw
+ * @throws the error that the answer means; FetchBackoffAbortError on abort; what a header function threw, unless it is that
+ *   the network failed, which is tried again as if the request had found none
  */
 export function send(
   endpoint: Endpoint,
@@ -116,7 +119,7 @@ async function attemptOnce(
 ): Promise<AttemptOutcome<Response>> {
   throwIfAborted(signal)
   const prepared = await prepareInTime(endpoint, request, signal)
-  if (prepared instanceof FetchError) return failed("lost", prepared)
+  if ("kind" in prepared) return prepared
   const { url, init } = prepared
   throwIfAborted(signal)
   request.observer?.onRequest?.(attempt)
@@ -151,7 +154,7 @@ async function prepareInTime(
   endpoint: Endpoint,
   request: StreamRequest,
   signal: AbortSignal,
-): Promise<Awaited<ReturnType<typeof prepare>> | FetchError> {
+): Promise<Awaited<ReturnType<typeof prepare>> | FailedAttempt> {
   if (!hasProviders(endpoint.headers) && !hasProviders(endpoint.params)) {
     return raceAbort(prepare(endpoint, request), signal)
   }
@@ -160,7 +163,8 @@ async function prepareInTime(
     return await raceAbort(prepare(endpoint, request), limit.signal)
   } catch (error) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
-    if (limit.timeout !== undefined) return limit.timeout
+    if (limit.timeout !== undefined) return failed("lost", limit.timeout)
+    if (isNetworkFailure(error)) return failed("refused", offlineError(endpoint, error))
     throw error
   } finally {
     limit.end()
@@ -234,7 +238,7 @@ function failed(
   failure: number | FailureKind,
   error: DurableStreamError,
   waitMs = 0,
-): AttemptOutcome<never> {
+): FailedAttempt {
   return { kind: "failed", failure, error, retryAfterMs: waitMs }
 }
 
@@ -253,6 +257,16 @@ function unpreparedError({ url, requestTimeoutMs }: Endpoint): FetchError {
     `No request to ${stream} was made: a function among its headers or params gave nothing for ` +
     `${requestTimeoutMs} ms.`
   return new FetchError(0, undefined, undefined, {}, stream, message, { code: "TIMEOUT" })
+}
+
+/** A function that fetches a token finds no network where the request itself would not. */
+function offlineError({ url }: Endpoint, cause: unknown): FetchError {
+  const stream = describeUrl(url)
+  const message = `No request to ${stream} was made: a function among its headers or params found no network.`
+  return new FetchError(0, undefined, undefined, {}, stream, message, {
+    code: "NETWORK",
+    cause: safeCause(cause),
+  })
 }
 
 function isWrite(request: StreamRequest): boolean {

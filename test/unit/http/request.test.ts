@@ -44,6 +44,46 @@ function endless(status: number) {
   return { response: () => new Response(body, { status }), onCancel }
 }
 
+describe("a header function that finds no network", () => {
+  const offline = new TypeError("fetch failed", { cause: { code: "ENOTFOUND" } })
+
+  it.each([get, post])("is asked again, as if the request had found none: %j", async (request) => {
+    const answers = [offline, new TypeError("Load failed"), undefined]
+    const header = vi.fn(() => {
+      const failure = answers.shift()
+      return failure === undefined ? Promise.resolve("token") : Promise.reject(failure)
+    })
+    const { endpoint, calls } = scripted([answer(200)], { headers: { a: header } })
+    expect((await settled(send(endpoint, request, signal))).status).toBe(200)
+    expect([header.mock.calls.length, calls.length]).toEqual([3, 1])
+    expect(calls[0]?.init.headers).toMatchObject({ a: "token" })
+  })
+
+  it("ends the request as NETWORK where that may not be tried again, and nothing was done", async () => {
+    const { endpoint, calls } = scripted([answer(200)], {
+      headers: { a: () => Promise.reject(offline) },
+      backoffOptions: { maxRetries: 1 },
+    })
+    expect(await rejection(settled(send(endpoint, post, signal)))).toMatchObject({
+      code: "NETWORK",
+      status: 0,
+      indeterminate: false,
+    })
+    expect(calls).toEqual([])
+  })
+
+  it.each([
+    new Error("the vault is sealed"),
+    new TypeError("no token"),
+    new TypeError("x is null"),
+  ])("is not what throws an error of its own: %s", async (own) => {
+    const header = vi.fn(() => Promise.reject(own))
+    const { endpoint } = scripted([answer(200)], { headers: { a: header } })
+    expect(await rejection(settled(send(endpoint, get, signal)))).toBe(own)
+    expect(header).toHaveBeenCalledOnce()
+  })
+})
+
 describe("send", () => {
   it("makes the request that it is asked for", async () => {
     const { endpoint, calls } = scripted([answer(200, {}, "body")], {
