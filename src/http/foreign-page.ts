@@ -22,18 +22,13 @@ const protocolHeaders = [
 const pageStatuses: readonly number[] = [200, 203]
 
 /** Whether a success is a page of HTML that knows nothing of streams: a login, a captive portal. */
-export function isForeignPage(headers: Headers): boolean {
+function isForeignPage(headers: Headers): boolean {
   // Frameworks call nothing at all HTML.
   const isPage = isHtml(headers.get(CONTENT_TYPE_HEADER)) && headers.get("content-length") !== "0"
   return isPage && !protocolHeaders.some((name) => headers.has(name))
 }
 
-/**
- * The error for such a page.
- *
- * @param indeterminate - whether it answers a write that may have been done
- */
-export function foreignPageError(url: string, status: number, indeterminate = false): FetchError {
+function foreignPageError(url: string, status: number, indeterminate: boolean): FetchError {
   const stream = describeUrl(url)
   const message =
     `A page of HTML with status ${status} came back from ${stream}: something in between answers in the server's ` +

@@ -1,5 +1,6 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { AbortScope } from "../http/abort.ts"
+import { callObserver } from "../http/call-observer.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { asError } from "./as-error.ts"
@@ -215,16 +216,7 @@ export class ProducerCore {
   }
 
   #report(error: Error): void {
-    const complain = (thrown: unknown) => {
-      console.error("[durable-streams] onError threw", thrown)
-    }
-    try {
-      // A handler may be an async function, whatever its type says.
-      const returned = this.#settings.onError?.(error) as unknown
-      if (returned instanceof Promise) returned.catch(complain)
-    } catch (thrown) {
-      complain(thrown)
-    }
+    callObserver("onError", () => this.#settings.onError?.(error))
   }
 
   #checkOpen(call: string): void {

@@ -2,7 +2,6 @@ import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { AbortScope } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
-import { foreignPageError, isForeignPage } from "../http/foreign-page.ts"
 import { exchange } from "../http/request.ts"
 import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
@@ -39,8 +38,7 @@ export async function askForHead(
         }, timeoutMs)
   try {
     const request = { method: "HEAD", operation: "head", retry: "idempotent" } as const
-    const { status, headers } = await exchange(endpoint, request, scope.signal)
-    if (isForeignPage(headers)) throw foreignPageError(endpoint.url, status)
+    const { headers } = await exchange(endpoint, request, scope.signal)
     // A stream that was created without a type has this one.
     const contentType = headers.get(CONTENT_TYPE_HEADER) ?? "application/octet-stream"
     return { contentType, tail: headers.get(STREAM_OFFSET_HEADER) ?? "" }

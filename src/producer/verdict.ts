@@ -2,7 +2,6 @@ import { FetchError } from "../errors/fetch-error.ts"
 import { SequenceGapError } from "../errors/sequence-gap-error.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
 import { StreamClosedError } from "../errors/stream-closed-error.ts"
-import { foreignPageError, isForeignPage } from "../http/foreign-page.ts"
 import type { Answer } from "../http/request.ts"
 import { retryAfterMs } from "../http/retry-after.ts"
 import { mayTryAgain } from "../http/retry-loop.ts"
@@ -66,9 +65,6 @@ export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdic
   const acknowledged: Verdict = {
     kind: "acknowledged",
     result: { offset: offset ?? "", duplicate: status === 204 },
-  }
-  if (seq === undefined && isForeignPage(headers)) {
-    return { kind: "fatal", error: foreignPageError(sent.url, status) }
   }
   if (status === 204 && saysClosed(headers)) {
     // Only the batch that closed the stream is answered so.
