@@ -17,6 +17,7 @@ import type { BatchSource } from "./consumers/page-reader.ts"
 import { Progress } from "./consumers/progress.ts"
 import { jsonStream } from "./consumers/json-stream.ts"
 import { byteStream, textStream } from "./consumers/streams.ts"
+import { TextPages } from "./consumers/text-pages.ts"
 import { joinLists } from "./join-lists.ts"
 import type { Session } from "./session.ts"
 import type { SessionSettings } from "./session-settings.ts"
@@ -94,8 +95,10 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   async text(): Promise<string> {
-    const chunks = await this.#gather(() => this.#textSource())
-    return chunks.map(({ text }) => text).join("")
+    const pages = this.#textPages()
+    const chunks = await this.#gather(() => textChunkSource(pages))
+    // Who wants all there is wants this too, although no place goes with it.
+    return chunks.map(({ text }) => text).join("") + pages.rest
   }
 
   bodyStream(): ReadableStreamAsyncIterable<Uint8Array> {
@@ -120,7 +123,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   subscribeText(callback: (chunk: TextChunk) => CallbackResult): () => void {
-    return this.#subscribe(this.#textSource(), callback)
+    return this.#subscribe(textChunkSource(this.#textPages()), callback)
   }
 
   jsonBatches<T = TJson>(): AsyncIterableIterator<JsonBatch<T>> {
@@ -132,7 +135,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   textChunks(): AsyncIterableIterator<TextChunk> {
-    return this.#iterate(this.#textSource())
+    return this.#iterate(textChunkSource(this.#textPages()))
   }
 
   cancel(reason?: unknown): void {
@@ -162,8 +165,8 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     return jsonBatchSource<T>(this.#session, this.url)
   }
 
-  #textSource(): BatchSource<TextChunk> {
-    return textChunkSource(this.#session, this.url)
+  #textPages(): TextPages {
+    return new TextPages(this.#session, this.url)
   }
 
   #gather<TBatch>(source: () => BatchSource<TBatch>): Promise<TBatch[]> {

@@ -53,8 +53,8 @@ export interface StreamResponse<TJson = unknown> {
   json<T = TJson>(): Promise<T[]>
   /**
    * Gathers text up to the first up-to-date page, then ends the session. A BOM is kept, as by every method for text. Where
-   * the tail of an open stream lies inside a character, the text ends, and `offset` stays, behind the last page that ends
-   * with one, and `upToDate` is false: a later read from there gives the rest.
+   * the tail of an open stream lies inside a character, its first half is left out, `offset` stays behind the last page that
+   * ends with one, and `upToDate` is false: a later read from there gives that last page again. `textChunks` does not.
    *
    * @throws as {@link StreamResponse.body} does
    */

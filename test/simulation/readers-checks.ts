@@ -69,7 +69,7 @@ export function checkCompleteness(evidence: Evidence): string[] {
   }
   // A cache may say of an old page that it is up to date: it was.
   if (records.some((record) => record.fault === "cached-page")) return problems
-  // A page that ends inside a character at the tail is left to the next read.
+  // A page that ends inside a character at the tail is left to the next read, or given up to that character.
   if (scenario.splitsCharacters && !response.upToDate) return problems
   if (end < outcome.storedUnits) {
     problems.push(`ended at ${end}, though ${outcome.storedUnits} were stored before it began`)

@@ -85,7 +85,8 @@ async function gather(
   if (method === "json") collected.add({ items: await response.json() })
   else if (method === "text") collected.add({ text: await response.text() })
   else collected.add({ data: await response.body() })
-  collected.saw(response.offset, true)
+  // Text up to the middle of a character at the tail has no place of its own.
+  collected.saw(response.offset, method !== "text" || response.upToDate)
 }
 
 async function subscribe(

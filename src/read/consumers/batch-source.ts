@@ -3,7 +3,7 @@ import type { PageMark } from "../page.ts"
 import type { Session } from "../session.ts"
 import { pageSource, takeBytes, takeJson, takeParts, type BatchSource } from "./page-reader.ts"
 import { batchMeta } from "./progress.ts"
-import { TextPages } from "./text-pages.ts"
+import type { TextPages } from "./text-pages.ts"
 
 /** The messages of a JSON stream, a page at a time. */
 export function jsonBatchSource<T>(session: Session, url: string): BatchSource<JsonBatch<T>> {
@@ -29,8 +29,7 @@ export function bytePartsSource(session: Session): BatchSource<readonly Uint8Arr
 }
 
 /** The text of a stream, in whole characters. */
-export function textChunkSource(session: Session, url: string): BatchSource<TextChunk> {
-  const pages = new TextPages(session, url)
+export function textChunkSource(pages: TextPages): BatchSource<TextChunk> {
   return async () => {
     const next = await pages.next()
     if (next === undefined) return undefined

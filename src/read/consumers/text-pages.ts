@@ -43,6 +43,11 @@ export class TextPages {
     this.#source = pageSource(session, this.#take, (text) => text)
   }
 
+  /** The text that was kept back, less the half of a character that it waits for. No place goes with it. */
+  get rest(): string {
+    return this.#held
+  }
+
   /**
    * The next text. Whoever gets it says `session.delivered` once it is the consumer's.
    *
