@@ -8,7 +8,7 @@ import type { Evidence } from "./readers-checks.ts"
  * thousands. Long-polls that a far cache answers at once look held, and are followed at the pace of the round trip; a
  * backoff that may be as short as 10 ms, with a handler that always goes on, makes some.
  */
-const IDLE_REQUESTS = { plain: 120, quick: 400 }
+const IDLE_REQUESTS = { plain: 120, quick: 600 }
 const IDLE_REQUESTS_EACH = 4
 const WINDOW_MS = 10_000
 
