@@ -1,8 +1,6 @@
 import type { FetchError } from "../errors/fetch-error.ts"
+import { isBodiless } from "./bodiless.ts"
 import { isAnswer } from "./check-answer.ts"
-
-/** The statuses whose answers have no body: the platform makes no Response of one that has. */
-const bodilessStatuses: readonly number[] = [204, 205, 304]
 
 /**
  * The answer that an error carries. Layers over `fetch` throw where the answer is no success: `createFetchWithBackoff` a
@@ -40,7 +38,7 @@ function isFetchError(error: object): error is FetchError {
 function answerOfFetchError({ status, headers, text, json }: FetchError): Response | undefined {
   try {
     const content = json === undefined ? text : JSON.stringify(json)
-    const body = bodilessStatuses.includes(status) ? null : (content ?? null)
+    const body = isBodiless(status) ? null : (content ?? null)
     return new Response(body, { status, headers })
   } catch {
     // One that somebody made up of what no answer can hold.

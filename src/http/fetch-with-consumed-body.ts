@@ -1,7 +1,9 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { plainHeaders } from "../protocol/response-metadata.ts"
 import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
+import { isBodiless } from "./bodiless.ts"
 import { releaseBody } from "./release-body.ts"
 import { safeCause } from "./safe-cause.ts"
 
@@ -45,7 +47,7 @@ export function createFetchWithConsumedBody(
 
 async function consumed(response: Response, url: string, signal: AbortSignal): Promise<Response> {
   const { status, statusText, headers } = response
-  if (response.body === null || status === 204 || status === 205 || status === 304) return response
+  if (response.body === null || isBodiless(status)) return response
   try {
     // One that goes on where `fetch` ignores the signal is nobody's any more.
     const body = await raceAbort(response.arrayBuffer(), signal)
@@ -56,7 +58,7 @@ async function consumed(response: Response, url: string, signal: AbortSignal): P
       status,
       undefined,
       undefined,
-      Object.fromEntries(headers.entries()),
+      plainHeaders(headers),
       stream,
       `The body of the answer from ${stream} broke off`,
       { code: "NETWORK", cause: safeCause(error) },
