@@ -10,14 +10,9 @@ export function callObserver(option: string, call: () => unknown): void {
   }
   try {
     const result = call()
-    if (isThenable(result)) result.then(undefined, report)
+    // What a callback is not meant to return, and returns where it is asynchronous.
+    if (result !== undefined) Promise.resolve(result).catch(report)
   } catch (error) {
     report(error)
   }
-}
-
-/** What a callback is not meant to return, and returns where it is asynchronous. */
-function isThenable(value: unknown): value is PromiseLike<unknown> {
-  // A property can be asked of whatever is not null or undefined.
-  return typeof (value as PromiseLike<unknown> | null | undefined)?.then === "function"
 }
