@@ -1,6 +1,8 @@
 import type { FetchError } from "../errors/fetch-error.ts"
 import { AbortScope } from "./abort.ts"
 
+const MAX_TIMER_MS = 2 ** 31 - 1
+
 /** Ends something that takes too long. */
 export class AttemptLimit {
   readonly #scope: AbortScope
@@ -14,8 +16,8 @@ export class AttemptLimit {
    */
   constructor(parent: AbortSignal, ms: number, error: () => FetchError) {
     this.#scope = new AbortScope(parent)
-    // Past 2^31 ms a timer would fire at once; nobody waits for a month.
-    if (ms >= 2 ** 31) return
+    // A longer timer would fire at once; nobody waits for a month.
+    if (ms > MAX_TIMER_MS) return
     this.#timer = setTimeout(() => {
       this.#timeout = error()
       this.#scope.abort(this.#timeout)

@@ -1,6 +1,6 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
-import { AbortScope } from "../http/abort.ts"
+import { AttemptLimit } from "../http/attempt-limit.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { exchange } from "../http/request.ts"
 import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
@@ -14,8 +14,6 @@ export interface StreamHead {
   readonly tail: Offset
 }
 
-const MAX_TIMER_MS = 2 ** 31 - 1
-
 /**
  * Asks the server about a stream, by one HEAD that is tried again as reads are.
  *
@@ -28,27 +26,17 @@ export async function askForHead(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<StreamHead> {
-  const scope = new AbortScope(signal)
-  const timeout = timeoutError(endpoint.url, timeoutMs)
-  const timer =
-    timeoutMs > MAX_TIMER_MS
-      ? undefined
-      : setTimeout(() => {
-          scope.abort(timeout)
-        }, timeoutMs)
+  const limit = new AttemptLimit(signal, timeoutMs, () => timeoutError(endpoint.url, timeoutMs))
   try {
     const request = { method: "HEAD", operation: "head", retry: "idempotent" } as const
-    const { headers } = await exchange(endpoint, request, scope.signal)
+    const { headers } = await exchange(endpoint, request, limit.signal)
     // A stream that was created without a type has this one.
     const contentType = headers.get(CONTENT_TYPE_HEADER) ?? "application/octet-stream"
     return { contentType, tail: headers.get(STREAM_OFFSET_HEADER) ?? "" }
   } catch (error) {
-    throw error instanceof FetchBackoffAbortError && scope.signal.reason === timeout
-      ? timeout
-      : error
+    throw error instanceof FetchBackoffAbortError ? (limit.timeout ?? error) : error
   } finally {
-    clearTimeout(timer)
-    scope.end()
+    limit.end()
   }
 }
 
