@@ -107,14 +107,19 @@ describe("the place of what was delivered", () => {
     }
   })
 
+  /** An open stream whose second page ends inside a character. */
+  const openHalf = () => {
+    const type = "text/plain"
+    return open({}, [
+      answer(200, pageHeaders("o1", { type, upToDate: false }), "a"),
+      answer(200, pageHeaders("o2", { type }), new Uint8Array([0x62, 0xe2, 0x82])),
+    ])
+  }
+
   it.each(["textChunks", "subscribeText"] as const)(
     "%s of an open stream whose tail is inside a character ends at the last place between two",
     async (method) => {
-      const type = "text/plain"
-      const response = await open({}, [
-        answer(200, pageHeaders("o1", { type, upToDate: false }), "a"),
-        answer(200, pageHeaders("o2", { type }), new Uint8Array([0x62, 0xe2, 0x82])),
-      ])
+      const response = await openHalf()
       expect(await consume(response, method)).toBe("a")
       expect(response).toMatchObject({ offset: "o1", upToDate: false, streamClosed: false })
     },
@@ -123,11 +128,7 @@ describe("the place of what was delivered", () => {
   it.each(["text", "textStream"] as const)(
     "%s of one gives all that is whole, and stays at that place",
     async (method) => {
-      const type = "text/plain"
-      const response = await open({}, [
-        answer(200, pageHeaders("o1", { type, upToDate: false }), "a"),
-        answer(200, pageHeaders("o2", { type }), new Uint8Array([0x62, 0xe2, 0x82])),
-      ])
+      const response = await openHalf()
       expect(await consume(response, method)).toBe("ab")
       expect(response).toMatchObject({ offset: "o1", upToDate: false, streamClosed: false })
     },
