@@ -9,6 +9,7 @@ import {
   STREAM_OFFSET_HEADER,
 } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { hasHeader } from "../protocol/response-metadata.ts"
 
 /** Any of them is said by nobody but a server of streams. */
 const protocolHeaders = [
@@ -25,7 +26,7 @@ const pageStatuses: readonly number[] = [200, 203]
 function isForeignPage(headers: Headers): boolean {
   // Frameworks call nothing at all HTML.
   const isPage = isHtml(headers.get(CONTENT_TYPE_HEADER)) && headers.get("content-length") !== "0"
-  return isPage && !protocolHeaders.some((name) => headers.has(name))
+  return isPage && !protocolHeaders.some((name) => hasHeader(headers, name))
 }
 
 function foreignPageError(url: string, status: number, indeterminate: boolean): FetchError {

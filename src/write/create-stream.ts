@@ -4,6 +4,7 @@ import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { hasHeader } from "../protocol/response-metadata.ts"
 import { encodeBody, guessContentType, takeBody, type AppendPart } from "./append-body.ts"
 import { createHeaders, hasExpired } from "./create-headers.ts"
 import { disownBody, isThenable, promisedBody } from "./promised-body.ts"
@@ -81,7 +82,7 @@ function typeOfCreated(headers: Headers, askedFor: string | undefined): string |
   if (askedFor === undefined || answered === undefined) return answered ?? askedFor
   if (mediaType(answered) === mediaType(askedFor)) return answered
   const hasBody = Number(headers.get("content-length")) > 0 || answered === TYPE_OF_ANY_TEXT
-  return headers.has(STREAM_OFFSET_HEADER) && !hasBody ? answered : askedFor
+  return hasHeader(headers, STREAM_OFFSET_HEADER) && !hasBody ? answered : askedFor
 }
 
 /** The body of the PUT, which the server takes apart where it is an array on a JSON stream, and its type. */

@@ -1,6 +1,7 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { DurableStream } from "../../src/durable-stream.ts"
 import { FetchError } from "../../src/errors/fetch-error.ts"
+import { bareAnswer } from "../support/bare-answer.ts"
 import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
@@ -64,6 +65,14 @@ describe("create", () => {
     expect(handle.contentType).toBe("application/octet-stream")
     await handle.append("x")
     expect(await contentOf(url)).toBe("x")
+  })
+
+  it("takes it from headers that can do no more than get, too", async () => {
+    const headers = { "content-type": "text/css", "stream-next-offset": "0" }
+    const fetch = () => Promise.resolve(bareAnswer(new Response(null, { status: 201, headers })))
+    const url = "http://mock.test/s"
+    const handle = await DurableStream.create({ url, contentType: "text/x", fetch })
+    expect(handle.contentType).toBe("text/css")
   })
 
   it("succeeds again with the same configuration, and is a CONFLICT_EXISTS with another", async () => {

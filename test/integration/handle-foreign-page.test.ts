@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { DurableStream, IdempotentProducer, type DurableStreamOptions } from "../../src/index.ts"
+import { bareAnswer } from "../support/bare-answer.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
@@ -45,6 +46,17 @@ describe("a page of HTML in the server's place", () => {
       expect(portal.requests).toHaveLength(1)
     },
   )
+
+  it("is no success where the answer's headers can do no more than get", async () => {
+    const fetch = () =>
+      Promise.resolve(bareAnswer(new Response("<p>", { headers: { "content-type": "text/html" } })))
+    const handle = new DurableStream({
+      url: "http://portal.test/s",
+      contentType: "text/plain",
+      fetch,
+    })
+    expect(await rejection(handle.append("a"))).toMatchObject({ code: "PROTOCOL", status: 200 })
+  })
 
   it("is no stream for head and connect", async () => {
     await using portal = await startMisbehavingServer(page)

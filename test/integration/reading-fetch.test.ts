@@ -6,6 +6,7 @@ import {
   stream,
   type StreamEvent,
 } from "../../src/index.ts"
+import { bareAnswer } from "../support/bare-answer.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
 import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
@@ -126,14 +127,6 @@ describe("a fetch of the caller's", () => {
   })
 
   it("may answer with headers that can do no more than get", async () => {
-    const bare = (response: Response): Response => {
-      const headers = { get: (name: string) => response.headers.get(name) }
-      const { ok, status, statusText } = response
-      const text = () => response.text()
-      const arrayBuffer = () => response.arrayBuffer()
-      // What somebody's mock answers with.
-      return { ok, status, statusText, headers, text, arrayBuffer } as unknown as Response
-    }
     const pages = scriptedFetch([
       answer(503, { "retry-after": "0" }),
       answer(200, pageHeaders("o1", { upToDate: false }), "[1]"),
@@ -141,7 +134,7 @@ describe("a fetch of the caller's", () => {
       answer(404, { "content-type": "text/plain" }, "gone"),
     ])
     const fetch: typeof globalThis.fetch = async (input, init) =>
-      bare(await pages.fetch(input, init))
+      bareAnswer(await pages.fetch(input, init))
     const response = await stream({ ...quick, url, fetch, live: false })
     expect(await consume(response, "json")).toBe("1\n2\n")
     expect(response).toMatchObject({ offset: "o2", upToDate: true, status: 200 })
