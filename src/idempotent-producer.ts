@@ -138,7 +138,7 @@ export class IdempotentProducer {
 
   /**
    * After a failure: the messages that were not acknowledged, serialized, in order, so that another producer can take over.
-   * The first {@link IdempotentProducer.inDoubtCount} of them may be stored although no answer says so. Empty before.
+   * The first {@link IdempotentProducer.indeterminateCount} of them may be stored although no answer says so. Empty before.
    */
   undelivered(): readonly Uint8Array[] {
     return this.#core.undelivered()
@@ -175,8 +175,8 @@ export class IdempotentProducer {
   }
 
   /** How many of the `undelivered()` messages, counted from the first, may be stored although no answer says so. */
-  get inDoubtCount(): number {
-    return this.#core.flow.inDoubtCount
+  get indeterminateCount(): number {
+    return this.#core.flow.indeterminateCount
   }
 
   /** Where the stream went on after the newest acknowledged batch; undefined before there is one. */

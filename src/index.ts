@@ -69,7 +69,7 @@ export {
 export type { Offset } from "./protocol/offset.ts"
 
 export type { IdempotentAppendResult } from "./producer/receipts.ts"
-export type { LeftOutDetails } from "./producer/left-out-error.ts"
+export type { RejectedMessageDetails } from "./producer/rejected-message-error.ts"
 export type { IdempotentProducerOptions } from "./producer/producer-options.ts"
 
 export type { ByteChunk, JsonBatch, JsonBatchMeta, TextChunk } from "./read/batches.ts"

@@ -1,7 +1,7 @@
 import { describeUrl } from "../protocol/request-url.ts"
 import { readErrorBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
-import { codeForAnswer } from "./status-code.ts"
+import { codeForResponse } from "./status-code.ts"
 
 /** The parts of an HTTP failure that {@link DurableStreamError.fromFetchError} takes over. */
 export interface HttpFailure {
@@ -52,7 +52,7 @@ export class DurableStreamError extends Error {
     const { text, json } = await readErrorBody(response)
     return new DurableStreamError(
       httpErrorMessage(response.status, url),
-      codeForAnswer(response.status, response.headers),
+      codeForResponse(response.status, response.headers),
       response.status,
       json ?? text,
     )
@@ -62,7 +62,7 @@ export class DurableStreamError extends Error {
   static fromFetchError(error: HttpFailure): DurableStreamError {
     return new DurableStreamError(
       error.message,
-      error.code ?? codeForAnswer(error.status, new Headers()),
+      error.code ?? codeForResponse(error.status, new Headers()),
       error.status,
       error.json ?? error.text,
       { cause: error },

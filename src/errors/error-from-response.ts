@@ -10,10 +10,10 @@ import type { DurableStreamError } from "./durable-stream-error.ts"
 import { readErrorBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 import { FetchError } from "./fetch-error.ts"
-import { IN_DOUBT_HINT } from "./in-doubt-hint.ts"
+import { INDETERMINATE_HINT } from "./indeterminate-hint.ts"
 import { SequenceGapError } from "./sequence-gap-error.ts"
 import { StaleEpochError } from "./stale-epoch-error.ts"
-import { codeForAnswer, type Operation } from "./status-code.ts"
+import { codeForResponse, type Operation } from "./status-code.ts"
 import { StreamClosedError } from "./stream-closed-error.ts"
 
 /** What a request knows that its answer does not say. */
@@ -39,12 +39,12 @@ export async function errorFromResponse(
   signal?: AbortSignal,
 ): Promise<DurableStreamError> {
   const { status, headers } = response
-  const code = codeForAnswer(status, headers, context.operation, context.sentSeq ?? false)
+  const code = codeForResponse(status, headers, context.operation, context.sentSeq ?? false)
   const stream = describeUrl(context.url)
   const { text, json } = await readErrorBody(response, signal)
   const indeterminate = context.indeterminate ?? false
   const { what, hint } = explain(code, context.operation)
-  const advice = indeterminate ? IN_DOUBT_HINT : hint
+  const advice = indeterminate ? INDETERMINATE_HINT : hint
   const failure = new FetchError(
     status,
     text,

@@ -2,7 +2,7 @@ import { plainHeaders } from "../protocol/response-metadata.ts"
 import { DurableStreamError, httpErrorMessage } from "./durable-stream-error.ts"
 import { readErrorBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
-import { codeForAnswer } from "./status-code.ts"
+import { codeForResponse } from "./status-code.ts"
 
 /** What a {@link FetchError} can be told beyond the answer itself. */
 export interface FetchErrorOptions {
@@ -47,7 +47,7 @@ export class FetchError extends DurableStreamError {
   ) {
     super(
       message ?? httpErrorMessage(status, url),
-      options.code ?? (status === 0 ? "NETWORK" : codeForAnswer(status, new Headers(headers))),
+      options.code ?? (status === 0 ? "NETWORK" : codeForResponse(status, new Headers(headers))),
       status,
       json ?? text,
       options.cause === undefined ? undefined : { cause: options.cause },

@@ -28,7 +28,7 @@ const codesByStatus: Readonly<Record<number, DurableStreamErrorCode>> = {
  * @param operation - what the request tried to do
  * @param sentSeq - whether the request carried `Stream-Seq`
  */
-export function codeForAnswer(
+export function codeForResponse(
   status: number,
   headers: Headers,
   operation?: Operation,

@@ -7,7 +7,7 @@ const nobody: readonly never[] = []
  * A signal that follows other signals for as long as it is needed. A signal that lives long (an application's)
  * must not collect a listener for every request made under it, so whoever makes a scope ends it.
  */
-export class AbortScope {
+export class LinkedAbortController {
   readonly #controller = new AbortController()
   #unfollow: readonly (() => void)[] = nobody
 

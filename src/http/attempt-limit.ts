@@ -1,11 +1,11 @@
 import type { FetchError } from "../errors/fetch-error.ts"
-import { AbortScope } from "./abort.ts"
+import { LinkedAbortController } from "./abort.ts"
 
 const MAX_TIMER_MS = 2 ** 31 - 1
 
 /** Ends something that takes too long. */
 export class AttemptLimit {
-  readonly #scope: AbortScope
+  readonly #scope: LinkedAbortController
   readonly #timer: ReturnType<typeof setTimeout> | undefined
   #timeout: FetchError | undefined
 
@@ -15,7 +15,7 @@ export class AttemptLimit {
    * @param error - what it means that it took longer
    */
   constructor(parent: AbortSignal, ms: number, error: () => FetchError) {
-    this.#scope = new AbortScope(parent)
+    this.#scope = new LinkedAbortController(parent)
     // A longer timer would fire at once; nobody waits for a month.
     if (ms > MAX_TIMER_MS) return
     this.#timer = setTimeout(() => {

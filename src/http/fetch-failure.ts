@@ -1,6 +1,6 @@
 import type { DurableStreamErrorCode } from "../errors/error-code.ts"
 import { FetchError } from "../errors/fetch-error.ts"
-import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
+import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import {
   isRefusalCode,
@@ -110,14 +110,14 @@ export function fetchFailureError(
     case "faulty": {
       const what = `fetch failed by itself on a request to ${stream}, not the network: see cause.`
       return indeterminate
-        ? error(`${what} ${IN_DOUBT_HINT}`, "NETWORK")
+        ? error(`${what} ${INDETERMINATE_HINT}`, "NETWORK")
         : error(what, "BAD_REQUEST")
     }
     case "refused":
       return error(`No connection could be made to ${stream}.`, "NETWORK")
     case "lost": {
       const what = `The network failed on a request to ${stream}.`
-      return error(indeterminate ? `${what} ${IN_DOUBT_HINT}` : what, "NETWORK")
+      return error(indeterminate ? `${what} ${INDETERMINATE_HINT}` : what, "NETWORK")
     }
   }
 }

@@ -1,5 +1,5 @@
 import { FetchError } from "../errors/fetch-error.ts"
-import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
+import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
 import { PRODUCER_EPOCH_HEADER, STREAM_UP_TO_DATE_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { hasHeader } from "../protocol/response-metadata.ts"
@@ -51,7 +51,7 @@ export function redirectedWriteError(
   const stream = describeUrl(url)
   const what = isRead
     ? `Nothing was written to ${stream}: a redirect (301, 302 or 303) turned the request into a read.`
-    : `No answer to the write to ${stream}: a redirect led to what could be a page. ${IN_DOUBT_HINT}`
+    : `No answer to the write to ${stream}: a redirect led to what could be a page. ${INDETERMINATE_HINT}`
   const message = `${what} Redirect with 307 or 308 and answer with 204, or use the URL that it leads to.`
   return new FetchError(status, undefined, undefined, {}, stream, message, {
     code: "PROTOCOL",

@@ -3,12 +3,12 @@ import { FetchError } from "../errors/fetch-error.ts"
 import { noteResending } from "../platform/resent-requests.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
-import { answerInError } from "./answer-in-error.ts"
+import { LinkedAbortController, raceAbort, throwIfAborted } from "./abort.ts"
+import { responseFromError } from "./response-from-error.ts"
 import { resolveBackoff, type BackoffOptions } from "./backoff.ts"
-import { checkAnswer } from "./check-answer.ts"
+import { checkResponse } from "./check-response.ts"
 import { retryAfterMs } from "./retry-after.ts"
-import { leavesDoubt, retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
+import { isIndeterminate, retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
 import { unanswered } from "./unanswered.ts"
 
 /** What HTTP calls so. Of any other method nobody knows what sending it twice does. */
@@ -39,7 +39,7 @@ export function createFetchWithBackoff(
 ): typeof globalThis.fetch {
   const backoff = resolveBackoff(backoffOptions)
   const fetch: typeof globalThis.fetch = async (input, init) => {
-    const scope = new AbortScope(
+    const scope = new LinkedAbortController(
       init?.signal ?? (input instanceof Request ? input.signal : undefined),
     )
     const attempt = () =>
@@ -71,15 +71,15 @@ async function attemptOnce(
   let response: Response
   try {
     const call = async () => fetchClient(input, init)
-    response = checkAnswer(await raceAbort(call(), signal))
+    response = checkResponse(await raceAbort(call(), signal))
   } catch (error) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
-    const answer = answerInError(error, true)
+    const answer = responseFromError(error, true)
     if (answer === undefined) return unanswered(error, url, isWrite(input, init))
     response = answer
   }
-  if (response.ok) return { kind: "answered", value: response }
-  const indeterminate = isWrite(input, init) && leavesDoubt(response.status)
+  if (response.ok) return { kind: "response", value: response }
+  const indeterminate = isWrite(input, init) && isIndeterminate(response.status)
   const refusal = FetchError.fromResponse(response, describeUrl(url), { indeterminate })
   return {
     kind: "failed",

@@ -2,7 +2,7 @@ import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { plainHeaders } from "../protocol/response-metadata.ts"
-import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
+import { LinkedAbortController, raceAbort, throwIfAborted } from "./abort.ts"
 import { isBodiless } from "./bodiless.ts"
 import { releaseBody } from "./release-body.ts"
 import { safeCause } from "./safe-cause.ts"
@@ -28,7 +28,7 @@ export function createFetchWithConsumedBody(
   fetchClient: typeof globalThis.fetch,
 ): typeof globalThis.fetch {
   return async (input, init) => {
-    const scope = new AbortScope(
+    const scope = new LinkedAbortController(
       init?.signal ?? (input instanceof Request ? input.signal : undefined),
     )
     const { signal } = scope

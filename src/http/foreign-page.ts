@@ -1,5 +1,5 @@
 import { FetchError } from "../errors/fetch-error.ts"
-import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
+import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import {
   CONTENT_TYPE_HEADER,
@@ -33,7 +33,7 @@ function foreignPageError(url: string, status: number, indeterminate: boolean): 
   const stream = describeUrl(url)
   const message =
     `A page of HTML with status ${status} came back from ${stream}: something in between answers in the server's ` +
-    `place.${indeterminate ? ` ${IN_DOUBT_HINT}` : ""}`
+    `place.${indeterminate ? ` ${INDETERMINATE_HINT}` : ""}`
   return new FetchError(status, undefined, undefined, {}, stream, message, {
     code: "PROTOCOL",
     indeterminate,

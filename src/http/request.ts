@@ -2,14 +2,14 @@ import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { errorFromResponse } from "../errors/error-from-response.ts"
 import { FetchError } from "../errors/fetch-error.ts"
-import { IN_DOUBT_HINT } from "../errors/in-doubt-hint.ts"
+import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
 import type { Operation } from "../errors/status-code.ts"
 import { STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import { describeUrl, requestUrl } from "../protocol/request-url.ts"
-import { AbortScope, raceAbort, throwIfAborted } from "./abort.ts"
-import { answerInError } from "./answer-in-error.ts"
+import { LinkedAbortController, raceAbort, throwIfAborted } from "./abort.ts"
+import { responseFromError } from "./response-from-error.ts"
 import { AttemptLimit } from "./attempt-limit.ts"
-import { checkAnswer } from "./check-answer.ts"
+import { checkResponse } from "./check-response.ts"
 import type { Endpoint } from "./endpoint.ts"
 import { isNetworkFailure, type FailureKind } from "./fetch-failure.ts"
 import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
@@ -19,7 +19,7 @@ import { releaseBody } from "./release-body.ts"
 import { retryAfterMs } from "./retry-after.ts"
 import { safeCause } from "./safe-cause.ts"
 import {
-  leavesDoubt,
+  isIndeterminate,
   retryLoop,
   type AttemptOutcome,
   type FailedAttempt,
@@ -64,7 +64,7 @@ export interface StreamRequest {
  * Makes a request and gives its answer, with the body unread: reading or cancelling it is the caller's.
  *
  * @param signal - ends the request, its retries and the body. It must not outlive the use of the answer
- *   (see AbortScope): requests leave a listener on it.
+ *   (see LinkedAbortController): requests leave a listener on it.
  * @throws the error that the answer means; FetchBackoffAbortError on abort; what a header function threw, unless it is that
  *   the network failed, which is tried again as if the request had found none
  */
@@ -85,7 +85,7 @@ export function send(
 }
 
 /** The status and headers of an answer whose body is of no interest. */
-export interface Answer {
+export interface ResponseMetadata {
   readonly status: number
   readonly headers: Headers
 }
@@ -100,8 +100,8 @@ export async function exchange(
   endpoint: Endpoint,
   request: StreamRequest,
   signal?: AbortSignal,
-): Promise<Answer> {
-  const scope = new AbortScope(endpoint.signal, signal)
+): Promise<ResponseMetadata> {
+  const scope = new LinkedAbortController(endpoint.signal, signal)
   try {
     const response = await send(endpoint, request, scope.signal)
     releaseBody(response)
@@ -128,19 +128,19 @@ async function attemptOnce(
   let response: Response
   try {
     const answer = fetchThroughRedirects(endpoint.fetch, url, init)
-    response = checkAnswer(await raceAbort(answer, init.signal, releaseBody))
+    response = checkResponse(await raceAbort(answer, init.signal, releaseBody))
   } catch (error) {
     limit?.end()
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
     if (limit?.timeout !== undefined) return failed("lost", limit.timeout)
-    const answer = answerInError(error, request.method === "GET")
+    const answer = responseFromError(error, request.method === "GET")
     if (answer === undefined) return unanswered(error, endpoint.url, isWrite(request))
     response = answer
   }
   limit?.met()
   request.observer?.onResponse?.(response)
   const refusal = await refusalIn(response, endpoint, request, signal)
-  if (refusal === undefined) return { kind: "answered", value: response }
+  if (refusal === undefined) return { kind: "response", value: response }
   limit?.end()
   throwIfAborted(signal)
   return refusal
@@ -228,7 +228,7 @@ async function refusalIn(
     url: endpoint.url,
     operation: request.operation,
     sentSeq: request.headers?.[STREAM_SEQ_HEADER] !== undefined,
-    indeterminate: isWrite(request) && leavesDoubt(status),
+    indeterminate: isWrite(request) && isIndeterminate(status),
   }
   const error = await errorFromResponse(response, context, signal)
   return failed(status, error, retryAfterMs(response.headers.get("retry-after"), Date.now()))
@@ -244,7 +244,7 @@ function failed(
 
 function timeoutError(url: string, timeoutMs: number, write: boolean): FetchError {
   const stream = describeUrl(url)
-  const message = `No answer from ${stream} for ${timeoutMs} ms.${write ? ` ${IN_DOUBT_HINT}` : ""}`
+  const message = `No answer from ${stream} for ${timeoutMs} ms.${write ? ` ${INDETERMINATE_HINT}` : ""}`
   return new FetchError(0, undefined, undefined, {}, stream, message, {
     code: "TIMEOUT",
     indeterminate: write,

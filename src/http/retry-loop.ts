@@ -15,7 +15,7 @@ import { sleep } from "./sleep.ts"
 export type RetryPolicy = "idempotent" | "unless-stored" | "never"
 
 /** What became of one attempt. */
-export type AttemptOutcome<T> = { readonly kind: "answered"; readonly value: T } | FailedAttempt
+export type AttemptOutcome<T> = { readonly kind: "response"; readonly value: T } | FailedAttempt
 
 /** An attempt that failed. */
 export interface FailedAttempt {
@@ -68,7 +68,7 @@ export function retryLoop<T>(
 ): Promise<T> {
   const startedAt = performance.now()
   return first.then((outcome) =>
-    outcome.kind === "answered" ? outcome.value : tryAgain(options(), outcome, startedAt),
+    outcome.kind === "response" ? outcome.value : tryAgain(options(), outcome, startedAt),
   )
 }
 
@@ -104,7 +104,7 @@ async function tryAgain<T>(
     await sleep(delayMs, signal, typeof failure === "string" ? watchNetwork : undefined)
     startedAt = performance.now()
     const next = await options.attempt(attempt + 1)
-    if (next.kind === "answered") return next.value
+    if (next.kind === "response") return next.value
     failed = next
   }
 }
@@ -135,7 +135,7 @@ export function mayTryAgain(policy: RetryPolicy, failure: number | FailureKind):
  *
  * @param failure - the HTTP status, or how it failed without one
  */
-export function leavesDoubt(failure: number | FailureKind): boolean {
+export function isIndeterminate(failure: number | FailureKind): boolean {
   if (typeof failure === "string") return failure === "lost" || failure === "faulty"
   // 500 and 503 are the server's own word that nothing was stored; the rest comes from what stands in front of it.
   return failure === 408 || (failure > 500 && ![501, 503, 505].includes(failure))

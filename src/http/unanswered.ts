@@ -1,5 +1,5 @@
 import { classifyFetchFailure, fetchFailureError } from "./fetch-failure.ts"
-import { leavesDoubt, type FailedAttempt } from "./retry-loop.ts"
+import { isIndeterminate, type FailedAttempt } from "./retry-loop.ts"
 
 /**
  * What became of an attempt without an answer.
@@ -10,7 +10,7 @@ import { leavesDoubt, type FailedAttempt } from "./retry-loop.ts"
  */
 export function unanswered(cause: unknown, url: string, isWrite: boolean): FailedAttempt {
   const kind = classifyFetchFailure(cause)
-  const indeterminate = isWrite && leavesDoubt(kind)
+  const indeterminate = isWrite && isIndeterminate(kind)
   return {
     kind: "failed",
     // Nothing is lost by telling a read's, and nothing is likely to be gained by another try.

@@ -1,7 +1,7 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { StreamClosedError } from "../errors/stream-closed-error.ts"
-import { AbortScope } from "../http/abort.ts"
+import { LinkedAbortController } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { exchange, type StreamRequest } from "../http/request.ts"
 import type { RetryNotice } from "../http/retry-loop.ts"
@@ -61,14 +61,14 @@ const MAX_TIMER_MS = 2 ** 31 - 1
 export class Attempt {
   readonly #delivery: Delivery
   readonly #settings: AttemptSettings
-  readonly #scope: AbortScope
+  readonly #scope: LinkedAbortController
   #timer: ReturnType<typeof setTimeout> | undefined
   #lastError: Error | undefined
 
   constructor(delivery: Delivery, settings: AttemptSettings) {
     this.#delivery = delivery
     this.#settings = settings
-    this.#scope = new AbortScope(settings.signal)
+    this.#scope = new LinkedAbortController(settings.signal)
   }
 
   /** Calls it off where no request is out. One that is out gets its answer: it says whether the batch is stored. */

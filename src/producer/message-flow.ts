@@ -7,7 +7,7 @@ import type { Batch } from "./batch.ts"
 import { FlushQueue } from "./flush-queue.ts"
 import { Intake } from "./intake.ts"
 import { Linger } from "./linger.ts"
-import { leftOutError } from "./left-out-error.ts"
+import { rejectedMessageError } from "./rejected-message-error.ts"
 import type { HeldMessage } from "./message.ts"
 import { Pipeline } from "./pipeline.ts"
 import type { ProducerSettings } from "./producer-options.ts"
@@ -132,8 +132,8 @@ export class MessageFlow {
     return this.#intake.count + this.#pipeline.unsentCount
   }
 
-  get inDoubtCount(): number {
-    return this.#pipeline.inDoubtCount()
+  get indeterminateCount(): number {
+    return this.#pipeline.indeterminateCount()
   }
 
   get lastOffset(): Offset | undefined {
@@ -276,7 +276,7 @@ export class MessageFlow {
   }
 
   #leaveOut({ message, ordinal, error: cause, reject, isTold = false }: LeftOut): void {
-    const error = leftOutError(this.#stream, message, cause)
+    const error = rejectedMessageError(this.#stream, message, cause)
     reject(error)
     this.#flushes.leftOut(ordinal, error, isTold)
     this.#backpressure.remove(message.byteLength)

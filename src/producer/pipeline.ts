@@ -8,7 +8,7 @@ import type { Batch } from "./batch.ts"
 import type { IdempotentAppendResult } from "./receipts.ts"
 import { Delivery } from "./delivery.ts"
 import type { PipelineEvents, PipelineSettings } from "./pipeline-owner.ts"
-import { countInDoubt, decideRecovery, type Fate, type Recovery } from "./recovery.ts"
+import { countIndeterminate, decideRecovery, type Fate, type Recovery } from "./recovery.ts"
 import { Sequencer } from "./sequencer.ts"
 import { Turns } from "./turns.ts"
 import { canWait, isEarly } from "./verdict.ts"
@@ -124,8 +124,8 @@ export class Pipeline {
   }
 
   /** How many messages, counted from the first that is not settled, may be stored although no answer says so. */
-  inDoubtCount(): number {
-    const batches = countInDoubt(this.#fates())
+  indeterminateCount(): number {
+    const batches = countIndeterminate(this.#fates())
     return this.unsettled()
       .slice(0, batches)
       .reduce((count, batch) => count + batch.count, 0)

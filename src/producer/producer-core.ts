@@ -1,5 +1,5 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
-import { AbortScope } from "../http/abort.ts"
+import { LinkedAbortController } from "../http/abort.ts"
 import { callObserver } from "../http/call-observer.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { describeUrl } from "../protocol/request-url.ts"
@@ -34,7 +34,7 @@ export type FlowView = Pick<
   | "nextSeq"
   | "inFlightCount"
   | "pendingCount"
-  | "inDoubtCount"
+  | "indeterminateCount"
   | "lastOffset"
 >
 
@@ -42,7 +42,7 @@ export type FlowView = Pick<
 export class ProducerCore {
   readonly #settings: ProducerSettings
   readonly #stream: string
-  readonly #scope: AbortScope
+  readonly #scope: LinkedAbortController
   readonly #flow: MessageFlow
   #state: ProducerState = { kind: "open" }
   #restarting: Promise<void> | undefined
@@ -59,7 +59,7 @@ export class ProducerCore {
     })
     this.#settings = settings
     this.#stream = describeUrl(endpoint.url)
-    this.#scope = new AbortScope(endpoint.signal, settings.signal)
+    this.#scope = new LinkedAbortController(endpoint.signal, settings.signal)
     const { signal } = this.#scope
     this.#flow = new MessageFlow(
       { ...settings, endpoint: extended, isNewId, contentType, stopSignal: signal },

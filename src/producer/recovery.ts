@@ -87,7 +87,7 @@ export function decideRecovery(
  * was never sent, or was answered that it is not stored, nothing is. Early is no such answer: something in between
  * may hold a copy of the request until its turn has come. Nor is a number that is taken, where it may be by the batch itself.
  */
-export function countInDoubt(fates: readonly Fate[]): number {
+export function countIndeterminate(fates: readonly Fate[]): number {
   const known = fates.findIndex(({ inDoubt, wasEarly, verdict }) => {
     const isFenced = verdict?.kind === "fenced"
     return !inDoubt && !(wasEarly && !isFenced) && !(isFenced && verdict.isDoubtful === true)

@@ -2,7 +2,7 @@ import { FetchError } from "../errors/fetch-error.ts"
 import { SequenceGapError } from "../errors/sequence-gap-error.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
 import { StreamClosedError } from "../errors/stream-closed-error.ts"
-import type { Answer } from "../http/request.ts"
+import type { ResponseMetadata } from "../http/request.ts"
 import { retryAfterMs } from "../http/retry-after.ts"
 import { mayTryAgain } from "../http/retry-loop.ts"
 import {
@@ -59,7 +59,7 @@ export interface Sent {
 const REFUSALS: readonly number[] = [400, 413, 422]
 
 /** What a success means. */
-export function verdictOfAnswer({ status, headers }: Answer, sent: Sent): Verdict {
+export function verdictOfAnswer({ status, headers }: ResponseMetadata, sent: Sent): Verdict {
   const offset = headers.get(STREAM_OFFSET_HEADER)
   const seq = integerHeader(headers, PRODUCER_SEQ_HEADER)
   const acknowledged: Verdict = {

@@ -1,11 +1,11 @@
-import { AbortScope } from "../http/abort.ts"
+import { LinkedAbortController } from "../http/abort.ts"
 import type { Offset } from "../protocol/offset.ts"
 import type { Opened } from "./transport.ts"
 
 /** A request that is under way. */
 export interface PendingRequest {
   readonly offset: Offset
-  readonly scope: AbortScope
+  readonly scope: LinkedAbortController
   readonly opened: Promise<Opened>
 }
 
@@ -17,14 +17,17 @@ const none: readonly PendingRequest[] = []
  */
 export class ReadAhead {
   readonly #limit: number
-  readonly #open: (offset: Offset, scope: AbortScope) => Promise<Opened>
+  readonly #open: (offset: Offset, scope: LinkedAbortController) => Promise<Opened>
   #requests = none
 
   /**
    * @param limit - how many requests may be ahead
    * @param open - makes a catch-up request; never rejects
    */
-  constructor(limit: number, open: (offset: Offset, scope: AbortScope) => Promise<Opened>) {
+  constructor(
+    limit: number,
+    open: (offset: Offset, scope: LinkedAbortController) => Promise<Opened>,
+  ) {
     this.#limit = limit
     this.#open = open
   }
@@ -32,7 +35,7 @@ export class ReadAhead {
   /** Requests the page at an offset, and those behind it as far as the limit goes. */
   begin(offset: Offset): void {
     if (this.#requests.length >= this.#limit || this.#find(offset) !== undefined) return
-    const scope = new AbortScope()
+    const scope = new LinkedAbortController()
     const request = { offset, scope, opened: this.#open(offset, scope) }
     this.#requests = [...this.#requests, request]
     void request.opened.then((result) => {

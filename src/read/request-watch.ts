@@ -1,4 +1,4 @@
-import type { AbortScope } from "../http/abort.ts"
+import type { LinkedAbortController } from "../http/abort.ts"
 import type { RequestObserver } from "../http/request.ts"
 import type { RetryNotice } from "../http/retry-loop.ts"
 import { IdleWatch, type Silence, type SilenceListener } from "./idle-watch.ts"
@@ -12,7 +12,7 @@ export interface RequestWatchOptions {
   /** How long an attempt may stay without an answer. */
   readonly answerTimeoutMs: number
   /** Aborted after a silence. */
-  readonly scope: AbortScope
+  readonly scope: LinkedAbortController
   readonly narrator: SessionNarrator
 }
 
@@ -26,7 +26,7 @@ export class RequestWatch implements RequestObserver, SilenceListener {
   readonly #request: ReadRequest
   readonly #url: string
   readonly #answerTimeoutMs: number
-  readonly #scope: AbortScope
+  readonly #scope: LinkedAbortController
   readonly #narrator: SessionNarrator
   #startedAt = performance.now()
   #silence: SilentRead | undefined

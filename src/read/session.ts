@@ -1,4 +1,4 @@
-import { AbortScope } from "../http/abort.ts"
+import { LinkedAbortController } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { sleep } from "../http/sleep.ts"
 import { onOnline } from "../platform/online.ts"
@@ -37,7 +37,7 @@ export class Session {
   #endpoint: Endpoint
   #state: SessionState
   /** What is under way: a request with its body or connection, a wait, a question. */
-  #current: AbortScope | undefined
+  #current: LinkedAbortController | undefined
   #page: Page | undefined
   #connection: SseConnection | undefined
   #readAhead: ReadAhead | undefined
@@ -173,12 +173,12 @@ export class Session {
 
   #request(transport: Transport, offset: Offset): PendingRequest {
     const early = transport === "catch-up" ? this.#readAhead?.take(offset) : undefined
-    const scope = early?.scope ?? new AbortScope()
+    const scope = early?.scope ?? new LinkedAbortController()
     this.#current = scope
     return early ?? { offset, scope, opened: this.#open(transport, offset, scope) }
   }
 
-  #open(transport: Transport, offset: Offset, scope: AbortScope): Promise<Opened> {
+  #open(transport: Transport, offset: Offset, scope: LinkedAbortController): Promise<Opened> {
     const { cursor, inexact } = this.#state
     const context = {
       endpoint: this.#endpoint,
@@ -191,7 +191,7 @@ export class Session {
     return openTransport(context, request, scope)
   }
 
-  #take(opened: Opened, scope: AbortScope): void {
+  #take(opened: Opened, scope: LinkedAbortController): void {
     if (this.#current !== scope) {
       scope.abort()
       return
@@ -253,8 +253,8 @@ export class Session {
   }
 
   /** Does one thing that an event can interrupt. */
-  async #perform(operate: (scope: AbortScope) => Promise<SessionEvent>): Promise<void> {
-    const scope = new AbortScope()
+  async #perform(operate: (scope: LinkedAbortController) => Promise<SessionEvent>): Promise<void> {
+    const scope = new LinkedAbortController()
     this.#current = scope
     try {
       const event = await operate(scope)

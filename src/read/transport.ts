@@ -1,5 +1,5 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import type { AbortScope } from "../http/abort.ts"
+import type { LinkedAbortController } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { releaseBody } from "../http/release-body.ts"
 import { send, type RequestObserver, type StreamRequest } from "../http/request.ts"
@@ -52,7 +52,7 @@ const HELD_POLL_MS = 1_000
 export function openTransport(
   context: ReadContext,
   request: ReadRequest,
-  scope: AbortScope,
+  scope: LinkedAbortController,
 ): Promise<Opened> {
   const { endpoint, idleTimeoutMs, narrator } = context
   const { url } = endpoint

@@ -1,6 +1,11 @@
 import { FetchError } from "../errors/fetch-error.ts"
 import type { Endpoint } from "../http/endpoint.ts"
-import { exchange, type Answer, type RequestBody, type StreamRequest } from "../http/request.ts"
+import {
+  exchange,
+  type ResponseMetadata,
+  type RequestBody,
+  type StreamRequest,
+} from "../http/request.ts"
 import {
   CONTENT_TYPE_HEADER,
   PRODUCER_EPOCH_HEADER,
@@ -56,7 +61,7 @@ export function sendAppend(
   endpoint: Endpoint,
   { content, marks, streamed = false }: AppendRequest,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<ResponseMetadata> {
   const { seq, producer, close = false } = marks
   const repeatable = producer !== undefined || (close && content === undefined)
   const request: StreamRequest = {

@@ -1,4 +1,4 @@
-import type { Answer } from "../http/request.ts"
+import type { ResponseMetadata } from "../http/request.ts"
 import type { AppendPart } from "./append-body.ts"
 import type { PartSource } from "./upload-body.ts"
 
@@ -10,7 +10,7 @@ export interface BatchedUpload {
   /** How much is read ahead while a request is under way, and so sent at once: bytes or UTF-16 units. */
   readonly maxBatchSize: number
   /** Sends one batch. */
-  readonly send: (batch: readonly AppendPart[]) => Promise<Answer>
+  readonly send: (batch: readonly AppendPart[]) => Promise<ResponseMetadata>
 }
 
 /**
@@ -25,11 +25,11 @@ export async function batchedUpload({
   parts,
   maxBatchSize,
   send,
-}: BatchedUpload): Promise<Answer> {
+}: BatchedUpload): Promise<ResponseMetadata> {
   const buffer = new PartBuffer(first, maxBatchSize)
   // Its failure is met by take(), in its place in the order.
   void buffer.fill(parts)
-  let answer: Answer | undefined
+  let answer: ResponseMetadata | undefined
   try {
     for (;;) {
       const batch = await buffer.take()

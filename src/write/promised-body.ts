@@ -1,4 +1,4 @@
-import { AbortScope, raceAbort } from "../http/abort.ts"
+import { LinkedAbortController, raceAbort } from "../http/abort.ts"
 
 /** Whether a value is awaited like a promise. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -22,7 +22,7 @@ export async function promisedBody(
   body: unknown,
   ...signals: readonly (AbortSignal | undefined)[]
 ): Promise<unknown> {
-  const scope = new AbortScope(...signals)
+  const scope = new LinkedAbortController(...signals)
   try {
     return await raceAbort(Promise.resolve(body), scope.signal)
   } finally {

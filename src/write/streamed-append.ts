@@ -1,6 +1,6 @@
-import { AbortScope, raceAbort } from "../http/abort.ts"
+import { LinkedAbortController, raceAbort } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
-import type { Answer } from "../http/request.ts"
+import type { ResponseMetadata } from "../http/request.ts"
 import { canStreamRequests } from "../platform/request-streams.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
@@ -38,11 +38,11 @@ export async function streamedAppend(
   options: AppendOptions,
 ): Promise<AppendResult> {
   const reader = openSource(source)
-  let scope: AbortScope | undefined
+  let scope: LinkedAbortController | undefined
   let reason: unknown
   try {
     const terms = checkAppendOptions(options)
-    scope = new AbortScope(target.endpoint.signal, options.signal)
+    scope = new LinkedAbortController(target.endpoint.signal, options.signal)
     return await upload(target, reader, terms, scope.signal)
   } catch (error) {
     reason = error
@@ -90,7 +90,7 @@ interface Upload {
 async function uploadAtOnce(
   { endpoint, type, marks, beginning, parts }: Upload,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<ResponseMetadata> {
   const failures: unknown[] = []
   const body = uploadBody(beginning, parts, type, (error) => failures.push(error))
   try {
@@ -104,7 +104,7 @@ async function uploadAtOnce(
 function uploadInBatches(
   { endpoint, type, marks, beginning, parts }: Upload,
   signal: AbortSignal,
-): Promise<Answer> {
+): Promise<ResponseMetadata> {
   // A sequence and a producer's numbers stand for one request.
   const isWhole = marks.seq !== undefined || marks.producer !== undefined
   return batchedUpload({

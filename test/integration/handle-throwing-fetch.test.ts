@@ -173,7 +173,7 @@ describe.each(stumbles)("a fetch layer that %s once a write is stored", (_name, 
     const producer = new IdempotentProducer(handle, "p")
     producer.append("1")
     expect(await rejection(producer.flush())).toMatchObject({ indeterminate: true })
-    expect(producer.inDoubtCount).toBe(1)
+    expect(producer.indeterminateCount).toBe(1)
     expect(producer.undelivered()).toHaveLength(1)
     expect(await contentOf(handle)).toEqual([1])
   })

@@ -106,7 +106,11 @@ describe("a producer whose connections break", () => {
     const writer = producer("p", { maxInFlight: 1 })
     writer.append(1)
     await expect(writer.flush()).rejects.toMatchObject({ code: "PROTOCOL" })
-    expect([writer.undelivered().length, writer.inDoubtCount, await log()]).toEqual([1, 0, []])
+    expect([writer.undelivered().length, writer.indeterminateCount, await log()]).toEqual([
+      1,
+      0,
+      [],
+    ])
   })
 
   it("gives up on a request that hangs, and sends it again", async () => {

@@ -1,14 +1,18 @@
-import { DurableStreamError, StaleEpochError, type LeftOutDetails } from "../../src/index.ts"
+import {
+  DurableStreamError,
+  StaleEpochError,
+  type RejectedMessageDetails,
+} from "../../src/index.ts"
 import type { ProducerOutcome, ProducerRun } from "./producer-run.ts"
 import type { ProducerScenario } from "./producer-scenario.ts"
 import type { WriterOutcome } from "./producer-writer.ts"
 
 /**
  * Property 3, exactly: what was taken is, in order, what the log holds, then what `undelivered()` holds; what is in both
- * stands first in `undelivered()` and is covered by `inDoubtCount`; and what is in neither was left out and told of.
+ * stands first in `undelivered()` and is covered by `indeterminateCount`; and what is in neither was left out and told of.
  */
 export function checkWrittenOnce(writer: WriterOutcome, log: readonly string[]): string[] {
-  const { taken, inDoubtCount, producer } = writer
+  const { taken, indeterminateCount, producer } = writer
   // Before the content type is known, what is no message is held as well.
   const undelivered = writer.undelivered.filter((message) => taken.includes(message))
   const leftOut = new Set(leftOutTexts(writer))
@@ -23,8 +27,8 @@ export function checkWrittenOnce(writer: WriterOutcome, log: readonly string[]):
     problems.push(`the log is ${names(log)}, written was ${names(rest)}`)
   }
   if (doubted < 0) problems.push(`${-doubted} messages are in neither: the log is ${names(log)}`)
-  if (doubted > inDoubtCount) {
-    problems.push(`${doubted} undelivered messages are stored, ${inDoubtCount} are in doubt`)
+  if (doubted > indeterminateCount) {
+    problems.push(`${doubted} undelivered messages are stored, ${indeterminateCount} are in doubt`)
   }
   if (producer.state !== "failed" && undelivered.length > 0) problems.push("not failed")
   return problems
@@ -162,8 +166,8 @@ function leftOutTexts({ errors }: WriterOutcome): string[] {
   return errors.map((error) => detailsOf(error)?.text).filter((text) => text !== undefined)
 }
 
-function detailsOf(error: Error): LeftOutDetails | undefined {
-  const { details } = error as { details?: Partial<LeftOutDetails> }
+function detailsOf(error: Error): RejectedMessageDetails | undefined {
+  const { details } = error as { details?: Partial<RejectedMessageDetails> }
   // The details of other errors are what the server said.
-  return details?.message instanceof Uint8Array ? (details as LeftOutDetails) : undefined
+  return details?.message instanceof Uint8Array ? (details as RejectedMessageDetails) : undefined
 }

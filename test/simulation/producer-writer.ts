@@ -1,7 +1,7 @@
 import {
   DurableStreamError,
   type IdempotentProducer,
-  type LeftOutDetails,
+  type RejectedMessageDetails,
 } from "../../src/index.ts"
 import type { SeededRandom } from "../support/seeded-random.ts"
 import type { VirtualClock } from "../support/virtual-clock.ts"
@@ -22,7 +22,7 @@ export interface WriterOutcome {
   /** What `onError` was told. */
   errors: readonly Error[]
   undelivered: string[]
-  inDoubtCount: number
+  indeterminateCount: number
   problems: string[]
 }
 
@@ -75,7 +75,7 @@ export class Writer {
       ending,
       errors,
       undelivered: producer.undelivered().map((bytes) => new TextDecoder().decode(bytes)),
-      inDoubtCount: producer.inDoubtCount,
+      indeterminateCount: producer.indeterminateCount,
       problems: this.#problems,
     }
   }
@@ -190,7 +190,7 @@ export class Writer {
       } catch (error) {
         if (producer.state !== "open" || tries > 200) throw error
         const { details } = error as DurableStreamError
-        if ((details as LeftOutDetails).text === last) last = undefined
+        if ((details as RejectedMessageDetails).text === last) last = undefined
       }
     }
   }

@@ -3,7 +3,7 @@ import { errorFromResponse } from "../../../src/errors/error-from-response.ts"
 import { FetchError } from "../../../src/errors/fetch-error.ts"
 import { SequenceGapError } from "../../../src/errors/sequence-gap-error.ts"
 import { StaleEpochError } from "../../../src/errors/stale-epoch-error.ts"
-import { codeForAnswer, type Operation } from "../../../src/errors/status-code.ts"
+import { codeForResponse, type Operation } from "../../../src/errors/status-code.ts"
 import { StreamClosedError } from "../../../src/errors/stream-closed-error.ts"
 
 const operations: readonly Operation[] = [
@@ -16,7 +16,7 @@ const operations: readonly Operation[] = [
   "delete",
 ]
 
-describe("codeForAnswer", () => {
+describe("codeForResponse", () => {
   it.each([
     [400, "BAD_REQUEST"],
     [401, "UNAUTHORIZED"],
@@ -33,7 +33,7 @@ describe("codeForAnswer", () => {
     [503, "BUSY"],
   ])("says of %i, whatever was asked for: %s", (status, code) => {
     for (const operation of [...operations, undefined]) {
-      expect(codeForAnswer(status, new Headers(), operation)).toBe(code)
+      expect(codeForResponse(status, new Headers(), operation)).toBe(code)
     }
   })
 
@@ -59,12 +59,14 @@ describe("codeForAnswer", () => {
     ["read", true, {}, "CONFLICT_SEQ"],
     [undefined, true, {}, "CONFLICT_SEQ"],
   ])("tells the 409 of %s (seq: %s) with %j apart: %s", (operation, sentSeq, headers, code) => {
-    expect(codeForAnswer(409, new Headers(headers), operation, sentSeq)).toBe(code)
+    expect(codeForResponse(409, new Headers(headers), operation, sentSeq)).toBe(code)
   })
 
   it("takes a 403 for fencing only where it names an epoch", () => {
-    expect(codeForAnswer(403, new Headers({ "producer-epoch": "4" }), "append")).toBe("STALE_EPOCH")
-    expect(codeForAnswer(403, new Headers({ "producer-epoch": "x" }), "append")).toBe("FORBIDDEN")
+    expect(codeForResponse(403, new Headers({ "producer-epoch": "4" }), "append")).toBe(
+      "STALE_EPOCH",
+    )
+    expect(codeForResponse(403, new Headers({ "producer-epoch": "x" }), "append")).toBe("FORBIDDEN")
   })
 })
 

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { onAbort } from "../../../src/http/abort-watch.ts"
-import { AbortScope, raceAbort, throwIfAborted } from "../../../src/http/abort.ts"
+import { LinkedAbortController, raceAbort, throwIfAborted } from "../../../src/http/abort.ts"
 import { sleep } from "../../../src/http/sleep.ts"
 import { rejection } from "../../support/rejection.ts"
 
@@ -47,11 +47,11 @@ describe("onAbort", () => {
   })
 })
 
-describe("AbortScope", () => {
+describe("LinkedAbortController", () => {
   it("follows any of its parents, with the reason", () => {
     for (const index of [0, 1]) {
       const parents = [new AbortController(), new AbortController()]
-      const scope = new AbortScope(parents[0]?.signal, undefined, parents[1]?.signal)
+      const scope = new LinkedAbortController(parents[0]?.signal, undefined, parents[1]?.signal)
       expect(scope.signal.aborted).toBe(false)
       parents[index]?.abort("why")
       expect(scope.signal.reason).toBe("why")
@@ -60,17 +60,17 @@ describe("AbortScope", () => {
   })
 
   it("is aborted from the start where a parent is", () => {
-    const scope = new AbortScope(new AbortController().signal, AbortSignal.abort("why"))
+    const scope = new LinkedAbortController(new AbortController().signal, AbortSignal.abort("why"))
     expect(scope.signal.reason).toBe("why")
   })
 
   it("leaves its parents alone, and nothing on them once it has ended", () => {
     const parent = new AbortController()
-    const scope = new AbortScope(parent.signal)
+    const scope = new LinkedAbortController(parent.signal)
     scope.abort("own")
     expect(scope.signal.reason).toBe("own")
     expect(parent.signal.aborted).toBe(false)
-    const other = new AbortScope(parent.signal)
+    const other = new LinkedAbortController(parent.signal)
     expect(listenersOn(parent.signal)).toBe(1)
     other.end()
     expect(listenersOn(parent.signal)).toBe(0)

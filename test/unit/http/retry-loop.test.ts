@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { DurableStreamError } from "../../../src/errors/durable-stream-error.ts"
 import { resolveBackoff } from "../../../src/http/backoff.ts"
 import {
-  leavesDoubt,
+  isIndeterminate,
   mayTryAgain,
   retryLoop,
   type AttemptOutcome,
@@ -43,11 +43,11 @@ describe("mayTryAgain", () => {
 })
 
 it("leaves doubt where something in front of the server failed, and where no answer came", () => {
-  expect(statuses.filter((status) => leavesDoubt(status))).toEqual([408, 502, 504, 520, 599])
-  expect(leavesDoubt("lost")).toBe(true)
-  expect(leavesDoubt("faulty")).toBe(true)
-  expect(leavesDoubt("refused")).toBe(false)
-  expect(leavesDoubt("impossible")).toBe(false)
+  expect(statuses.filter((status) => isIndeterminate(status))).toEqual([408, 502, 504, 520, 599])
+  expect(isIndeterminate("lost")).toBe(true)
+  expect(isIndeterminate("faulty")).toBe(true)
+  expect(isIndeterminate("refused")).toBe(false)
+  expect(isIndeterminate("impossible")).toBe(false)
 })
 
 describe("retryLoop", () => {
@@ -82,7 +82,7 @@ describe("retryLoop", () => {
 
   it("waits longer after each failure, and as long as the server asks", async () => {
     const { attempt, times } = script(failed(503), failed(503), failed(429, 10_000), failed(500), {
-      kind: "answered",
+      kind: "response",
       value: "done",
     })
     const notices: RetryNotice[] = []
@@ -137,7 +137,7 @@ describe("retryLoop", () => {
     const faulty = { ...failed(0), failure: "faulty" } as AttemptOutcome<string>
     for (const faultyCount of [5, 6]) {
       const { attempt } = script(...Array.from({ length: faultyCount }, () => faulty), {
-        kind: "answered",
+        kind: "response",
         value: "done",
       })
       const loop = { attempt, policy: "idempotent", backoff: resolveBackoff(), signal } as const
@@ -174,7 +174,7 @@ describe("retryLoop", () => {
 
     it("tries again at once when it is back, and from there with short delays again", async () => {
       const { attempt, times } = script(lost, lost, lost, lost, lost, lost, {
-        kind: "answered",
+        kind: "response",
         value: "done",
       })
       const result = attempts({ attempt, policy: "idempotent", backoff, signal })
@@ -187,7 +187,7 @@ describe("retryLoop", () => {
     })
 
     it("does not hurry what the server asked to wait", async () => {
-      const { attempt, times } = script(failed(429, 60_000), { kind: "answered", value: "done" })
+      const { attempt, times } = script(failed(429, 60_000), { kind: "response", value: "done" })
       const result = attempts({ attempt, policy: "idempotent", backoff, signal })
       await vi.advanceTimersByTimeAsync(10)
       platform.dispatchEvent(new Event("online"))
@@ -234,7 +234,7 @@ describe("retryLoop", () => {
 
   it("goes on where an observer throws, and says so", async () => {
     const complain = vi.spyOn(console, "error").mockReturnValue()
-    const { attempt } = script(failed(503), { kind: "answered", value: "done" })
+    const { attempt } = script(failed(503), { kind: "response", value: "done" })
     const onFailedAttempt = () => {
       throw new Error("observer")
     }
@@ -252,7 +252,7 @@ describe("retryLoop", () => {
   it("logs retries where it is asked to", async () => {
     const log = vi.spyOn(console, "debug").mockReturnValue()
     for (const debug of [false, true]) {
-      const { attempt } = script(failed(503), { kind: "answered", value: "done" })
+      const { attempt } = script(failed(503), { kind: "response", value: "done" })
       const backoff = resolveBackoff({ debug })
       const result = attempts({ attempt, policy: "idempotent", backoff, signal })
       await vi.runAllTimersAsync()

@@ -131,7 +131,7 @@ describe("failure", () => {
     const producer = desk.producer()
     producer.append("a")
     await expect(producer.flush()).rejects.toMatchObject({ code: "PROTOCOL", status: 200 })
-    expect([undelivered(producer), producer.inDoubtCount]).toEqual([["a"], 1])
+    expect([undelivered(producer), producer.indeterminateCount]).toEqual([["a"], 1])
   })
 
   it("comes from a header function that throws, with what it threw", async () => {
@@ -140,7 +140,7 @@ describe("failure", () => {
     const producer = desk.producer({ headers: { authorization: () => Promise.reject(noToken) } })
     producer.append("a")
     await expect(producer.flush()).rejects.toBe(noToken)
-    expect([desk.posts.length, producer.inDoubtCount]).toEqual([0, 0])
+    expect([desk.posts.length, producer.indeterminateCount]).toEqual([0, 0])
   })
 
   it("comes from a header function that never answers, once deliveryTimeoutMs is over", async () => {
@@ -150,7 +150,7 @@ describe("failure", () => {
       const producer = desk.producer({ headers, deliveryTimeoutMs: 5000 })
       appendAll(producer, "a")
       const error = await producer.flush().catch((thrown: unknown) => thrown)
-      return { error, rest: undelivered(producer), inDoubt: producer.inDoubtCount }
+      return { error, rest: undelivered(producer), inDoubt: producer.indeterminateCount }
     })
     const value = { error: { code: "TIMEOUT" }, rest: ["a"], inDoubt: 0 }
     expect(report).toMatchObject({ value, elapsedMs: 5000, leftoverTimers: [] })
@@ -164,7 +164,7 @@ describe("an abort", () => {
     const controller = new AbortController()
     const doubts: number[] = []
     const onError = () => {
-      doubts.push(producer.inDoubtCount)
+      doubts.push(producer.indeterminateCount)
     }
     const producer = desk.producer({ signal: controller.signal, maxBatchBytes: 1, onError })
     const sent = producer.send("a")
@@ -177,7 +177,7 @@ describe("an abort", () => {
     const error = await sent.catch((thrown: unknown) => thrown)
     expect(error).toBeInstanceOf(FetchBackoffAbortError)
     expect(error).toMatchObject({ cause: { message: "enough" } })
-    expect([undelivered(producer), producer.inDoubtCount, doubts]).toEqual([
+    expect([undelivered(producer), producer.indeterminateCount, doubts]).toEqual([
       ["a", "b", "c"],
       3,
       [3],
@@ -197,7 +197,7 @@ describe("an abort", () => {
       await clock.sleep(1000)
       controller.abort()
       await producer.flush().catch(() => undefined)
-      return [undelivered(producer), producer.inDoubtCount]
+      return [undelivered(producer), producer.indeterminateCount]
     })
     expect(report).toMatchObject({ value: [["a"], 0], elapsedMs: 1000, leftoverTimers: [] })
   })

@@ -15,7 +15,7 @@ describe("fencing", () => {
     expect(error).toBeInstanceOf(StaleEpochError)
     expect(error).toMatchObject({ currentEpoch: 3, code: "STALE_EPOCH", status: 403 })
     expect(String(error)).toContain("http://desk.test/stream:")
-    expect([desk.posts.length, undelivered(producer), producer.inDoubtCount]).toEqual([
+    expect([desk.posts.length, undelivered(producer), producer.indeterminateCount]).toEqual([
       1,
       ["a", "b"],
       0,
@@ -71,7 +71,7 @@ describe("fencing", () => {
       ;(await desk.post(0)).lose()
       ;(await desk.post(1)).fence(4)
       const error = await producer.flush().catch((thrown: unknown) => thrown)
-      return { error, rest: undelivered(producer), doubt: producer.inDoubtCount }
+      return { error, rest: undelivered(producer), doubt: producer.indeterminateCount }
     })
     expect(report.value).toMatchObject({ error: { currentEpoch: 4 }, rest: ["a", "b"], doubt: 1 })
     expect(report.value.error).toBeInstanceOf(StaleEpochError)
@@ -226,7 +226,7 @@ describe("where the platform may send a request twice on its own", () => {
     after.answer(200, tailAfter === undefined ? {} : { "Stream-Next-Offset": tailAfter })
     if (isStored) expect(await sent).toEqual({ offset: "", duplicate: true })
     else expect(await sent).toBeInstanceOf(StaleEpochError)
-    expect(producer.inDoubtCount).toBe(tailAfter === undefined ? 1 : 0)
+    expect(producer.indeterminateCount).toBe(tailAfter === undefined ? 1 : 0)
   })
 })
 
@@ -234,13 +234,16 @@ describe("a first batch that is a duplicate at its only try, where a layer in be
   it.each([
     ["may be stored: it is in doubt", 0, 1],
     ["is not stored where more was than this producer sent", 7, 0],
-  ])("%s", async (_name, storedSeq, inDoubtCount) => {
+  ])("%s", async (_name, storedSeq, indeterminateCount) => {
     const desk = new PostDesk()
     const producer = desk.producer()
     appendAll(producer, "a")
     ;(await desk.post(0)).duplicate(storedSeq)
     await expect(producer.flush()).rejects.toBeInstanceOf(StaleEpochError)
-    expect([undelivered(producer), producer.inDoubtCount]).toEqual([["a"], inDoubtCount])
+    expect([undelivered(producer), producer.indeterminateCount]).toEqual([
+      ["a"],
+      indeterminateCount,
+    ])
   })
 })
 

@@ -152,7 +152,7 @@ describe("pipelining", () => {
       await clock.sleep(1000)
       appendAll(producer, "ab")
       const error = await producer.flush().catch((thrown: unknown) => thrown)
-      return { error, rest: undelivered(producer), doubt: producer.inDoubtCount }
+      return { error, rest: undelivered(producer), doubt: producer.indeterminateCount }
     })
     expect(report.value.error).toMatchObject({ code: "TIMEOUT", indeterminate: false })
     expect(String(report.value.error)).toMatch(/3000 ms.*503/)
@@ -167,7 +167,7 @@ describe("pipelining", () => {
       const producer = desk.producer({ deliveryTimeoutMs: 3000 })
       appendAll(producer, "ab")
       const error = await producer.flush().catch((thrown: unknown) => thrown)
-      return { error, doubt: producer.inDoubtCount }
+      return { error, doubt: producer.indeterminateCount }
     })
     expect(report.value).toMatchObject({
       error: { code: "TIMEOUT", indeterminate: true },

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { FetchError, SequenceGapError, StaleEpochError } from "../../../src/index.ts"
-import { countInDoubt, decideRecovery, type Fate } from "../../../src/producer/recovery.ts"
+import { countIndeterminate, decideRecovery, type Fate } from "../../../src/producer/recovery.ts"
 import type { Verdict } from "../../../src/producer/verdict.ts"
 
 const httpError = (status: number) => new FetchError(status, undefined, undefined, {}, "http://x")
@@ -81,7 +81,7 @@ describe("decideRecovery", () => {
   })
 })
 
-describe("countInDoubt", () => {
+describe("countIndeterminate", () => {
   const doubt = { inDoubt: true }
   const early = { wasEarly: true }
   it.each<[string, Fate[], number]>([
@@ -93,6 +93,6 @@ describe("countInDoubt", () => {
     ["the first came too early and is fenced now", [fate(fenced, early), fate()], 0],
     ["one came too early", [fate(undefined, doubt), fate(undefined, early), fate()], 2],
   ])("%s", (_name, fates, expected) => {
-    expect(countInDoubt(fates)).toBe(expected)
+    expect(countIndeterminate(fates)).toBe(expected)
   })
 })

@@ -1,14 +1,18 @@
 import { describe, expect, it } from "vitest"
-import type { AbortScope } from "../../../src/http/abort.ts"
+import type { LinkedAbortController } from "../../../src/http/abort.ts"
 import { bufferedPayload } from "../../../src/read/payload.ts"
 import { ReadAhead } from "../../../src/read/read-ahead.ts"
 import type { Opened } from "../../../src/read/transport.ts"
 
 /** Requests that were made, to be answered by hand. */
 class Requests {
-  readonly made: Array<{ offset: string; scope: AbortScope; answer: (opened: Opened) => void }> = []
+  readonly made: Array<{
+    offset: string
+    scope: LinkedAbortController
+    answer: (opened: Opened) => void
+  }> = []
 
-  readonly open = (offset: string, scope: AbortScope): Promise<Opened> => {
+  readonly open = (offset: string, scope: LinkedAbortController): Promise<Opened> => {
     return new Promise((answer) => void this.made.push({ offset, scope, answer }))
   }
 

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { FetchError } from "../../../src/errors/fetch-error.ts"
-import { answerInError } from "../../../src/http/answer-in-error.ts"
+import { responseFromError } from "../../../src/http/response-from-error.ts"
 
 /** What layers over `fetch` throw: an error with the answer in a property. */
 function thrownWith(response: unknown): Error {
@@ -12,34 +12,34 @@ function fetchError(status: number, text?: string, json?: object): FetchError {
   return new FetchError(status, text, json, { "content-type": type, x: "1" }, "http://h/s")
 }
 
-describe("answerInError", () => {
+describe("responseFromError", () => {
   it("finds what a FetchError says", async () => {
-    const gone = answerInError(fetchError(410, "gone"), true)
+    const gone = responseFromError(fetchError(410, "gone"), true)
     expect([gone?.status, gone?.headers.get("x"), await gone?.text()]).toEqual([410, "1", "gone"])
-    const conflict = answerInError(fetchError(409, undefined, { why: 1 }), true)
+    const conflict = responseFromError(fetchError(409, undefined, { why: 1 }), true)
     expect([conflict?.status, await conflict?.json()]).toEqual([409, { why: 1 }])
   })
 
   it("finds it in one of another copy of this package too", () => {
     const { status, headers, text, url } = fetchError(404, "none")
     const other = Object.assign(new Error(), { name: "FetchError", status, headers, text, url })
-    expect(answerInError(other, true)?.status).toBe(404)
+    expect(responseFromError(other, true)?.status).toBe(404)
   })
 
   it.each([200, 204, 205, 304, 401, 599])("makes an answer of any status: %i", (status) => {
-    expect(answerInError(fetchError(status, "text"), false)).toMatchObject({ status })
+    expect(responseFromError(fetchError(status, "text"), false)).toMatchObject({ status })
   })
 
   it("finds the answer in an error's response, and one that was thrown itself", () => {
     const response = new Response("no", { status: 503 })
-    expect(answerInError(thrownWith(response), true)).toBe(response)
-    expect(answerInError(response, true)).toBe(response)
+    expect(responseFromError(thrownWith(response), true)).toBe(response)
+    expect(responseFromError(response, true)).toBe(response)
   })
 
   it("finds one whose body is used", async () => {
     const response = new Response("no", { status: 404 })
     await response.text()
-    expect(answerInError(thrownWith(response), true)).toBe(response)
+    expect(responseFromError(thrownWith(response), true)).toBe(response)
   })
 
   it("makes headers that cannot be listed into such that can", () => {
@@ -49,14 +49,14 @@ describe("answerInError", () => {
         yield ["x", "1"]
       },
     }
-    const found = answerInError(thrownWith({ status: 404, headers }), true)
+    const found = responseFromError(thrownWith({ status: 404, headers }), true)
     expect(found && [...found.headers]).toEqual([["x", "1"]])
   })
 
   it("leaves out a success whose body was wanted", () => {
     for (const error of [fetchError(200, "half"), thrownWith(new Response("used"))]) {
-      expect(answerInError(error, true)).toBeUndefined()
-      expect(answerInError(error, false)?.status).toBe(200)
+      expect(responseFromError(error, true)).toBeUndefined()
+      expect(responseFromError(error, false)?.status).toBe(200)
     }
   })
 
@@ -78,6 +78,6 @@ describe("answerInError", () => {
     if (name.includes("headers that are none")) {
       Object.assign(error as object, { headers: { "not a name": "1" } })
     }
-    expect(answerInError(error, false)).toBeUndefined()
+    expect(responseFromError(error, false)).toBeUndefined()
   })
 })

@@ -2,8 +2,8 @@
  * Gives what `fetch` resolved with where it is an answer, and throws, as `fetch` would have to, where it is none: a mock that
  * forgot to answer, `Response.error()` as service workers give it, and an answer that the platform hides.
  */
-export function checkAnswer(response: Response): Response {
-  if (!isAnswer(response)) throw new TypeError("The option fetch resolved without a Response")
+export function checkResponse(response: Response): Response {
+  if (!isResponse(response)) throw new TypeError("The option fetch resolved without a Response")
   const { type, status } = response
   if (type === "opaque" || type === "opaqueredirect") {
     throw new TypeError(
@@ -16,7 +16,7 @@ export function checkAnswer(response: Response): Response {
 }
 
 /** Whether a value has what a Response is asked for first: of whatever realm it is, and whoever made it. */
-export function isAnswer(value: unknown): value is Response {
+export function isResponse(value: unknown): value is Response {
   // Any value may be asked for a property, but null and undefined.
   const given = value as Partial<Response> | null | undefined
   return typeof given?.status === "number" && typeof given.headers?.get === "function"

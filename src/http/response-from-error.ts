@@ -1,6 +1,6 @@
 import type { FetchError } from "../errors/fetch-error.ts"
 import { isBodiless } from "./bodiless.ts"
-import { isAnswer } from "./check-answer.ts"
+import { isResponse } from "./check-response.ts"
 
 /**
  * The answer that an error carries. Layers over `fetch` throw where the answer is no success: `createFetchWithBackoff` a
@@ -12,7 +12,7 @@ import { isAnswer } from "./check-answer.ts"
  *   has broken off
  * @returns undefined where it carries none
  */
-export function answerInError(error: unknown, needsBody: boolean): Response | undefined {
+export function responseFromError(error: unknown, needsBody: boolean): Response | undefined {
   if (typeof error !== "object" || error === null) return undefined
   const answer = answerOf(error)
   if (answer === undefined || !isAnswered(answer.status)) return undefined
@@ -20,10 +20,10 @@ export function answerInError(error: unknown, needsBody: boolean): Response | un
 }
 
 function answerOf(error: object): Response | undefined {
-  if (isAnswer(error)) return withHeaders(error)
+  if (isResponse(error)) return withHeaders(error)
   // Any object may be asked for a property.
   const { response } = error as { response?: unknown }
-  if (isAnswer(response)) return withHeaders(response)
+  if (isResponse(response)) return withHeaders(response)
   return isFetchError(error) ? answerOfFetchError(error) : undefined
 }
 
