@@ -3,7 +3,6 @@ import { asAsyncIterableReadableStream } from "../../../src/platform/async-itera
 import { decodeBase64 } from "../../../src/platform/base64.ts"
 import { randomId } from "../../../src/platform/random-id.ts"
 import { canStreamRequests } from "../../../src/platform/request-streams.ts"
-import { documentVisibility } from "../../../src/platform/visibility.ts"
 import { rejection } from "../../support/rejection.ts"
 
 afterEach(() => {
@@ -154,30 +153,6 @@ describe("canStreamRequests", () => {
       vi.stubGlobal("Request", stub)
       expect(canStreamRequests()).toBe(false)
     }
-  })
-})
-
-describe("documentVisibility", () => {
-  it("is the document's where there is one", () => {
-    const page = Object.assign(new EventTarget(), { visibilityState: "visible" })
-    vi.stubGlobal("document", page)
-    const visibility = documentVisibility()
-    expect(visibility?.hidden).toBe(false)
-    const onChange = vi.fn()
-    const end = visibility?.subscribe(onChange)
-    page.visibilityState = "hidden"
-    page.dispatchEvent(new Event("visibilitychange"))
-    expect(onChange).toHaveBeenCalledOnce()
-    expect(visibility?.hidden).toBe(true)
-    end?.()
-    page.dispatchEvent(new Event("visibilitychange"))
-    expect(onChange).toHaveBeenCalledOnce()
-  })
-
-  it("is nobody's on a server or in a worker", () => {
-    expect(documentVisibility()).toBeUndefined()
-    vi.stubGlobal("document", {})
-    expect(documentVisibility()).toBeUndefined()
   })
 })
 

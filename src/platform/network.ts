@@ -1,0 +1,34 @@
+/** The part of the Network Information API (Chromium on phones) that the DOM's types lack. */
+interface NetworkConnection extends EventTarget {
+  readonly type?: string
+}
+
+/**
+ * Calls back when the network comes back or becomes another one (from Wi-Fi to mobile data): connections of before are
+ * dead, and a wait for the next attempt is over. Browsers report it, to pages and to workers; other platforms do not.
+ *
+ * @returns a function that ends the watch
+ */
+export function onOnline(callback: () => void): () => void {
+  if (typeof globalThis.addEventListener !== "function") return () => undefined
+  const connection = currentConnection()
+  let type = connection?.type
+  const onChange = () => {
+    const previous = type
+    type = connection?.type
+    // It changes with every estimate of the bandwidth too, and `online` reports the end of "none".
+    if (type !== previous && type !== "none" && previous !== "none") callback()
+  }
+  globalThis.addEventListener("online", callback)
+  connection?.addEventListener?.("change", onChange)
+  return () => {
+    globalThis.removeEventListener("online", callback)
+    connection?.removeEventListener?.("change", onChange)
+  }
+}
+
+function currentConnection(): NetworkConnection | undefined {
+  if (typeof navigator === "undefined") return undefined
+  // The DOM's types do not know the property.
+  return (navigator as Navigator & { readonly connection?: NetworkConnection }).connection
+}
