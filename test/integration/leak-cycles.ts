@@ -2,7 +2,7 @@ import { getEventListeners } from "node:events"
 import { setFlagsFromString } from "node:v8"
 import { runInNewContext } from "node:vm"
 import { stream, type StreamOptions, type StreamResponse } from "../../src/index.ts"
-import { ToggledVisibility } from "../simulation/toggled-visibility.ts"
+import { ToggledVisibility } from "../simulation/readers/toggled-visibility.ts"
 
 /**
  * Starts and ends sessions in one process, `count` in each way, and prints what each way leaves behind as JSON.

@@ -6,7 +6,7 @@ import {
   type StreamOptions,
   type StreamResponse,
 } from "../../src/index.ts"
-import { ToggledVisibility } from "../simulation/toggled-visibility.ts"
+import { ToggledVisibility } from "../simulation/readers/toggled-visibility.ts"
 import {
   respond,
   startMisbehavingServer,

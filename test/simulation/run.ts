@@ -1,6 +1,6 @@
 import { parseArgs } from "node:util"
-import { runProducer } from "./producer.ts"
-import { runReader } from "./readers.ts"
+import { runProducer } from "./producers/producer.ts"
+import { runReader } from "./readers/reader.ts"
 import type { RunOptions } from "./simulation-failure.ts"
 
 /** What can be simulated, by the name given to `--only`. */

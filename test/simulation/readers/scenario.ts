@@ -1,0 +1,218 @@
+import type { FaultName, FaultOdds } from "../../support/faulty-network/faults.ts"
+import type { SeededRandom } from "../../support/seeded-random.ts"
+
+/** What a stream holds. */
+export type ContentKind = "json" | "text" | "bytes"
+
+/** The ways in which a response can be consumed. */
+export type Method =
+  | "json"
+  | "jsonStream"
+  | "subscribeJson"
+  | "jsonBatches"
+  | "text"
+  | "textStream"
+  | "subscribeText"
+  | "textChunks"
+  | "body"
+  | "bodyStream"
+  | "subscribeBytes"
+  | "byteChunks"
+
+/** How a session is ended before its time. */
+export type Ending =
+  | { kind: "none" }
+  /** From outside, at a time. */
+  | { kind: "cancel" | "abort" | "dispose"; atMs: number }
+  /** By the consumer, at its n-th delivery. */
+  | { kind: "leave" | "throw"; delivery: number }
+
+/** Everything that is random about one run, drawn before it begins. */
+export interface ReaderScenario {
+  content: ContentKind
+  contentType: string
+  method: Method
+  live: boolean | "long-poll" | "sse"
+  start: "-1" | "none" | "now" | "middle"
+  ending: Ending
+  /** Appends before the reader starts. */
+  storedAppends: number
+  /** Appends while it reads, and when the stream is closed; never where undefined. */
+  liveAppends: number
+  appendGapMs: number
+  closes: boolean
+  closesWithContent: boolean
+  /** Appends may end inside a character. */
+  splitsCharacters: boolean
+  /** Text has carriage returns in it. */
+  returnsCarriage: boolean
+  pageLimit: number
+  sseLifetimeMs: number
+  longPollTimeoutMs: number
+  closure: "with-data" | "after" | "after-up-to-date"
+  faults: FaultOdds
+  lastingFaults: FaultOdds
+  healAtMs: number
+  maxLatencyMs: number
+  /** Longest time that a consumer takes for one delivery. */
+  slownessMs: number
+  readAhead: number
+  idleTimeoutMs: number
+  /** Times at which the user looks away and back; an even number of them. */
+  togglesMs: number[]
+  hiddenFromStart: boolean
+  /** The laptop sleeps, or the network changes, at that time. */
+  disruption: { kind: "none" | "sleep" | "reset"; atMs: number }
+  quickBackoff: boolean
+  maxRetries: number
+  asksOnError: boolean
+}
+
+const METHODS: Record<ContentKind, readonly Method[]> = {
+  json: ["json", "jsonStream", "subscribeJson", "jsonBatches"],
+  text: [
+    "text",
+    "textStream",
+    "subscribeText",
+    "textChunks",
+    "text",
+    "textStream",
+    "subscribeText",
+    "textChunks",
+    "bodyStream",
+    "byteChunks",
+  ],
+  bytes: ["body", "bodyStream", "subscribeBytes", "byteChunks"],
+}
+
+const CONTENT_TYPES: Record<ContentKind, readonly string[]> = {
+  json: ["application/json", "Application/JSON; charset=utf-8"],
+  text: ["text/plain", "text/markdown; charset=utf-8"],
+  bytes: ["application/octet-stream", "image/png"],
+}
+
+const FAULTS: readonly FaultName[] = [
+  "drop-before",
+  "drop-after",
+  "status",
+  "gateway",
+  "hang-before-headers",
+  "hang-in-body",
+  "cut-error",
+  "cut-clean",
+  "short-length",
+  "html",
+  "missing-headers",
+  "stale-page",
+  "cached-page",
+  "empty-live",
+  "sse-buffered",
+  "sse-cut",
+  "sse-as-page",
+  "sse-silent",
+]
+
+/** What may happen to every request there is, until the network heals: what follows must not be a loop. */
+const OUTAGES: readonly FaultName[] = [
+  "drop-before",
+  "status",
+  "gateway",
+  "cut-error",
+  "short-length",
+  "html",
+  "missing-headers",
+  "stale-page",
+  "empty-live",
+]
+
+/** They say that there is nothing new where there is something. */
+const HIDING: readonly FaultName[] = ["stale-page", "cached-page", "empty-live"]
+
+const LASTING: readonly FaultName[] = ["sse-buffered", "sse-cut", "sse-as-page", "sse-silent"]
+
+/** Draw a scenario. The same generator gives the same scenario. */
+export function drawScenario(random: SeededRandom): ReaderScenario {
+  const content = random.pick<ContentKind>(["json", "text", "bytes"])
+  const method = random.pick(METHODS[content])
+  const live = random.pick<ReaderScenario["live"]>([true, true, true, false, "sse", "long-poll"])
+  const start = random.pick<ReaderScenario["start"]>(["-1", "none", "-1", "now", "middle"])
+  // What events cannot carry is read again by other transports; where they say that there is nothing, it is taken as it is.
+  const mayChange = content === "text" && live !== false && live !== "long-poll"
+  const closes = random.chance(0.85)
+  const asksOnError = random.chance(0.5)
+  return {
+    content,
+    contentType: random.pick(CONTENT_TYPES[content]),
+    method,
+    live,
+    start,
+    ending: drawEnding(random, closes || live === false),
+    storedAppends: random.int(0, 6),
+    liveAppends: random.int(0, 8),
+    appendGapMs: random.pick([0, 30, 2000, 2000, 20_000, 70_000]),
+    closes,
+    closesWithContent: random.chance(0.5),
+    splitsCharacters: content === "text" && start !== "now" && random.chance(0.5),
+    returnsCarriage: content === "text" && random.chance(0.5),
+    // A unit is a message, or a byte, of which there are many more.
+    pageLimit: random.pick([1, 3, 20, 100_000]) * (content === "json" ? 1 : random.pick([4, 9])),
+    sseLifetimeMs: random.pick([60_000, 60_000, 4000, 300]),
+    longPollTimeoutMs: random.pick([30_000, 20_000, 2000]),
+    closure: random.pick(["with-data", "after", "after-up-to-date"]),
+    faults: without(mayChange ? HIDING : [], drawFaults(random, asksOnError)),
+    lastingFaults: random.chance(0.15) ? { [random.pick(LASTING)]: 1 } : {},
+    healAtMs: random.int(0, 180_000),
+    maxLatencyMs: random.pick([0, 5, 100, 3000]),
+    slownessMs: random.pick([0, 0, 10, 2000]),
+    readAhead: random.pick([0, 1, 1, 3]),
+    idleTimeoutMs: random.pick([75_000, 75_000, 20_000]),
+    togglesMs: drawToggles(random),
+    hiddenFromStart: random.chance(0.05),
+    disruption: {
+      kind: random.chance(0.8) ? "none" : random.pick(["sleep", "reset"]),
+      atMs: random.int(0, 90_000),
+    },
+    quickBackoff: random.chance(0.3),
+    maxRetries: asksOnError && random.chance(0.3) ? random.int(0, 2) : Number.POSITIVE_INFINITY,
+    asksOnError,
+  }
+}
+
+/** A session that would never end by itself is always ended. */
+function drawEnding(random: SeededRandom, endsByItself: boolean): Ending {
+  if (endsByItself && random.chance(0.65)) return { kind: "none" }
+  const kind = random.pick(
+    endsByItself
+      ? (["cancel", "abort", "dispose", "leave", "throw"] as const)
+      : (["cancel", "abort", "dispose"] as const),
+  )
+  if (kind === "leave" || kind === "throw") return { kind, delivery: random.int(1, 4) }
+  return { kind, atMs: random.chance(0.3) ? random.int(0, 200) : random.int(0, 150_000) }
+}
+
+function drawFaults(random: SeededRandom, asksOnError: boolean): FaultOdds {
+  if (random.chance(0.08)) return {}
+  if (random.chance(0.15)) return { [random.pick(OUTAGES)]: 1 }
+  const odds: FaultOdds = {}
+  for (let count = random.int(1, 5); count > 0; count--) {
+    odds[random.pick(FAULTS)] = random.pick([0.05, 0.15, 0.3])
+  }
+  if (asksOnError && random.chance(0.3)) {
+    odds[random.pick<FaultName>(["forged-403", "forged-409"])] = 0.1
+  }
+  return odds
+}
+
+function without(names: readonly FaultName[], odds: FaultOdds): FaultOdds {
+  const left = { ...odds }
+  for (const name of names) delete left[name]
+  return left
+}
+
+function drawToggles(random: SeededRandom): number[] {
+  if (!random.chance(0.25)) return []
+  const times = Array.from({ length: random.int(1, 4) * 2 }, () => random.int(0, 100_000))
+  // Some users switch back and forth in no time.
+  const quick = random.chance(0.3) ? times.map((time) => Math.floor(time / 1000)) : times
+  return quick.sort((a, b) => a - b)
+}

@@ -1,0 +1,109 @@
+import type { FaultName, FaultPlan } from "./faults.ts"
+import type { AnswerBody, ModelClock } from "../model-server/messages.ts"
+import type { TrackedBody } from "../tracked-body.ts"
+
+const MAX_PIECES = 5
+const TRICKLE_GAP_MS = 900
+
+const CUTS: ReadonlySet<FaultName> = new Set([
+  "cut-error",
+  "cut-clean",
+  "short-length",
+  "hang-in-body",
+])
+
+/** Somewhere in the first events of a live body. */
+const LIVE_CUT_BYTES = 700
+
+/**
+ * Carries an answer's body to the client, with the plan's fault: whole or in pieces, cut, short, hanging, or held back. The
+ * result stops it.
+ */
+export function pumpBody(
+  body: AnswerBody,
+  target: TrackedBody,
+  plan: FaultPlan,
+  clock: ModelClock,
+): () => void {
+  if (body.kind === "live") return pumpLive(body.open, target, plan)
+  const bytes = body.kind === "bytes" ? body.bytes : new Uint8Array()
+  const cutAt = isCut(plan) ? Math.floor(plan.dice() * (bytes.length + 1)) : bytes.length
+  return sendPieces(splitBytes(bytes.subarray(0, cutAt), plan), target, plan, clock)
+}
+
+function isCut(plan: FaultPlan): boolean {
+  return plan.fault !== undefined && CUTS.has(plan.fault)
+}
+
+function finish(target: TrackedBody, plan: FaultPlan): void {
+  if (plan.fault === "hang-in-body") return
+  if (plan.fault === "cut-error") target.fail(new TypeError("terminated"))
+  else target.end()
+}
+
+function sendPieces(
+  pieces: readonly Uint8Array[],
+  target: TrackedBody,
+  plan: FaultPlan,
+  clock: ModelClock,
+): () => void {
+  let stopTimer = (): void => undefined
+  const send = (index: number): void => {
+    const piece = pieces[index]
+    if (piece === undefined) return finish(target, plan)
+    target.write(piece)
+    if (plan.pace !== "trickle") return send(index + 1)
+    stopTimer = clock.after(Math.floor(plan.dice() * TRICKLE_GAP_MS), () => send(index + 1))
+  }
+  send(0)
+  return () => stopTimer()
+}
+
+function splitBytes(bytes: Uint8Array, plan: FaultPlan): Uint8Array[] {
+  if (plan.pace === "whole" || bytes.length < 2) return [bytes]
+  const cuts = Array.from({ length: MAX_PIECES - 1 }, () => Math.floor(plan.dice() * bytes.length))
+  const edges = [0, ...cuts.sort((a, b) => a - b), bytes.length]
+  return edges.slice(1).map((end, index) => bytes.subarray(edges[index], end))
+}
+
+function pumpLive(
+  open: Extract<AnswerBody, { kind: "live" }>["open"],
+  target: TrackedBody,
+  plan: FaultPlan,
+): () => void {
+  if (plan.fault === "sse-cut") {
+    if (plan.dice() < 0.5) target.end()
+    else target.fail(new TypeError("terminated"))
+    return () => undefined
+  }
+  // Not even the end of the connection comes through.
+  if (plan.fault === "sse-silent") return () => undefined
+  let left = isCut(plan) ? Math.floor(plan.dice() * LIVE_CUT_BYTES) : Number.POSITIVE_INFINITY
+  let stopped = false
+  const held: Uint8Array[] = []
+  const write = (bytes: Uint8Array): void => {
+    if (stopped) return
+    if (plan.fault === "sse-buffered") return void held.push(bytes)
+    const piece = bytes.subarray(0, Math.min(bytes.length, left))
+    for (const part of splitBytes(piece, plan)) target.write(part)
+    left -= piece.length
+    if (left > 0) return
+    stop()
+    finish(target, plan)
+  }
+  const end = (): void => {
+    if (stopped) return
+    stopped = true
+    for (const bytes of held) target.write(bytes)
+    target.end()
+  }
+  let close = (): void => undefined
+  const stop = (): void => {
+    stopped = true
+    close()
+  }
+  close = open({ write, end })
+  // The body may be over before `open` has returned.
+  if (stopped) close()
+  return stop
+}

@@ -1,0 +1,111 @@
+import type { FaultPlan } from "./faults.ts"
+import { pumpBody } from "./body.ts"
+import type { ModelAnswer, ModelClock } from "../model-server/messages.ts"
+import type { RequestRecord } from "./request-record.ts"
+import { TrackedBody } from "../tracked-body.ts"
+
+const BODILESS = new Set([204, 205, 304])
+
+/** One request under way: from the call to the end of its body, with the abort semantics of `fetch`. */
+export class Exchange {
+  readonly record: RequestRecord
+  readonly plan: FaultPlan
+  readonly #clock: ModelClock
+  readonly #signal: AbortSignal | undefined
+  readonly #resolve: (response: Response) => void
+  readonly #reject: (error: unknown) => void
+  #body: TrackedBody | undefined
+  #stopBody: () => void = () => undefined
+  #hanging = false
+  #over = false
+  #onOver: () => void = () => undefined
+
+  constructor(fields: {
+    record: RequestRecord
+    plan: FaultPlan
+    signal: AbortSignal | undefined
+    clock: ModelClock
+    resolve: (response: Response) => void
+    reject: (error: unknown) => void
+  }) {
+    this.record = fields.record
+    this.plan = fields.plan
+    this.#clock = fields.clock
+    this.#signal = fields.signal
+    this.#resolve = fields.resolve
+    this.#reject = fields.reject
+    this.#signal?.addEventListener("abort", this.#onAbort)
+  }
+
+  whenOver(callback: () => void): void {
+    this.#onOver = callback
+  }
+
+  /** Time passes on the way; false when the request is over (or silent) before it has. */
+  async wait(delayMs: number): Promise<boolean> {
+    if (delayMs > 0) await new Promise<void>((resolve) => this.#clock.after(delayMs, resolve))
+    return !this.#over && !this.#hanging
+  }
+
+  /** No answer, ever. Whether an abort is noticed is the plan's choice. */
+  hang(): void {
+    this.#hanging = true
+  }
+
+  /** Whatever was on its way never arrives. */
+  stall(): void {
+    this.#hanging = true
+    this.#stopBody()
+  }
+
+  /** The connection breaks, before the headers or in the body. */
+  fail(error: unknown): void {
+    if (this.#over || this.#hanging) return
+    if (this.#body) return this.#body.fail(error)
+    this.record.outcome = "failed"
+    this.#finish()
+    this.#reject(error)
+  }
+
+  answer(answer: ModelAnswer): void {
+    if (this.#over || this.#hanging) return
+    this.record.outcome = "answered"
+    this.record.status = answer.status
+    const { status, headers } = answer
+    // A HEAD answer has no body, whatever its headers say.
+    if (answer.body.kind === "none" || this.record.method === "HEAD" || BODILESS.has(status)) {
+      this.#finish()
+      return this.#resolve(new Response(null, { status, headers }))
+    }
+    this.#hanging = this.plan.fault === "hang-in-body" || this.plan.fault === "sse-silent"
+    const body = new TrackedBody((state) => {
+      this.record.body = state
+      this.#stopBody()
+      this.#finish()
+    })
+    this.#body = body
+    this.record.body = body.state
+    this.#resolve(new Response(body.stream, { status, headers }))
+    this.#stopBody = pumpBody(answer.body, body, this.plan, this.#clock)
+    if (this.#over) this.#stopBody()
+  }
+
+  readonly #onAbort = (): void => {
+    if (this.#over) return
+    this.record.aborted = true
+    if (this.#hanging && this.plan.ignoresAbort) return this.#finish()
+    const reason: unknown = this.#signal?.reason
+    if (this.#body) return this.#body.fail(reason)
+    this.record.outcome = "aborted"
+    this.#finish()
+    this.#reject(reason)
+  }
+
+  #finish(): void {
+    if (this.#over) return
+    this.#over = true
+    this.#signal?.removeEventListener("abort", this.#onAbort)
+    this.#stopBody()
+    this.#onOver()
+  }
+}

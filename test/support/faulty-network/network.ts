@@ -1,0 +1,195 @@
+import { drawFault, type FaultOdds, type FaultPlan } from "./faults.ts"
+import { Exchange } from "./exchange.ts"
+import { answerInstead, distort } from "./responses.ts"
+import type { ModelAnswer, ModelClock, ModelRequest } from "../model-server/messages.ts"
+import type { ModelServer } from "../model-server/server.ts"
+import { leakOf, type RequestRecord } from "./request-record.ts"
+import { readBody, readHead, type RequestHead } from "./fetch-request.ts"
+import type { SeededRandom } from "../seeded-random.ts"
+
+/** How a {@link FaultyNetwork} behaves. All of it may be changed while it runs. */
+export interface NetworkChoices {
+  /** Faults that stop when the network heals. */
+  faults: FaultOdds
+  /** Faults that never stop (a proxy that holds back events does not heal). */
+  lastingFaults: FaultOdds
+  /** Longest time to the server, and back again. */
+  maxLatencyMs: number
+  /** How late a straggler may arrive. */
+  maxStragglerMs: number
+  /** How likely a hanging request does not notice an abort. */
+  ignoreAbort: number
+  /** How likely a body comes in pieces, and in slow pieces. */
+  split: number
+  trickle: number
+}
+
+/** What a network does unless told otherwise: nothing bad. */
+const CALM_NETWORK: NetworkChoices = {
+  faults: {},
+  lastingFaults: {},
+  maxLatencyMs: 20,
+  maxStragglerMs: 60_000,
+  ignoreAbort: 0.3,
+  split: 0.2,
+  trickle: 0.05,
+}
+
+/**
+ * A `fetch` that reaches the model server over a network with seeded faults, in the time of its clock. Aborts are honoured
+ * as `fetch` honours them; every request is recorded.
+ */
+export class FaultyNetwork {
+  readonly records: RequestRecord[] = []
+  readonly choices: NetworkChoices
+  readonly #server: ModelServer
+  readonly #clock: ModelClock & { readonly elapsedMs: number }
+  readonly #random: SeededRandom
+  readonly #open = new Set<Exchange>()
+  readonly #cache = new Map<string, ModelAnswer>()
+  #healed = false
+
+  constructor(fields: {
+    server: ModelServer
+    clock: ModelClock & { readonly elapsedMs: number }
+    random: SeededRandom
+    choices?: Partial<NetworkChoices>
+  }) {
+    this.#server = fields.server
+    this.#clock = fields.clock
+    this.#random = fields.random
+    this.choices = { ...CALM_NETWORK, ...fields.choices }
+  }
+
+  /** To be given to the client as its `fetch`. */
+  readonly fetch: typeof globalThis.fetch = async (input, init) => {
+    const signal = init?.signal ?? undefined
+    signal?.throwIfAborted()
+    const head = readHead(input, init)
+    const record = this.#record(head)
+    const plan = this.#plan(head, record)
+    return new Promise<Response>((resolve, reject) => {
+      const exchange = new Exchange({ record, plan, signal, clock: this.#clock, resolve, reject })
+      this.#open.add(exchange)
+      exchange.whenOver(() => this.#open.delete(exchange))
+      readBody(init).then(
+        (body) => this.#carry(exchange, { ...head, body }),
+        (error: unknown) => exchange.fail(error),
+      )
+    })
+  }
+
+  /** From now on nothing goes wrong any more, but for the lasting faults. */
+  heal(): void {
+    this.#healed = true
+  }
+
+  /** Every open connection is reset (a server restart, a network change). */
+  resetAll(): void {
+    for (const exchange of [...this.#open]) exchange.fail(new TypeError("fetch failed"))
+  }
+
+  /** Every open connection goes silent without an end (a laptop that slept); the result is how many there were. */
+  stallAll(): number {
+    for (const exchange of [...this.#open]) exchange.stall()
+    return this.#open.size
+  }
+
+  /** What the requests so far have left behind; empty when all is well. */
+  leaks(): string[] {
+    return this.records.map(leakOf).filter((leak) => leak !== undefined)
+  }
+
+  #record(request: RequestHead): RequestRecord {
+    const record: RequestRecord = {
+      id: this.records.length,
+      atMs: this.#clock.elapsedMs,
+      method: request.method,
+      url: request.url.href,
+      offset: request.url.searchParams.get("offset") ?? undefined,
+      live: request.url.searchParams.get("live") ?? undefined,
+      fault: undefined,
+      outcome: "pending",
+      status: undefined,
+      body: "none",
+      aborted: false,
+      moved: false,
+    }
+    this.records.push(record)
+    return record
+  }
+
+  #plan(request: RequestHead, record: RequestRecord): FaultPlan {
+    const { choices } = this
+    const random = this.#random.fork()
+    const healing = this.#healed ? undefined : drawFault(random, choices.faults, request)
+    const fault = drawFault(random, choices.lastingFaults, request) ?? healing
+    record.fault = fault
+    const pace = random.chance(choices.trickle) ? "trickle" : "whole"
+    return {
+      fault,
+      thereMs: random.int(0, choices.maxLatencyMs),
+      backMs: random.int(0, choices.maxLatencyMs),
+      ignoresAbort: random.chance(choices.ignoreAbort),
+      pace: random.chance(choices.split) ? "split" : pace,
+      dice: () => random.next(),
+    }
+  }
+
+  async #carry(exchange: Exchange, request: ModelRequest): Promise<void> {
+    const { plan } = exchange
+    if (!(await exchange.wait(plan.thereMs))) return
+    if (plan.fault === "straggler" || plan.fault === "duplicate") this.#deliverLate(plan, request)
+    if (plan.fault === "drop-before" || plan.fault === "straggler") {
+      return exchange.fail(new TypeError("fetch failed"))
+    }
+    if (plan.fault === "hang-before-headers" && plan.dice() < 0.5) return exchange.hang()
+    const answer = await this.#answer(plan, request)
+    if (plan.fault === "hang-before-headers") return exchange.hang()
+    if (!(await exchange.wait(plan.backMs))) return
+    if (plan.fault === "drop-after") return exchange.fail(new TypeError("fetch failed"))
+    exchange.record.moved = hasMoved(exchange.record, answer)
+    exchange.answer(distort(plan, request, answer))
+  }
+
+  async #answer(plan: FaultPlan, request: ModelRequest): Promise<ModelAnswer> {
+    const stream = this.#server.findStream(request.url.pathname)
+    const instead = answerInstead(plan, request, stream, this.#clock.now())
+    if (instead) return instead
+    const cached = plan.fault === "cached-page" ? this.#cache.get(request.url.href) : undefined
+    if (cached) return cached
+    if (plan.fault === "gateway" && plan.dice() < 0.5) return gatewayAnswer(plan)
+    const answer = await this.#server.answer(
+      plan.fault === "sse-as-page" ? asPage(request) : request,
+    )
+    if (plan.fault === "gateway") return gatewayAnswer(plan)
+    const isPage = request.method === "GET" && answer.status === 200 && answer.body.kind === "bytes"
+    if (isPage && !request.url.searchParams.has("live")) this.#cache.set(request.url.href, answer)
+    return answer
+  }
+
+  /** The same request reaches the server once more, long after its client has heard of it. */
+  #deliverLate(plan: FaultPlan, request: ModelRequest): void {
+    const delayMs = Math.floor(plan.dice() * this.choices.maxStragglerMs)
+    this.#clock.after(delayMs, () => void this.#server.answer(request))
+  }
+}
+
+function gatewayAnswer(plan: FaultPlan): ModelAnswer {
+  const status = plan.dice() < 0.5 ? 502 : 504
+  const bytes = new TextEncoder().encode("<html>Bad gateway</html>")
+  return { status, headers: { "content-type": "text/html" }, body: { kind: "bytes", bytes } }
+}
+
+/** A proxy that knows nothing of events asks for the same offset without `live`. */
+function asPage(request: ModelRequest): ModelRequest {
+  const url = new URL(request.url)
+  url.searchParams.delete("live")
+  return { ...request, url }
+}
+
+function hasMoved(record: RequestRecord, answer: ModelAnswer): boolean {
+  if (answer.status >= 300) return false
+  const next = answer.headers["stream-next-offset"]
+  return answer.body.kind === "live" || (next !== undefined && next !== record.offset)
+}
