@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest"
-import type { ModelAnswer, ModelClock } from "../../support/model-server/messages.ts"
+import type { ModelResponse, ModelClock } from "../../support/model-server/messages.ts"
 import { ModelServer } from "../../support/model-server/server.ts"
 import { startReferenceServer, type ReferenceServer } from "../../support/reference-server.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
@@ -8,7 +8,7 @@ import {
   endsLiveRead,
   lastOffset,
   summarize,
-  type AnswerSummary,
+  type ResponseSummary,
 } from "./response-summary.ts"
 import { RequestSequence, type RandomRequest } from "./request-sequence.ts"
 
@@ -25,7 +25,7 @@ const realClock: ModelClock = {
 }
 
 interface Outcome {
-  summary: AnswerSummary
+  summary: ResponseSummary
   offset: string | undefined
   etag: string | undefined
 }
@@ -73,16 +73,16 @@ class ModelSide extends Side {
     headers: Record<string, string>,
     body: string | undefined,
   ): Promise<Outcome> {
-    const answer: ModelAnswer = await this.#model.answer({
+    const response: ModelResponse = await this.#model.handle({
       method,
       url,
       headers: new Map(Object.entries(headers)),
       body: new TextEncoder().encode(body ?? ""),
     })
-    const header = (name: string): string | undefined => answer.headers[name]
-    const bytes = await collectLive(answer)
+    const header = (name: string): string | undefined => response.headers[name]
+    const bytes = await collectLive(response)
     return {
-      summary: summarize(answer.status, header, bytes),
+      summary: summarize(response.status, header, bytes),
       offset: lastOffset(header("stream-next-offset"), bytes),
       etag: header("etag"),
     }
@@ -175,7 +175,7 @@ async function compareSequence(seed: number): Promise<number> {
   return history.length
 }
 
-it(`answers ${SEQUENCES} random request sequences as the reference server does`, async () => {
+it(`responds to ${SEQUENCES} random request sequences as the reference server does`, async () => {
   let requests = 0
   for (let seed = 1; seed <= SEQUENCES; seed++) requests += await compareSequence(seed)
   expect(requests).toBe(SEQUENCES * REQUESTS_EACH)

@@ -9,7 +9,7 @@ export interface RandomRequest {
   live?: "long-poll" | "sse"
   offset?: number | "-1" | "now" | "none"
   forkOffset?: number
-  /** Send the ETag of the last answer at this url as `If-None-Match`. */
+  /** Send the ETag of the last response at this url as `If-None-Match`. */
   conditional?: boolean
 }
 
@@ -89,7 +89,7 @@ export class RequestSequence {
 
   #put(): Omit<RandomRequest, "path"> {
     const random = this.#random
-    // A JSON stream created with parameters or capitals in its type is answered by the reference server without brackets
+    // A JSON stream created with parameters or capitals in its type gets a response without brackets from the reference server
     // (an empty body, `7,` in an event); PROTOCOL.md wants an array.
     const contentType = this.isJson ? this.#contentType : this.#type()
     const headers: Record<string, string> = { "content-type": contentType }
@@ -107,7 +107,7 @@ export class RequestSequence {
       const again = random.chance(0.7) ? {} : { "content-type": this.#type() }
       return { ...this.#forkRequest, headers: { ...this.#forkRequest.headers, ...again } }
     }
-    // A fork confirmed without a content type or TTL inherits them (PROTOCOL.md); the reference server answers 409.
+    // A fork confirmed without a content type or TTL inherits them (PROTOCOL.md); the reference server responds with 409.
     const headers: Record<string, string> = {
       "stream-forked-from": this.path,
       "content-type": this.#contentType,

@@ -1,7 +1,7 @@
-import type { ModelAnswer } from "../../support/model-server/messages.ts"
+import type { ModelResponse } from "../../support/model-server/messages.ts"
 
-/** What an answer means to a client, in a form in which two servers' answers can be compared. */
-export interface AnswerSummary {
+/** What a response means to a client, in a form in which two servers' responses can be compared. */
+export interface ResponseSummary {
   status: number
   headers: Record<string, string>
   content: unknown
@@ -22,12 +22,12 @@ const COMPARED_HEADERS = [
 /** Headers whose values are the server's own affair: that they are there is what counts. */
 const PRESENCE_HEADERS = ["etag", "stream-cursor", "location", "stream-next-offset"]
 
-/** Sum up an answer's status, headers and body bytes. */
+/** Sum up a response's status, headers and body bytes. */
 export function summarize(
   status: number,
   header: (name: string) => string | undefined,
   body: Uint8Array,
-): AnswerSummary {
+): ResponseSummary {
   const headers: Record<string, string> = {}
   for (const name of COMPARED_HEADERS) {
     const value = header(name)
@@ -39,9 +39,9 @@ export function summarize(
   return { status, headers, content: contentOf(headers["content-type"] ?? "", base64, body) }
 }
 
-/** Everything of the answer that a client reads from a live body until it is up to date or closed. */
-export function collectLive(answer: ModelAnswer): Promise<Uint8Array> {
-  const { body } = answer
+/** Everything of the response that a client reads from a live body until it is up to date or closed. */
+export function collectLive(response: ModelResponse): Promise<Uint8Array> {
+  const { body } = response
   if (body.kind === "none") return Promise.resolve(new Uint8Array())
   if (body.kind === "bytes") return Promise.resolve(body.bytes)
   return new Promise((resolve) => {
@@ -66,7 +66,7 @@ export function endsLiveRead(text: string): boolean {
   return /"(upToDate|streamClosed)":\s*true[^\n]*\n\n/.test(text)
 }
 
-/** The offset that an answer names last, in its headers or in its control events. */
+/** The offset that a response names last, in its headers or in its control events. */
 export function lastOffset(header: string | undefined, body: Uint8Array): string | undefined {
   if (header !== undefined) return header
   const found = [...new TextDecoder().decode(body).matchAll(/"streamNextOffset":("[^\n]*?")[,}]/g)]

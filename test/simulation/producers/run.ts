@@ -3,7 +3,7 @@ import { DurableStream, IdempotentProducer } from "../../../src/index.ts"
 import { FaultyNetwork } from "../../support/faulty-network/network.ts"
 import type { SeededRandom } from "../../support/seeded-random.ts"
 import type { VirtualClock } from "../../support/virtual-clock.ts"
-import { PickyServer } from "./rejecting-server.ts"
+import { RejectingServer } from "./rejecting-server.ts"
 import { ProducerMessages } from "./messages.ts"
 import type { ProducerScenario } from "./scenario.ts"
 import { WireRecord } from "./wire-record.ts"
@@ -24,7 +24,7 @@ export interface ProducerOutcome {
 
 /** One producer, or two, against the model, from the first message until the last straggler has come in. */
 export class ProducerRun {
-  readonly server: PickyServer
+  readonly server: RejectingServer
   readonly network: FaultyNetwork
   /** What each writer put on the wire. */
   readonly wires: WireRecord[] = []
@@ -39,7 +39,7 @@ export class ProducerRun {
     this.#clock = clock
     this.#random = random
     this.#isJson = /json/i.test(scenario.contentType)
-    this.server = new PickyServer(clock)
+    this.server = new RejectingServer(clock)
     this.server.maxBodyBytes = scenario.maxBodyBytes
     this.network = new FaultyNetwork({
       server: this.server,
@@ -148,7 +148,7 @@ export class ProducerRun {
   }
 
   async #ask(method: string, headers: Record<string, string>, body: string): Promise<void> {
-    await this.server.answer({
+    await this.server.handle({
       method,
       url: new URL(STREAM_URL),
       headers: new Map(Object.entries(headers)),

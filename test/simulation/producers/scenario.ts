@@ -98,8 +98,8 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
     ),
     abortAtMs: random.int(0, random.pick([200, 5000])),
     maxBodyBytes: random.chance(0.15) ? random.int(60, 400) : Number.POSITIVE_INFINITY,
-    // Two that claim one epoch, and lose answers over it: that is what the documentation excludes.
-    // Nor an earlier life in the same epoch, where an answer is lost.
+    // Two that claim one epoch, and lose responses over it: that is what the documentation excludes.
+    // Nor an earlier life in the same epoch, where a response is lost.
     faults: hasTwin || earlierBatches > 0 ? {} : drawFaults(random, { forgets, hasRivals }),
     healAtMs: random.int(0, 90_000),
     maxLatencyMs: random.pick([0, 5, 100, 2000]),

@@ -5,14 +5,14 @@ import type { Evidence } from "./content-checks.ts"
 
 /**
  * Requests that bring nothing, in any ten seconds, and those beside each that brings something. A loop would make
- * thousands. Long-polls that a far cache answers at once look held, and are followed at the pace of the round trip; a
+ * thousands. Long-polls that that a far cache responds to at once look held, and are followed at the pace of the round trip; a
  * backoff that may be as short as 10 ms, with a handler that always goes on, makes some.
  */
 const IDLE_REQUESTS = { plain: 120, quick: 600 }
 const IDLE_REQUESTS_EACH = 4
 const WINDOW_MS = 10_000
 
-/** Faults that make an answer look as if this were no stream, or a stuck one; many in a row may end a session. */
+/** Faults that make a response look as if this were no stream, or a stuck one; many in a row may end a session. */
 const ODD_ANSWERS: ReadonlySet<FaultName> = new Set([
   "html",
   "missing-headers",
@@ -105,7 +105,7 @@ export function checkRequests({ scenario, outcome, records }: Evidence): string[
   // A read that ends by itself goes on while nobody looks.
   if (scenario.live === false || GATHERING.has(scenario.method)) return problems
   for (const [fromMs, toMs] of outcome.visibility.spans) {
-    const since = Math.max(fromMs, outcome.answeredMs)
+    const since = Math.max(fromMs, outcome.firstResponseMs)
     const hidden = records.filter((record) => record.atMs > since && record.atMs < toMs)
     const begun = hidden.filter((record) => !isRetry(record, records))
     // A page that the consumer was waiting for is still fetched, as often as it takes, and those ahead of it.

@@ -82,13 +82,13 @@ export class ContentWriter {
   }
 
   async #send(method: string, body: Uint8Array, headers: Record<string, string>): Promise<void> {
-    const answer = await this.#server.answer({
+    const response = await this.#server.handle({
       method,
       url: new URL(STREAM_URL),
       headers: new Map(Object.entries({ "content-type": this.#scenario.contentType, ...headers })),
       body,
     })
-    if (answer.status >= 300) throw new Error(`the writer was answered ${answer.status}`)
+    if (response.status >= 300) throw new Error(`the writer got ${response.status}`)
   }
 }
 

@@ -32,7 +32,7 @@ async function inWorld<T>(
     const send = async (method: string, content: string): Promise<void> => {
       const headers = new Map([["content-type", "application/json"]])
       const bytes = new TextEncoder().encode(content)
-      await server.answer({ method, url: new URL(URL_OF_STREAM), headers, body: bytes })
+      await server.handle({ method, url: new URL(URL_OF_STREAM), headers, body: bytes })
     }
     await send("PUT", "[1,2,3,4,5,6]")
     const options = { url: URL_OF_STREAM, fetch: network.fetch, warnOnHttp: false }
@@ -53,7 +53,7 @@ describe("a reader", () => {
     expect(report.leftoverTimers).toEqual([])
   })
 
-  it("leaves no timer after an answer without a body", async () => {
+  it("leaves no timer after a response without a body", async () => {
     const report = await inWorld({}, async ({ options, clock, server }) => {
       const response = await stream({ ...options, live: "long-poll" })
       response.subscribeJson(() => undefined)
@@ -79,10 +79,10 @@ describe("a reader", () => {
 
   it("takes a page that moved and came without a byte for broken off, not for empty", async () => {
     const report = await inWorld({}, async ({ options, network }) => {
-      let answers = 0
+      let responses = 0
       const fetch: typeof globalThis.fetch = async (input, init) => {
         const response = await network.fetch(input, init)
-        if (++answers !== 2) return response
+        if (++responses !== 2) return response
         await response.body?.cancel()
         // As after a connection that was closed at once, by a fetch that sees no failure in it.
         return new Response("", { status: response.status, headers: response.headers })
@@ -92,10 +92,10 @@ describe("a reader", () => {
     expect(report.value).toEqual([1, 2, 3, 4, 5, 6])
   })
 
-  it("takes an answer without a body for an empty page, as it does at the start of a stream", async () => {
+  it("takes a response without a body for an empty page, as it does at the start of a stream", async () => {
     const report = await inWorld({}, async ({ options }) => {
       const headers = { "content-type": "application/json", "stream-next-offset": "7" }
-      const answers = [
+      const responses = [
         new Response("", { headers }),
         new Response(null, { headers: { ...headers, "stream-next-offset": "8" } }),
         new Response("[1]", {
@@ -103,7 +103,7 @@ describe("a reader", () => {
         }),
       ]
       const fetch = (): Promise<Response> =>
-        Promise.resolve(answers.shift() ?? new Response("no", { status: 403 }))
+        Promise.resolve(responses.shift() ?? new Response("no", { status: 403 }))
       return (await stream({ ...options, fetch, live: false })).json()
     })
     expect(report.value).toEqual([1])

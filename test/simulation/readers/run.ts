@@ -19,8 +19,8 @@ import { ToggledVisibility } from "./toggled-visibility.ts"
 export interface ReaderOutcome {
   collected: Collected
   response: StreamResponse | undefined
-  /** When `stream()` had its first answer. */
-  answeredMs: number
+  /** When `stream()` had its first response. */
+  firstResponseMs: number
   endedMs: number
   /** What the consumer ended with; undefined where it came to the end. */
   error: unknown
@@ -90,10 +90,10 @@ export class ReaderRun {
     const storedUnits = this.server.stream("/readers/stream").length
     this.#script()
     let error: unknown
-    let answeredMs = Number.POSITIVE_INFINITY
+    let firstResponseMs = Number.POSITIVE_INFINITY
     try {
       this.#response = await stream(this.#options())
-      answeredMs = this.#clock.elapsedMs
+      firstResponseMs = this.#clock.elapsedMs
       if (this.#interruptionIsDue) this.#interrupt()
       await consume(this.#response, this.#scenario.method, this.#collected, {
         ending: this.#scenario.ending,
@@ -111,7 +111,7 @@ export class ReaderRun {
     return {
       collected: this.#collected,
       response: this.#response,
-      answeredMs,
+      firstResponseMs,
       endedMs,
       error,
       closedError,

@@ -52,7 +52,7 @@ describe("the breaking proxy", () => {
     return (await fetch(direct)).text()
   }
 
-  it("passes requests and answers, and records them", async () => {
+  it("passes requests and responses, and records them", async () => {
     expect((await post()).status).toBe(204)
     expect(await (await fetch(`${url}?offset=-1`)).text()).toBe(`${CONTENT}x`)
     expect(proxy.requests.map((request) => request.method)).toEqual(["POST", "GET"])
@@ -91,7 +91,7 @@ describe("the breaking proxy", () => {
     expect(await stored()).toBe(`${CONTENT}xx`)
   })
 
-  it("answers a status of its own without asking the server", async () => {
+  it("responds with a status of its own without asking the server", async () => {
     proxy.next({ kind: "answer", status: 503, headers: { "retry-after": "7" }, body: "no" })
     const response = await post()
     expect([response.status, response.headers.get("retry-after")]).toEqual([503, "7"])

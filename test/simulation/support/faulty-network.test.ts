@@ -46,7 +46,7 @@ async function outcomeOf(promise: Promise<unknown>): Promise<unknown> {
 }
 
 describe("a calm network", () => {
-  it("carries requests, answers and bodies in any number of pieces", async () => {
+  it("carries requests, responses and bodies in any number of pieces", async () => {
     const body = await inWorld({ split: 1, trickle: 1 }, async ({ network }) => {
       const response = await network.fetch(`${TEXT_URL}?offset=-1`)
       expect(response.headers.get("stream-next-offset")).toBe(offsetOf(10))
@@ -80,10 +80,10 @@ describe("an abort", () => {
     await inWorld({}, async ({ network }) => {
       const controller = new AbortController()
       const reason = new Error("enough")
-      const answer = outcomeOf(network.fetch(TEXT_URL, { signal: controller.signal }))
+      const response = outcomeOf(network.fetch(TEXT_URL, { signal: controller.signal }))
       await Promise.resolve()
       controller.abort(reason)
-      expect(await answer).toBe(reason)
+      expect(await response).toBe(reason)
       expect(await outcomeOf(network.fetch(TEXT_URL, { signal: controller.signal }))).toBe(reason)
       expect(getEventListeners(controller.signal, "abort")).toEqual([])
       expect(network.leaks()).toEqual([])
@@ -129,10 +129,10 @@ describe("an abort", () => {
       let cancelled: unknown
       const body = new ReadableStream({ cancel: (reason) => void (cancelled = reason) })
       const init = { method: "POST", body, duplex: "half", signal: controller.signal }
-      const answer = outcomeOf(network.fetch(TEXT_URL, init))
+      const response = outcomeOf(network.fetch(TEXT_URL, init))
       await clock.sleep(100)
       controller.abort("enough")
-      expect([await answer, cancelled]).toEqual(["enough", "enough"])
+      expect([await response, cancelled]).toEqual(["enough", "enough"])
     })
   })
 })
@@ -183,7 +183,7 @@ describe("a fault", () => {
     ["forged-403", [403]],
     ["forged-409", [409]],
     ["html", [200]],
-  ])("%s answers one of %j", async (fault, statuses) => {
+  ])("%s responses one of %j", async (fault, statuses) => {
     await inWorld(only(fault), async ({ network }) => {
       for (let round = 0; round < 20; round++) {
         const response = await network.fetch(TEXT_URL)
@@ -210,7 +210,7 @@ describe("a fault", () => {
     }
   })
 
-  it("stale-page does not move, cached-page answers what was there before", async () => {
+  it("stale-page does not move, cached-page repeats an earlier response", async () => {
     await inWorld(only("stale-page"), async ({ network }) => {
       const offset = encodeURIComponent(offsetOf(1))
       const response = await network.fetch(`${JSON_URL}?offset=${offset}`)

@@ -1,5 +1,5 @@
 import type { FaultName, FaultPlan } from "./faults.ts"
-import type { AnswerBody, ModelClock } from "../model-server/messages.ts"
+import type { ResponseBody, ModelClock } from "../model-server/messages.ts"
 import type { TrackedBody } from "../tracked-body.ts"
 
 const MAX_PIECES = 5
@@ -16,11 +16,11 @@ const CUTS: ReadonlySet<FaultName> = new Set([
 const LIVE_CUT_BYTES = 700
 
 /**
- * Carries an answer's body to the client, with the plan's fault: whole or in pieces, cut, short, hanging, or held back. The
+ * Carries a response's body to the client, with the plan's fault: whole or in pieces, cut, short, hanging, or held back. The
  * result stops it.
  */
 export function pumpBody(
-  body: AnswerBody,
+  body: ResponseBody,
   target: TrackedBody,
   plan: FaultPlan,
   clock: ModelClock,
@@ -67,7 +67,7 @@ function splitBytes(bytes: Uint8Array, plan: FaultPlan): Uint8Array[] {
 }
 
 function pumpLive(
-  open: Extract<AnswerBody, { kind: "live" }>["open"],
+  open: Extract<ResponseBody, { kind: "live" }>["open"],
   target: TrackedBody,
   plan: FaultPlan,
 ): () => void {

@@ -1,6 +1,6 @@
 import type { FaultPlan } from "./faults.ts"
 import { pumpBody } from "./body.ts"
-import type { ModelAnswer, ModelClock } from "../model-server/messages.ts"
+import type { ModelResponse, ModelClock } from "../model-server/messages.ts"
 import type { RequestRecord } from "./request-record.ts"
 import { TrackedBody } from "../tracked-body.ts"
 
@@ -47,7 +47,7 @@ export class Exchange {
     return !this.#over && !this.#hanging
   }
 
-  /** No answer, ever. Whether an abort is noticed is the plan's choice. */
+  /** No response, ever. Whether an abort is noticed is the plan's choice. */
   hang(): void {
     this.#hanging = true
   }
@@ -67,13 +67,13 @@ export class Exchange {
     this.#reject(error)
   }
 
-  answer(answer: ModelAnswer): void {
+  respond(response: ModelResponse): void {
     if (this.#over || this.#hanging) return
-    this.record.outcome = "answered"
-    this.record.status = answer.status
-    const { status, headers } = answer
-    // A HEAD answer has no body, whatever its headers say.
-    if (answer.body.kind === "none" || this.record.method === "HEAD" || BODILESS.has(status)) {
+    this.record.outcome = "responded"
+    this.record.status = response.status
+    const { status, headers } = response
+    // A HEAD response has no body, whatever its headers say.
+    if (response.body.kind === "none" || this.record.method === "HEAD" || BODILESS.has(status)) {
       this.#finish()
       return this.#resolve(new Response(null, { status, headers }))
     }
@@ -86,7 +86,7 @@ export class Exchange {
     this.#body = body
     this.record.body = body.state
     this.#resolve(new Response(body.stream, { status, headers }))
-    this.#stopBody = pumpBody(answer.body, body, this.plan, this.#clock)
+    this.#stopBody = pumpBody(response.body, body, this.plan, this.#clock)
     if (this.#over) this.#stopBody()
   }
 

@@ -5,11 +5,11 @@ import type { SeededRandom } from "../seeded-random.ts"
 export type FaultName =
   /** The request is lost: the client sees a network failure, the server nothing. */
   | "drop-before"
-  /** The answer is lost: the client sees a network failure, the server did it. */
+  /** The response is lost: the client sees a network failure, the server did it. */
   | "drop-after"
   /** The client sees a network failure; the request reaches the server much later. */
   | "straggler"
-  /** The request is delivered and answered, and delivered once more much later. */
+  /** The request is delivered, its response arrives, and a copy of the request is delivered much later. */
   | "duplicate"
   /** 500, 503 or 429 without effect, maybe with Retry-After. */
   | "status"
@@ -19,7 +19,7 @@ export type FaultName =
   | "forged-403"
   /** A 409 without any of the protocol's headers. */
   | "forged-409"
-  /** No answer, ever. */
+  /** No response, ever. */
   | "hang-before-headers"
   /** Headers and the first bytes, then nothing, ever. */
   | "hang-in-body"
@@ -35,9 +35,9 @@ export type FaultName =
   | "missing-headers"
   /** A catch-up page that does not move: next offset as asked, no data, not up to date. */
   | "stale-page"
-  /** A catch-up page from a cache: what the same url answered before. */
+  /** A catch-up page from a cache: an earlier response to the same url. */
   | "cached-page"
-  /** A long-poll that is answered at once, empty. */
+  /** A long-poll gets an empty response at once. */
   | "empty-live"
   /** Events are held back until the connection ends. */
   | "sse-buffered"
@@ -61,7 +61,7 @@ export interface FaultPlan {
   ignoresAbort: boolean
   /** How the body comes: at once, split at random bytes, or split and slowly. */
   pace: "whole" | "split" | "trickle"
-  /** A number in [0, 1) for choices that depend on the answer (where to cut, what to leave out). */
+  /** A number in [0, 1) for choices that depend on the response (where to cut, what to leave out). */
   dice: () => number
 }
 

@@ -1,7 +1,7 @@
 import { drawFault, type FaultOdds, type FaultPlan } from "./faults.ts"
 import { Exchange } from "./exchange.ts"
-import { answerInstead, distort } from "./responses.ts"
-import type { ModelAnswer, ModelClock, ModelRequest } from "../model-server/messages.ts"
+import { responseInstead, distort } from "./responses.ts"
+import type { ModelResponse, ModelClock, ModelRequest } from "../model-server/messages.ts"
 import type { ModelServer } from "../model-server/server.ts"
 import { leakOf, type RequestRecord } from "./request-record.ts"
 import { readBody, readHead, type RequestHead } from "./fetch-request.ts"
@@ -24,7 +24,7 @@ export interface NetworkChoices {
   trickle: number
 }
 
-/** What a network does unless told otherwise: nothing bad. */
+/** The defaults: no faults. */
 const CALM_NETWORK: NetworkChoices = {
   faults: {},
   lastingFaults: {},
@@ -46,7 +46,7 @@ export class FaultyNetwork {
   readonly #clock: ModelClock & { readonly elapsedMs: number }
   readonly #random: SeededRandom
   readonly #open = new Set<Exchange>()
-  readonly #cache = new Map<string, ModelAnswer>()
+  readonly #cache = new Map<string, ModelResponse>()
   #healed = false
 
   constructor(fields: {
@@ -144,38 +144,39 @@ export class FaultyNetwork {
       return exchange.fail(new TypeError("fetch failed"))
     }
     if (plan.fault === "hang-before-headers" && plan.dice() < 0.5) return exchange.hang()
-    const answer = await this.#answer(plan, request)
+    const response = await this.#respondTo(plan, request)
     if (plan.fault === "hang-before-headers") return exchange.hang()
     if (!(await exchange.wait(plan.backMs))) return
     if (plan.fault === "drop-after") return exchange.fail(new TypeError("fetch failed"))
-    exchange.record.moved = hasMoved(exchange.record, answer)
-    exchange.answer(distort(plan, request, answer))
+    exchange.record.moved = hasMoved(exchange.record, response)
+    exchange.respond(distort(plan, request, response))
   }
 
-  async #answer(plan: FaultPlan, request: ModelRequest): Promise<ModelAnswer> {
+  async #respondTo(plan: FaultPlan, request: ModelRequest): Promise<ModelResponse> {
     const stream = this.#server.findStream(request.url.pathname)
-    const instead = answerInstead(plan, request, stream, this.#clock.now())
+    const instead = responseInstead(plan, request, stream, this.#clock.now())
     if (instead) return instead
     const cached = plan.fault === "cached-page" ? this.#cache.get(request.url.href) : undefined
     if (cached) return cached
-    if (plan.fault === "gateway" && plan.dice() < 0.5) return gatewayAnswer(plan)
-    const answer = await this.#server.answer(
+    if (plan.fault === "gateway" && plan.dice() < 0.5) return gatewayResponse(plan)
+    const response = await this.#server.handle(
       plan.fault === "sse-as-page" ? asPage(request) : request,
     )
-    if (plan.fault === "gateway") return gatewayAnswer(plan)
-    const isPage = request.method === "GET" && answer.status === 200 && answer.body.kind === "bytes"
-    if (isPage && !request.url.searchParams.has("live")) this.#cache.set(request.url.href, answer)
-    return answer
+    if (plan.fault === "gateway") return gatewayResponse(plan)
+    const isPage =
+      request.method === "GET" && response.status === 200 && response.body.kind === "bytes"
+    if (isPage && !request.url.searchParams.has("live")) this.#cache.set(request.url.href, response)
+    return response
   }
 
-  /** The same request reaches the server once more, long after its client has heard of it. */
+  /** A copy of the request reaches the server much later. */
   #deliverLate(plan: FaultPlan, request: ModelRequest): void {
     const delayMs = Math.floor(plan.dice() * this.choices.maxStragglerMs)
-    this.#clock.after(delayMs, () => void this.#server.answer(request))
+    this.#clock.after(delayMs, () => void this.#server.handle(request))
   }
 }
 
-function gatewayAnswer(plan: FaultPlan): ModelAnswer {
+function gatewayResponse(plan: FaultPlan): ModelResponse {
   const status = plan.dice() < 0.5 ? 502 : 504
   const bytes = new TextEncoder().encode("<html>Bad gateway</html>")
   return { status, headers: { "content-type": "text/html" }, body: { kind: "bytes", bytes } }
@@ -188,8 +189,8 @@ function asPage(request: ModelRequest): ModelRequest {
   return { ...request, url }
 }
 
-function hasMoved(record: RequestRecord, answer: ModelAnswer): boolean {
-  if (answer.status >= 300) return false
-  const next = answer.headers["stream-next-offset"]
-  return answer.body.kind === "live" || (next !== undefined && next !== record.offset)
+function hasMoved(record: RequestRecord, response: ModelResponse): boolean {
+  if (response.status >= 300) return false
+  const next = response.headers["stream-next-offset"]
+  return response.body.kind === "live" || (next !== undefined && next !== record.offset)
 }

@@ -12,16 +12,16 @@ export interface RequestRecord {
   live: string | undefined
   fault: FaultName | undefined
   /** Pending until the client has headers or an error. */
-  outcome: "pending" | "answered" | "failed" | "aborted"
+  outcome: "pending" | "responded" | "failed" | "aborted"
   status: number | undefined
   body: BodyState | "none"
   /** The request was aborted before its body had ended. */
   aborted: boolean
-  /** The answer named another offset than the one asked for, or stored something. */
+  /** The response named another offset than the one asked for, or stored something. */
   moved: boolean
 }
 
-/** What a request left behind, or undefined: a body nobody read or cancelled, a request nobody waits for or aborted. */
+/** What a request left behind, or undefined: a body neither read nor cancelled, a request neither settled nor aborted. */
 export function leakOf(record: RequestRecord): string | undefined {
   const name = `request ${record.id} (${record.method} ${record.url}, fault ${record.fault ?? "none"})`
   if (record.outcome === "pending" && !record.aborted) return `${name} is still pending`

@@ -1,8 +1,8 @@
 import type { FaultPlan } from "./faults.ts"
 import {
-  errorAnswer,
-  textAnswer,
-  type ModelAnswer,
+  errorResponse,
+  textResponse,
+  type ModelResponse,
   type ModelRequest,
 } from "../model-server/messages.ts"
 import type { ModelStream } from "../model-server/stream.ts"
@@ -16,34 +16,34 @@ const HEADER_LOSSES: ReadonlyArray<readonly string[]> = [
   ["stream-next-offset", "stream-up-to-date", "stream-cursor", "stream-closed"],
 ]
 
-/** The answer that the fault puts in the place of the server's, or undefined where the server is asked. */
-export function answerInstead(
+/** The response that the fault puts in the place of the server's, or undefined where the server is asked. */
+export function responseInstead(
   plan: FaultPlan,
   request: ModelRequest,
   stream: ModelStream | undefined,
   nowMs: number,
-): ModelAnswer | undefined {
+): ModelResponse | undefined {
   switch (plan.fault) {
     case "status":
       return overloaded(plan, nowMs)
     case "forged-403":
-      return errorAnswer(403, "<html>Blocked by the firewall</html>")
+      return errorResponse(403, "<html>Blocked by the firewall</html>")
     case "forged-409":
-      return errorAnswer(409, "Conflict")
+      return errorResponse(409, "Conflict")
     case "html":
-      return textAnswer(200, { "content-type": "text/html" }, "<html>Please log in</html>")
+      return textResponse(200, { "content-type": "text/html" }, "<html>Please log in</html>")
     case "stale-page":
       return stream && standingPage(stream, request)
     case "empty-live":
-      return textAnswer(204, { ...standingStill(request), "stream-up-to-date": "true" })
+      return textResponse(204, { ...standingStill(request), "stream-up-to-date": "true" })
     default:
       return undefined
   }
 }
 
-function standingPage(stream: ModelStream, request: ModelRequest): ModelAnswer {
+function standingPage(stream: ModelStream, request: ModelRequest): ModelResponse {
   const headers = { "content-type": stream.contentType, ...standingStill(request) }
-  return textAnswer(200, headers, stream.isJson ? "[]" : "")
+  return textResponse(200, headers, stream.isJson ? "[]" : "")
 }
 
 function standingStill(request: ModelRequest): Record<string, string> {
@@ -51,7 +51,7 @@ function standingStill(request: ModelRequest): Record<string, string> {
   return { "stream-next-offset": asked === "-1" ? offsetOf(0) : asked }
 }
 
-function overloaded(plan: FaultPlan, nowMs: number): ModelAnswer {
+function overloaded(plan: FaultPlan, nowMs: number): ModelResponse {
   const status = [500, 503, 429][Math.floor(plan.dice() * 3)] ?? 500
   const kind = plan.dice()
   const seconds = Math.floor(plan.dice() * 4)
@@ -60,19 +60,23 @@ function overloaded(plan: FaultPlan, nowMs: number): ModelAnswer {
   else if (status !== 500 && kind < 0.5) {
     headers["retry-after"] = new Date(nowMs + seconds * 1000).toUTCString()
   }
-  return errorAnswer(status, "overloaded", headers)
+  return errorResponse(status, "overloaded", headers)
 }
 
-/** The server's answer as the fault lets it through (headers only; the body has its own faults). */
-export function distort(plan: FaultPlan, request: RequestHead, answer: ModelAnswer): ModelAnswer {
-  const headers = { ...answer.headers }
-  const length = answer.body.kind === "bytes" ? answer.body.bytes.length : 0
+/** The server's response as the fault lets it through (headers only; the body has its own faults). */
+export function distort(
+  plan: FaultPlan,
+  request: RequestHead,
+  response: ModelResponse,
+): ModelResponse {
+  const headers = { ...response.headers }
+  const length = response.body.kind === "bytes" ? response.body.bytes.length : 0
   const isJson = (headers["content-type"] ?? "").startsWith("application/json")
   // A body of no bytes is what some servers make of an empty stream: at its start, only a length tells it from a cut.
   const isFirst = ["-1", "now", null].includes(request.url.searchParams.get("offset"))
   const tellsItself = isJson && !isFirst
   const needsLength = plan.fault === "short-length" || (plan.fault === "cut-clean" && !tellsItself)
-  if (answer.body.kind === "bytes" && (needsLength || plan.dice() < 0.5)) {
+  if (response.body.kind === "bytes" && (needsLength || plan.dice() < 0.5)) {
     headers["content-length"] = String(length)
   }
   if (plan.fault === "cut-clean" && tellsItself) delete headers["content-length"]
@@ -80,5 +84,5 @@ export function distort(plan: FaultPlan, request: RequestHead, answer: ModelAnsw
     const lost = HEADER_LOSSES[Math.floor(plan.dice() * HEADER_LOSSES.length)] ?? []
     for (const name of lost) delete headers[name]
   }
-  return { ...answer, headers }
+  return { ...response, headers }
 }

@@ -1,27 +1,54 @@
-import { errorAnswer, textAnswer, type ModelAnswer, type ModelRequest } from "./messages.ts"
+import { errorResponse, textResponse, type ModelResponse, type ModelRequest } from "./messages.ts"
 import { readProducerHeaders, type ProducerTuple } from "./producers.ts"
 import { mediaTypeOf, ModelBodyError, ModelStream } from "./stream.ts"
 import { offsetOf } from "./offsets.ts"
 
+/** What a server may choose in its responses to writes. All of it can change while the server runs. */
+export interface WriteChoices {
+  /** Evaluate `Stream-Expected-Offset`; a server that does not know it ignores it. */
+  expectedOffset: boolean
+  /** Send `Stream-Next-Offset` with the 204 of a producer's duplicate. */
+  offsetOfDuplicates: boolean
+  /** Send `Producer-Epoch` and `Producer-Seq` with the 204 of a producer's duplicate. */
+  numbersOfDuplicates: boolean
+}
+
+/** The defaults, as on the reference server. */
+export const DEFAULT_WRITE_CHOICES: WriteChoices = {
+  expectedOffset: false,
+  offsetOfDuplicates: false,
+  numbersOfDuplicates: true,
+}
+
 /** `POST`: append, close, or both; the order of the checks is the order in which PROTOCOL.md gives them weight. */
-export function answerPost(stream: ModelStream, request: ModelRequest): ModelAnswer {
+export function handlePost(
+  stream: ModelStream,
+  choices: WriteChoices,
+  request: ModelRequest,
+): ModelResponse {
   const { headers, body } = request
   const closing = isClosing(headers)
   const tuple = readProducerHeaders(headers)
-  // Malformed requests were refused before the stream was looked for.
-  if (tuple === "invalid") return errorAnswer(400, "Invalid producer headers")
-  if (stream.closed) return answerPostToClosed(stream, tuple, closing && body.length === 0)
+  // Malformed requests are rejected before the stream is looked up.
+  if (tuple === "invalid") return errorResponse(400, "Invalid producer headers")
+  if (stream.closed) return handlePostToClosed(stream, tuple, closing && body.length === 0)
   const contentType = headers.get("content-type")
   if (body.length > 0 && mediaTypeOf(contentType ?? "") !== mediaTypeOf(stream.contentType)) {
-    return errorAnswer(409, "Content-type mismatch")
+    return errorResponse(409, "Content-type mismatch")
   }
   const verdict = tuple && stream.producers.judge(tuple)
-  if (tuple && verdict && verdict.kind !== "accepted") return refusal(stream, tuple, verdict)
+  if (tuple && verdict && verdict.kind !== "accepted")
+    return rejection(stream, choices, tuple, verdict)
   const commit = verdict?.kind === "accepted" ? verdict.commit : undefined
   // A sequence orders content: a request that only closes has none.
   const seq = body.length > 0 ? headers.get("stream-seq") : undefined
-  if (seq !== undefined && stream.lastSeq !== undefined && seq <= stream.lastSeq) {
-    return errorAnswer(409, "Sequence conflict")
+  const expected = choices.expectedOffset ? headers.get("stream-expected-offset") : undefined
+  const tail = offsetOf(stream.length)
+  const isSeqConflict = seq !== undefined && stream.lastSeq !== undefined && seq <= stream.lastSeq
+  if (isSeqConflict || (expected !== undefined && expected !== tail)) {
+    const tailHeaders: Record<string, string> =
+      expected === undefined ? {} : { "stream-next-offset": tail }
+    return errorResponse(409, "Conflict", tailHeaders)
   }
   const problem = tryAppend(stream, body)
   if (problem) return problem
@@ -32,44 +59,44 @@ export function answerPost(stream: ModelStream, request: ModelRequest): ModelAns
   return appended(stream, tuple && body.length > 0 ? 200 : 204, tuple, tuple?.seq)
 }
 
-/** Why a `POST` is refused whatever the stream is, or undefined. */
-export function refuseMalformedPost(request: ModelRequest): ModelAnswer | undefined {
+/** The rejection of a `POST` that is malformed for every stream, or undefined. */
+export function rejectMalformedPost(request: ModelRequest): ModelResponse | undefined {
   const { headers, body } = request
   if (readProducerHeaders(headers) === "invalid")
-    return errorAnswer(400, "Invalid producer headers")
-  if (body.length === 0) return isClosing(headers) ? undefined : errorAnswer(400, "Empty body")
-  return headers.has("content-type") ? undefined : errorAnswer(400, "Content-Type is required")
+    return errorResponse(400, "Invalid producer headers")
+  if (body.length === 0) return isClosing(headers) ? undefined : errorResponse(400, "Empty body")
+  return headers.has("content-type") ? undefined : errorResponse(400, "Content-Type is required")
 }
 
 function isClosing(headers: ReadonlyMap<string, string>): boolean {
   return headers.get("stream-closed")?.toLowerCase() === "true"
 }
 
-function tryAppend(stream: ModelStream, body: Uint8Array): ModelAnswer | undefined {
+function tryAppend(stream: ModelStream, body: Uint8Array): ModelResponse | undefined {
   if (body.length === 0) return undefined
   try {
     if (stream.isJson && ModelStream.parseMessages(body).length === 0) {
-      return errorAnswer(400, "Empty arrays are not allowed")
+      return errorResponse(400, "Empty arrays are not allowed")
     }
     stream.append(body)
     return undefined
   } catch (error) {
-    if (error instanceof ModelBodyError) return errorAnswer(400, error.message)
+    if (error instanceof ModelBodyError) return errorResponse(400, error.message)
     throw error
   }
 }
 
-function answerPostToClosed(
+function handlePostToClosed(
   stream: ModelStream,
   tuple: ProducerTuple | undefined,
   closeOnly: boolean,
-): ModelAnswer {
+): ModelResponse {
   const by = stream.closedBy
   if (tuple && by?.id === tuple.id && by.epoch === tuple.epoch && by.seq === tuple.seq) {
     return appended(stream, 204, tuple, tuple.seq)
   }
   if (closeOnly && !tuple) return appended(stream, 204, undefined, undefined)
-  return errorAnswer(409, "Stream is closed", {
+  return errorResponse(409, "Stream is closed", {
     "stream-closed": "true",
     "stream-next-offset": offsetOf(stream.length),
   })
@@ -80,11 +107,11 @@ function appended(
   status: number,
   tuple: ProducerTuple | undefined,
   seq: number | undefined,
-): ModelAnswer {
+): ModelResponse {
   const headers: Record<string, string> = { "stream-next-offset": offsetOf(stream.length) }
   if (stream.closed) headers["stream-closed"] = "true"
   if (tuple) Object.assign(headers, producerHeaders(tuple.epoch, seq))
-  return textAnswer(status, headers)
+  return textResponse(status, headers)
 }
 
 function producerHeaders(epoch: number, seq: number | undefined): Record<string, string> {
@@ -94,24 +121,28 @@ function producerHeaders(epoch: number, seq: number | undefined): Record<string,
   }
 }
 
-function refusal(
+function rejection(
   stream: ModelStream,
+  choices: WriteChoices,
   tuple: ProducerTuple,
   verdict: Exclude<ReturnType<ModelStream["producers"]["judge"]>, { kind: "accepted" }>,
-): ModelAnswer {
+): ModelResponse {
   switch (verdict.kind) {
     case "duplicate":
-      return textAnswer(204, producerHeaders(verdict.epoch, verdict.lastSeq))
+      return textResponse(204, {
+        ...(choices.numbersOfDuplicates ? producerHeaders(verdict.epoch, verdict.lastSeq) : {}),
+        ...(choices.offsetOfDuplicates ? { "stream-next-offset": offsetOf(stream.length) } : {}),
+      })
     case "stale":
-      return errorAnswer(
+      return errorResponse(
         403,
         "Stale producer epoch",
         producerHeaders(verdict.currentEpoch, undefined),
       )
     case "epoch-not-from-zero":
-      return errorAnswer(400, "New epoch must start with sequence 0")
+      return errorResponse(400, "New epoch must start with sequence 0")
     case "gap":
-      return errorAnswer(409, `Producer sequence gap in ${stream.path}`, {
+      return errorResponse(409, `Producer sequence gap in ${stream.path}`, {
         "producer-expected-seq": String(verdict.expected),
         "producer-received-seq": String(tuple.seq),
       })

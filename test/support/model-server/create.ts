@@ -1,4 +1,4 @@
-import { errorAnswer, textAnswer, type ModelAnswer, type ModelRequest } from "./messages.ts"
+import { errorResponse, textResponse, type ModelResponse, type ModelRequest } from "./messages.ts"
 import {
   mediaTypeOf,
   ModelBodyError,
@@ -8,8 +8,8 @@ import {
 } from "./stream.ts"
 import { offsetOf, positionOf } from "./offsets.ts"
 
-interface Refusal {
-  refused: ModelAnswer
+interface Rejection {
+  rejected: ModelResponse
 }
 
 interface ForkPoint {
@@ -18,17 +18,17 @@ interface ForkPoint {
 }
 
 /** `PUT`: create a stream or a fork in `streams`, or confirm the one that is there. */
-export function answerPut(
+export function handlePut(
   streams: Map<string, ModelStream>,
   existing: ModelStream | undefined,
   request: ModelRequest,
   nowMs: number,
-): ModelAnswer {
+): ModelResponse {
   const lifetime = readLifetime(request.headers)
-  if ("refused" in lifetime) return lifetime.refused
+  if ("rejected" in lifetime) return lifetime.rejected
   if (existing) return confirm(existing, request.headers, lifetime)
   const fork = readFork(streams, request.headers)
-  if (fork && "refused" in fork) return fork.refused
+  if (fork && "rejected" in fork) return fork.rejected
   const named = request.headers.get("content-type")
   const source = fork?.origin.source
   const stream = new ModelStream({
@@ -42,7 +42,7 @@ export function answerPut(
   try {
     if (request.body.length > 0) stream.append(request.body)
   } catch (error) {
-    if (error instanceof ModelBodyError) return errorAnswer(400, error.message)
+    if (error instanceof ModelBodyError) return errorResponse(400, error.message)
     throw error
   }
   if (wantsClosed(request.headers)) stream.close(undefined)
@@ -59,8 +59,8 @@ function confirm(
   existing: ModelStream,
   headers: ReadonlyMap<string, string>,
   lifetime: ModelLifetime,
-): ModelAnswer {
-  if (existing.deleted) return errorAnswer(409, "Stream was deleted but still has forks")
+): ModelResponse {
+  if (existing.deleted) return errorResponse(409, "Stream was deleted but still has forks")
   const { origin } = existing
   const forkOffset = headers.get("stream-fork-offset")
   const inherits = headers.has("stream-forked-from")
@@ -75,12 +75,16 @@ function confirm(
     origin?.path === headers.get("stream-forked-from") &&
     (forkOffset === undefined || origin?.start === positionOf(forkOffset)) &&
     (origin?.subOffset ?? 0) === Number(headers.get("stream-fork-sub-offset") ?? "0")
-  if (!same) return errorAnswer(409, "Stream already exists with different configuration")
+  if (!same) return errorResponse(409, "Stream already exists with different configuration")
   return created(existing, 200, {})
 }
 
-function created(stream: ModelStream, status: number, extra: Record<string, string>): ModelAnswer {
-  return textAnswer(status, {
+function created(
+  stream: ModelStream,
+  status: number,
+  extra: Record<string, string>,
+): ModelResponse {
+  return textResponse(status, {
     "content-type": stream.contentType,
     "stream-next-offset": offsetOf(stream.length),
     ...(stream.closed ? { "stream-closed": "true" } : {}),
@@ -88,19 +92,19 @@ function created(stream: ModelStream, status: number, extra: Record<string, stri
   })
 }
 
-function readLifetime(headers: ReadonlyMap<string, string>): ModelLifetime | Refusal {
+function readLifetime(headers: ReadonlyMap<string, string>): ModelLifetime | Rejection {
   const ttl = headers.get("stream-ttl")
   const expiresAt = headers.get("stream-expires-at")
   if (ttl !== undefined && expiresAt !== undefined) {
-    return { refused: errorAnswer(400, "Both Stream-TTL and Stream-Expires-At") }
+    return { rejected: errorResponse(400, "Both Stream-TTL and Stream-Expires-At") }
   }
   if (ttl !== undefined) {
-    if (!/^(0|[1-9]\d*)$/.test(ttl)) return { refused: errorAnswer(400, "Invalid Stream-TTL") }
+    if (!/^(0|[1-9]\d*)$/.test(ttl)) return { rejected: errorResponse(400, "Invalid Stream-TTL") }
     return { ttlSeconds: Number(ttl) }
   }
   if (expiresAt !== undefined) {
     if (Number.isNaN(Date.parse(expiresAt))) {
-      return { refused: errorAnswer(400, "Invalid Stream-Expires-At") }
+      return { rejected: errorResponse(400, "Invalid Stream-Expires-At") }
     }
     return { expiresAt }
   }
@@ -110,22 +114,22 @@ function readLifetime(headers: ReadonlyMap<string, string>): ModelLifetime | Ref
 function readFork(
   streams: ReadonlyMap<string, ModelStream>,
   headers: ReadonlyMap<string, string>,
-): ForkPoint | Refusal | undefined {
+): ForkPoint | Rejection | undefined {
   const path = headers.get("stream-forked-from")
   if (path === undefined) return undefined
   const source = streams.get(path)
-  if (source === undefined) return { refused: errorAnswer(404, "Source stream not found") }
-  if (source.deleted) return { refused: errorAnswer(409, "Source stream is deleted") }
+  if (source === undefined) return { rejected: errorResponse(404, "Source stream not found") }
+  if (source.deleted) return { rejected: errorResponse(409, "Source stream is deleted") }
   const named = headers.get("content-type")
   if (named && mediaTypeOf(named) !== mediaTypeOf(source.contentType)) {
-    return { refused: errorAnswer(409, "Content type mismatch with source stream") }
+    return { rejected: errorResponse(409, "Content type mismatch with source stream") }
   }
   const offset = headers.get("stream-fork-offset")
   const start = offset === undefined ? source.length : positionOf(offset)
   const sub = headers.get("stream-fork-sub-offset") ?? "0"
   const end = (start ?? 0) + Number(sub)
   if (start === undefined || !/^\d+$/.test(sub) || end > source.length) {
-    return { refused: errorAnswer(400, "Invalid fork offset") }
+    return { rejected: errorResponse(400, "Invalid fork offset") }
   }
   return { origin: { path, start, subOffset: Number(sub), source }, end }
 }

@@ -5,6 +5,15 @@ export interface ModelClock {
   after(delayMs: number, callback: () => void): () => void
 }
 
+/** Where the model draws what it varies. */
+export interface RandomSource {
+  /** True with the given probability (0 … 1). */
+  chance(probability: number): boolean
+  /** A whole number from `min` to `max`, both included. */
+  int(min: number, max: number): number
+  pick<T>(items: readonly T[]): T
+}
+
 /** A request as the model sees it: everything resolved, header names in lower case. */
 export interface ModelRequest {
   method: string
@@ -20,35 +29,35 @@ export interface BodySink {
 }
 
 /** What follows the headers: nothing, all of it at once, or events as they come (opened once; the result stops it). */
-export type AnswerBody =
+export type ResponseBody =
   | { kind: "none" }
   | { kind: "bytes"; bytes: Uint8Array }
   | { kind: "live"; open: (sink: BodySink) => () => void }
 
-/** The model's answer, before a network had its way with it. Header names in lower case. */
-export interface ModelAnswer {
+/** The model's response, before a network changes it. Header names in lower case. */
+export interface ModelResponse {
   status: number
   headers: Record<string, string>
-  body: AnswerBody
+  body: ResponseBody
 }
 
 const encoder = new TextEncoder()
 
-/** An answer with a text body, or none where `text` is left out. */
-export function textAnswer(
+/** A response with a text body, or none if `text` is undefined. */
+export function textResponse(
   status: number,
   headers: Record<string, string>,
   text?: string,
-): ModelAnswer {
+): ModelResponse {
   if (text === undefined) return { status, headers, body: { kind: "none" } }
   return { status, headers, body: { kind: "bytes", bytes: encoder.encode(text) } }
 }
 
-/** An error answer: a line of text, as servers give it; meaning is in the status and headers alone. */
-export function errorAnswer(
+/** An error response: a line of text, as servers give it; meaning is in the status and headers alone. */
+export function errorResponse(
   status: number,
   text: string,
   headers: Record<string, string> = {},
-): ModelAnswer {
-  return textAnswer(status, { "content-type": "text/plain", ...headers }, text)
+): ModelResponse {
+  return textResponse(status, { "content-type": "text/plain", ...headers }, text)
 }

@@ -1,6 +1,6 @@
 /**
- * Digits in the order of their character codes, chosen to break whoever parses, lower-cases or forgets to URL-encode an
- * offset. Quotes and commas are left out: they have a meaning of their own in headers.
+ * Digits in the order of their character codes, chosen to break every client that parses, lower-cases or does not URL-encode an
+ * offset. Quotes and commas are missing: they have a meaning of their own in headers.
  */
 const DIGITS = "!#$%&+/=?@AZ[az~"
 const WIDTH = 6

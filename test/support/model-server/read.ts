@@ -1,30 +1,30 @@
 import {
-  errorAnswer,
-  textAnswer,
-  type ModelAnswer,
+  errorResponse,
+  textResponse,
+  type ModelResponse,
   type ModelClock,
   type ModelRequest,
 } from "./messages.ts"
 import type { ModelStream } from "./stream.ts"
 import { offsetOf, positionOf } from "./offsets.ts"
 
-/** What a server may choose in how it answers reads. All of it may be changed while the server runs. */
+/** What a server may choose in its responses to reads. All of it can change while the server runs. */
 export interface ReadChoices {
   /** Most messages (JSON) or bytes (else) on one page. */
   pageLimit: () => number
   longPollTimeoutMs: number
   /** Send `Stream-Cursor`. */
   cursors: boolean
-  /** Send `ETag` and answer `If-None-Match`. */
+  /** Send `ETag` and honour `If-None-Match`. */
   etags: boolean
   /**
-   * Where the closure is told: on the last page with data; only on the empty page after it; or there too, with the page
-   * before it called up to date.
+   * Where the closure is reported: on the last page with data; only on the empty page after it; or there too, with the page
+   * before it marked up to date.
    */
   closure: "with-data" | "after" | "after-up-to-date"
 }
 
-/** What a server chooses unless told otherwise; the same as the reference server. */
+/** The defaults, as on the reference server. */
 export const DEFAULT_READ_CHOICES: ReadChoices = {
   pageLimit: () => Number.MAX_SAFE_INTEGER,
   longPollTimeoutMs: 30_000,
@@ -43,60 +43,60 @@ export function nextCursor(clock: ModelClock, echoed: string | null): string {
 }
 
 /** Where a read starts: the position that `offset` names, the tail for `now`, or why there is none. */
-export function readStart(stream: ModelStream, offset: string | null): number | ModelAnswer {
+export function readStart(stream: ModelStream, offset: string | null): number | ModelResponse {
   if (offset === "now") return stream.length
   const position = positionOf(offset ?? "-1")
-  if (position === undefined) return errorAnswer(400, "Invalid offset")
-  if (position < stream.retainedFrom) return errorAnswer(410, "Offset is no longer retained")
+  if (position === undefined) return errorResponse(400, "Invalid offset")
+  if (position < stream.retainedFrom) return errorResponse(410, "Offset is no longer retained")
   return Math.min(position, stream.length)
 }
 
 /** `GET` without `live`: one page, maybe empty. */
-export function answerCatchUp(
+export function handleCatchUp(
   stream: ModelStream,
   choices: ReadChoices,
   request: ModelRequest,
-): ModelAnswer {
+): ModelResponse {
   const offset = request.url.searchParams.get("offset")
   const start = readStart(stream, offset)
   if (typeof start !== "number") return start
-  const answer = page(stream, choices, start)
+  const response = page(stream, choices, start)
   if (offset === "now") {
-    answer.headers["cache-control"] = "no-store"
-    return answer
+    response.headers["cache-control"] = "no-store"
+    return response
   }
-  const etag = tagPage(stream, choices, offset, answer)
-  if (etag && request.headers.get("if-none-match") === etag) return textAnswer(304, { etag })
-  return answer
+  const etag = tagPage(stream, choices, offset, response)
+  if (etag && request.headers.get("if-none-match") === etag) return textResponse(304, { etag })
+  return response
 }
 
 function tagPage(
   stream: ModelStream,
   choices: ReadChoices,
   offset: string | null,
-  answer: ModelAnswer,
+  response: ModelResponse,
 ): string | undefined {
   if (!choices.etags) return undefined
-  const end = answer.headers["stream-next-offset"] ?? ""
-  const closed = answer.headers["stream-closed"] ? ":c" : ""
-  return (answer.headers["etag"] = `"${stream.path}:${offset ?? "-1"}:${end}${closed}"`)
+  const end = response.headers["stream-next-offset"] ?? ""
+  const closed = response.headers["stream-closed"] ? ":c" : ""
+  return (response.headers["etag"] = `"${stream.path}:${offset ?? "-1"}:${end}${closed}"`)
 }
 
 /** `GET` with `live=long-poll`: data at once if there is some, else when it comes, else 204 after the wait. */
-export function answerLongPoll(
+export function handleLongPoll(
   stream: ModelStream,
   choices: ReadChoices,
   clock: ModelClock,
   request: ModelRequest,
-): Promise<ModelAnswer> {
+): Promise<ModelResponse> {
   const offset = request.url.searchParams.get("offset")
-  if (!offset) return Promise.resolve(errorAnswer(400, "Long-poll requires an offset"))
+  if (!offset) return Promise.resolve(errorResponse(400, "Long-poll requires an offset"))
   const start = readStart(stream, offset)
   if (typeof start !== "number") return Promise.resolve(start)
   const echoed = request.url.searchParams.get("cursor")
-  const answer = (): ModelAnswer => {
-    if (stream.deleted) return errorAnswer(404, "Stream not found")
-    // -1 names no position, so it is never the tail: there is an answer at once, as on the reference server.
+  const response = (): ModelResponse => {
+    if (stream.deleted) return errorResponse(404, "Stream not found")
+    // -1 names no position, so it is never the tail: the response comes at once, as on the reference server.
     const hasPage = start < stream.length || offset === "-1"
     const result = hasPage ? page(stream, choices, start) : emptyLongPoll(stream)
     if (result.status === 200) tagPage(stream, choices, offset, result)
@@ -105,27 +105,27 @@ export function answerLongPoll(
     }
     return result
   }
-  if (start < stream.length || stream.closed || offset === "-1") return Promise.resolve(answer())
+  if (start < stream.length || stream.closed || offset === "-1") return Promise.resolve(response())
   return new Promise((resolve) => {
     const finish = (): void => {
       stopTimer()
       unwatch()
-      resolve(answer())
+      resolve(response())
     }
     const stopTimer = clock.after(choices.longPollTimeoutMs, finish)
     const unwatch = stream.watch(finish)
   })
 }
 
-function emptyLongPoll(stream: ModelStream): ModelAnswer {
-  return textAnswer(204, {
+function emptyLongPoll(stream: ModelStream): ModelResponse {
+  return textResponse(204, {
     "stream-next-offset": offsetOf(stream.length),
     "stream-up-to-date": "true",
     ...(stream.closed ? { "stream-closed": "true" } : {}),
   })
 }
 
-function page(stream: ModelStream, choices: ReadChoices, start: number): ModelAnswer {
+function page(stream: ModelStream, choices: ReadChoices, start: number): ModelResponse {
   const end = Math.min(stream.length, start + Math.max(1, choices.pageLimit()))
   const headers: Record<string, string> = {
     "content-type": stream.contentType,

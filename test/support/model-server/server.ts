@@ -1,27 +1,39 @@
-import { answerPut } from "./create.ts"
+import { handlePut } from "./create.ts"
 import {
-  errorAnswer,
-  textAnswer,
-  type ModelAnswer,
+  errorResponse,
+  textResponse,
+  type ModelResponse,
   type ModelClock,
   type ModelRequest,
 } from "./messages.ts"
-import { answerCatchUp, answerLongPoll, DEFAULT_READ_CHOICES, type ReadChoices } from "./read.ts"
-import { answerSse, DEFAULT_SSE_CHOICES, type SseChoices } from "./sse.ts"
+import { handleCatchUp, handleLongPoll, DEFAULT_READ_CHOICES, type ReadChoices } from "./read.ts"
+import { handleSse, DEFAULT_SSE_CHOICES, type SseChoices } from "./sse.ts"
 import type { ModelStream } from "./stream.ts"
-import { answerPost, refuseMalformedPost } from "./append.ts"
+import {
+  DEFAULT_WRITE_CHOICES,
+  handlePost,
+  rejectMalformedPost,
+  type WriteChoices,
+} from "./append.ts"
 import { offsetOf } from "./offsets.ts"
 
+/** Everything that PROTOCOL.md leaves to the server. */
+export type ServerChoices = ReadChoices & SseChoices & WriteChoices
+
 /**
- * The server of PROTOCOL.md in one process, without a socket: requests in, answers out. Its offsets are opaque on purpose
- * (see opaque-offsets.ts). `test/simulation/model-vs-reference.test.ts` checks it against the reference server.
+ * The server of PROTOCOL.md in one process, without a socket: requests in, responses out. Its offsets are opaque on purpose
+ * (see offsets.ts). `test/simulation/model-server/model-vs-reference.test.ts` checks it against the reference server.
  */
 export class ModelServer {
-  readonly choices: ReadChoices & SseChoices = { ...DEFAULT_READ_CHOICES, ...DEFAULT_SSE_CHOICES }
+  readonly choices: ServerChoices = {
+    ...DEFAULT_READ_CHOICES,
+    ...DEFAULT_SSE_CHOICES,
+    ...DEFAULT_WRITE_CHOICES,
+  }
   readonly #clock: ModelClock
   readonly #streams = new Map<string, ModelStream>()
 
-  constructor(clock: ModelClock, choices: Partial<ReadChoices & SseChoices> = {}) {
+  constructor(clock: ModelClock, choices: Partial<ServerChoices> = {}) {
     this.#clock = clock
     Object.assign(this.choices, choices)
   }
@@ -43,45 +55,45 @@ export class ModelServer {
     for (const stream of this.#streams.values()) stream.producers.forget()
   }
 
-  async answer(request: ModelRequest): Promise<ModelAnswer> {
+  async handle(request: ModelRequest): Promise<ModelResponse> {
     const stream = this.#find(request.url.pathname)
     if (request.method === "PUT") {
-      return answerPut(this.#streams, stream, request, this.#clock.now())
+      return handlePut(this.#streams, stream, request, this.#clock.now())
     }
-    const malformed = request.method === "POST" ? refuseMalformedPost(request) : undefined
+    const malformed = request.method === "POST" ? rejectMalformedPost(request) : undefined
     if (malformed) return malformed
-    if (stream === undefined) return errorAnswer(404, "Stream not found")
-    if (stream.deleted) return errorAnswer(410, "Stream is gone")
+    if (stream === undefined) return errorResponse(404, "Stream not found")
+    if (stream.deleted) return errorResponse(410, "Stream is gone")
     switch (request.method) {
       case "POST":
         stream.accessedMs = this.#clock.now()
-        return answerPost(stream, request)
+        return handlePost(stream, this.choices, request)
       case "GET":
         stream.accessedMs = this.#clock.now()
-        return this.#answerGet(stream, request)
+        return this.#handleGet(stream, request)
       case "HEAD":
-        return answerHead(stream)
+        return handleHead(stream)
       case "DELETE":
-        return this.#answerDelete(stream)
+        return this.#handleDelete(stream)
       default:
-        return errorAnswer(405, "Method not allowed")
+        return errorResponse(405, "Method not allowed")
     }
   }
 
-  #answerGet(stream: ModelStream, request: ModelRequest): ModelAnswer | Promise<ModelAnswer> {
+  #handleGet(stream: ModelStream, request: ModelRequest): ModelResponse | Promise<ModelResponse> {
     const live = request.url.searchParams.get("live")
-    if (live === "sse") return answerSse(stream, this.choices, this.#clock, request)
+    if (live === "sse") return handleSse(stream, this.choices, this.#clock, request)
     if (live === "long-poll") {
-      return answerLongPoll(stream, this.choices, this.#clock, request)
+      return handleLongPoll(stream, this.choices, this.#clock, request)
     }
-    return answerCatchUp(stream, this.choices, request)
+    return handleCatchUp(stream, this.choices, request)
   }
 
-  #answerDelete(stream: ModelStream): ModelAnswer {
+  #handleDelete(stream: ModelStream): ModelResponse {
     stream.deleted = true
     stream.changed()
     if (stream.forkCount === 0) this.#remove(stream)
-    return textAnswer(204, {})
+    return textResponse(204, {})
   }
 
   /** Streams that only their forks kept go with the last of them. */
@@ -102,14 +114,14 @@ export class ModelServer {
         ? Date.parse(expiresAt ?? "9999-01-01T00:00:00Z")
         : stream.accessedMs + ttlSeconds * 1000
     if (this.#clock.now() < endMs) return stream
-    this.#answerDelete(stream)
+    this.#handleDelete(stream)
     return this.#streams.get(path)
   }
 }
 
-function answerHead(stream: ModelStream): ModelAnswer {
+function handleHead(stream: ModelStream): ModelResponse {
   const { ttlSeconds, expiresAt } = stream.lifetime
-  return textAnswer(200, {
+  return textResponse(200, {
     "content-type": stream.contentType,
     "stream-next-offset": offsetOf(stream.length),
     "cache-control": "no-store",

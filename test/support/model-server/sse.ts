@@ -1,14 +1,14 @@
 import {
-  errorAnswer,
+  errorResponse,
   type BodySink,
-  type ModelAnswer,
+  type ModelResponse,
   type ModelClock,
   type ModelRequest,
+  type RandomSource,
 } from "./messages.ts"
 import { nextCursor, readStart, type ReadChoices } from "./read.ts"
 import { mediaTypeOf, type ModelStream } from "./stream.ts"
 import { offsetOf } from "./offsets.ts"
-import type { SeededRandom } from "../seeded-random.ts"
 
 /** What a server may choose in how it writes events. */
 export interface SseChoices {
@@ -16,13 +16,13 @@ export interface SseChoices {
   sseLifetimeMs: number
   /** A comment every so often, against silence; 0 for none. */
   sseHeartbeatMs: number
-  /** Varies line ends, comments, data lines and how data is spread over events; plain where left out. */
-  sseStyle: SeededRandom | undefined
+  /** Varies line ends, comments, data lines and how data is spread over events; plain if undefined. */
+  sseStyle: RandomSource | undefined
   /** Tell the base64 encoding in a header (a browser across origins may not see it). */
   sseEncodingHeader: boolean
 }
 
-/** What a server chooses unless told otherwise; close to the reference server. */
+/** The defaults, close to the reference server. */
 export const DEFAULT_SSE_CHOICES: SseChoices = {
   sseLifetimeMs: 60_000,
   sseHeartbeatMs: 15_000,
@@ -33,14 +33,14 @@ export const DEFAULT_SSE_CHOICES: SseChoices = {
 const encoder = new TextEncoder()
 
 /** `GET` with `live=sse`: events from `offset` on until the stream ends or the server has had enough. */
-export function answerSse(
+export function handleSse(
   stream: ModelStream,
   choices: ReadChoices & SseChoices,
   clock: ModelClock,
   request: ModelRequest,
-): ModelAnswer {
+): ModelResponse {
   const offset = request.url.searchParams.get("offset")
-  if (!offset) return errorAnswer(400, "SSE requires an offset")
+  if (!offset) return errorResponse(400, "SSE requires an offset")
   const start = readStart(stream, offset)
   if (typeof start !== "number") return start
   const cursor = request.url.searchParams.get("cursor")

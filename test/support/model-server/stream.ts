@@ -16,7 +16,7 @@ export interface ModelOrigin {
 
 const encoder = new TextEncoder()
 
-/** Thrown for a JSON body that cannot be appended; the message is the answer's text. */
+/** Thrown for a JSON body that cannot be appended; the message is the response's text. */
 export class ModelBodyError extends Error {}
 
 /** One stream of the model: its content, whether it is closed, its writers' states, and who waits for a change. */
@@ -84,7 +84,7 @@ export class ModelStream {
     else this.#appendBytes(source.slice(0, end))
   }
 
-  /** The content from one position to another, as a read answers it. */
+  /** The content from one position to another, as a read returns it. */
   slice(from: number, to: number): Uint8Array {
     if (this.isJson) return encoder.encode(`[${this.messages.slice(from, to).join(",")}]`)
     return this.#bytes.slice(from, to)
