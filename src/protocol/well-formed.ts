@@ -1,7 +1,9 @@
-/**
- * Whether a text is whole: one with half of a character (a surrogate that stands alone) has no UTF-8, and so no place in
- * a URL. JavaScript's own check is younger than the platforms that this package runs on.
- */
+/** Half a character: a surrogate without its other half. No `\p{…}` and no lookbehind, which Hermes cannot compile. */
+const LONE_SURROGATE = /[\uD800-\uDBFF](?![\uDC00-\uDFFF])|(?:^|[^\uD800-\uDBFF])[\uDC00-\uDFFF]/
+
+/** Whether a text has no lone surrogate: one that has is not encodable as UTF-8. */
 export function isWellFormed(text: string): boolean {
-  return !/\p{Surrogate}/u.test(text)
+  // The platform's own check is much faster, but younger than some platforms and than the library's type.
+  const checked = text as string & { isWellFormed?: () => boolean }
+  return checked.isWellFormed?.() ?? !LONE_SURROGATE.test(text)
 }

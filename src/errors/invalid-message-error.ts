@@ -1,0 +1,15 @@
+import type { InvalidMessage } from "../protocol/message.ts"
+import { DurableStreamError } from "./durable-stream-error.ts"
+
+/**
+ * The error for a value that is not a message. Nothing of it was sent.
+ *
+ * @param stream - the stream as messages may show it
+ */
+export function invalidMessageError(
+  stream: string,
+  { code, reason, cause }: Omit<InvalidMessage, "kind">,
+): DurableStreamError {
+  const message = `The message for ${stream} was not sent: ${reason}.`
+  return new DurableStreamError(message, code, undefined, undefined, { cause })
+}
