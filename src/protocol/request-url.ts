@@ -1,3 +1,4 @@
+import { toWellFormed } from "../platform/text.ts"
 import { DURABLE_STREAM_PROTOCOL_QUERY_PARAMS } from "./names.ts"
 
 /**
@@ -47,7 +48,7 @@ function splitUrl(url: string): { path: string; search: string } {
 
 /** What a server names an offset or a cursor may hold half of a character, which `encodeURIComponent` throws at. */
 function encode(text: string): string {
-  return encodeURIComponent(text.replaceAll(/\p{Surrogate}/gu, "\uFFFD"))
+  return encodeURIComponent(toWellFormed(text))
 }
 
 function parameterName(part: string): string {

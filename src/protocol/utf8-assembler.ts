@@ -1,6 +1,5 @@
+import { decodeUtf8 } from "../platform/text.ts"
 import { joinBytes } from "./join-bytes.ts"
-
-const empty = new Uint8Array()
 
 /**
  * Turns bytes into text across chunks, pages and transports, keeping a character that is only half there until its
@@ -8,8 +7,7 @@ const empty = new Uint8Array()
  * in one page, in many, over SSE or from an offset in its middle.
  */
 export class Utf8Assembler {
-  readonly #decoder = new TextDecoder("utf-8", { ignoreBOM: true })
-  #held: Uint8Array = empty
+  #held: Uint8Array = new Uint8Array()
 
   /** Whether everything that came in has gone out: the end of the text so far is the end of a character. */
   get aligned(): boolean {
@@ -21,13 +19,13 @@ export class Utf8Assembler {
     const joined = this.aligned ? bytes : joinBytes([this.#held, bytes])
     const whole = joined.byteLength - incompleteTail(joined)
     this.#held = joined.slice(whole)
-    return this.#decoder.decode(joined.subarray(0, whole))
+    return decodeUtf8(joined.subarray(0, whole))
   }
 
   /** What is left of a character whose end never came: U+FFFD, or nothing. */
   flush(): string {
-    const rest = this.#decoder.decode(this.#held)
-    this.#held = empty
+    const rest = decodeUtf8(this.#held)
+    this.#held = new Uint8Array()
     return rest
   }
 }

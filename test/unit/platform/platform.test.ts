@@ -155,37 +155,3 @@ describe("canStreamRequests", () => {
     }
   })
 })
-
-describe("warnIfUsingHttpInBrowser", () => {
-  async function load() {
-    vi.resetModules()
-    return (await import("../../../src/platform/http-warning.ts")).warnIfUsingHttpInBrowser
-  }
-
-  it("warns once for an origin, without its path and query", async () => {
-    const warn = await load()
-    const console_ = vi.spyOn(console, "warn").mockReturnValue()
-    vi.stubGlobal("window", {})
-    warn("http://a.test/s?token=secret")
-    warn(new URL("http://a.test/other"))
-    expect(console_).toHaveBeenCalledOnce()
-    expect(console_.mock.calls[0]?.[0]).toContain("http://a.test ")
-    expect(console_.mock.calls[0]?.[0]).not.toContain("secret")
-    warn("http://b.test/s")
-    expect(console_).toHaveBeenCalledTimes(2)
-  })
-
-  it("is quiet over https, for what is no url, when told to be, and outside a browser", async () => {
-    const warn = await load()
-    const console_ = vi.spyOn(console, "warn").mockReturnValue()
-    warn("http://a.test/s")
-    vi.stubGlobal("window", {})
-    warn("https://a.test/s")
-    warn("no url")
-    warn("http://a.test/s", false)
-    expect(console_).not.toHaveBeenCalled()
-    vi.stubGlobal("location", { href: "http://page.test/" })
-    warn("/relative")
-    expect(console_).toHaveBeenCalledOnce()
-  })
-})
