@@ -1,206 +1,56 @@
 #!/usr/bin/env node
 /**
- * `intent`: lists and prints the skills that this package ships for coding agents. It reads the files beside it and
- * imports nothing but Node itself, and the library does not import it: who only uses the library never loads it.
+ * `intent`: the program of @tanstack/intent has this name too, and of the two the one that was installed last gets it. What
+ * may be meant for the other program is passed on to it, if it is installed beside this package; everything else is done by
+ * durable-streams-intent.js.
  */
 import { spawnSync } from "node:child_process"
-import { existsSync, readdirSync, readFileSync, realpathSync } from "node:fs"
-import { dirname, join, relative, resolve, sep } from "node:path"
+import { existsSync, readFileSync, realpathSync, statSync } from "node:fs"
+import { basename, dirname, join, resolve, sep } from "node:path"
 import { fileURLToPath } from "node:url"
 
-const PACKAGE_FOLDER = resolve(dirname(fileURLToPath(import.meta.url)), "..")
-const SKILLS_FOLDER = join(PACKAGE_FOLDER, "skills")
-const { name: PACKAGE, version: VERSION } = JSON.parse(read(join(PACKAGE_FOLDER, "package.json")))
-
-const FAILED = 1
-const MISUSED = 2
-
-const USAGE = `Usage:
-  intent [list] [--json]            list the skills
-  intent load <skill> [--json]      print a skill, or one of its references
-  intent load <skill> --path        print where it lies
-  intent --help | --version
-
-A skill is named as the list names it:
-  intent load getting-started
-  intent load ${PACKAGE}#getting-started
-  intent load reading-streams/references/stream-options
-
-Exit codes: 0 done, ${FAILED} no such skill, ${MISUSED} not understood.
-Other commands (install, hooks, validate, …) are those of npx @tanstack/intent@latest, which finds these skills too.
-`
-
-/** What went wrong, in words for the user, and the exit code. */
-class Failure extends Error {
-  constructor(message, exitCode) {
-    super(message)
-    this.exitCode = exitCode
-  }
+/** Only this package's program lists skills if it is told nothing, and knows its own by their bare names. */
+function isForThisPackage([command, use = ""]) {
+  if (command === undefined) return true
+  const skills = resolve(dirname(fileURLToPath(import.meta.url)), "../skills")
+  return command === "load" && !use.includes("#") && hasSkill(skills, use)
 }
 
-function read(file) {
-  return readFileSync(file, "utf8")
-}
-
-/** The value of a front matter's key: a line, or a folded block. Only the forms that this package's skills use. */
-function scalar(frontMatter, key) {
-  const match = new RegExp(`^ *${key}: *(.*(?:\\n +\\S.*)*)`, "m").exec(frontMatter)
-  if (match === null) return ""
-  const value = match[1].replace(/^>-?/, "").replace(/\s+/g, " ").trim()
-  return value.replace(/^(["'])(.*)\1$/, "$2")
-}
-
-/** The items of a front matter's list. */
-function list(frontMatter, key) {
-  const match = new RegExp(`^${key}:\\n((?: *- .*\\n?)+)`, "m").exec(frontMatter)
-  if (match === null) return []
-  return [...match[1].matchAll(/- *["']?(.*?)["']? *$/gm)].map(([, item]) => item)
-}
-
-function readSkill(name) {
-  const path = join(SKILLS_FOLDER, name, "SKILL.md")
-  const frontMatter = /^---\r?\n([\s\S]*?)\r?\n---/.exec(read(path))?.[1].replace(/\r/g, "") ?? ""
-  const references = join(SKILLS_FOLDER, name, "references")
-  return {
-    use: `${PACKAGE}#${name}`,
-    name,
-    type: /^ +type: *(\S+)/m.exec(frontMatter)?.[1] ?? "",
-    description: scalar(frontMatter, "description"),
-    requires: list(frontMatter, "requires"),
-    references: existsSync(references)
-      ? readdirSync(references)
-          .filter((file) => file.endsWith(".md"))
-          .sort()
-          .map((file) => `${name}/references/${file.slice(0, -".md".length)}`)
-      : [],
-    path,
-  }
-}
-
-function readSkills() {
-  if (!existsSync(SKILLS_FOLDER)) return []
-  return readdirSync(SKILLS_FOLDER)
-    .filter((name) => existsSync(join(SKILLS_FOLDER, name, "SKILL.md")))
-    .sort()
-    .map(readSkill)
-}
-
-/** The file of a skill or of a reference, or undefined where there is none or it lies outside of skills/. */
-function findFile(use) {
-  const name = use.startsWith(`${PACKAGE}#`) ? use.slice(PACKAGE.length + 1) : use
-  const candidates = [join(name, "SKILL.md"), `${name}.md`, name]
-  return candidates
-    .map((candidate) => resolve(SKILLS_FOLDER, candidate))
-    .find((file) => file.endsWith(".md") && isInside(file))
-}
-
-function isInside(file) {
-  return existsSync(file) && realpathSync(file).startsWith(realpathSync(SKILLS_FOLDER) + sep)
-}
-
-function renderList(asJson) {
-  const skills = readSkills()
-  if (asJson) return `${JSON.stringify({ package: PACKAGE, version: VERSION, skills }, null, 2)}\n`
-  const entries = skills.map(({ name, type, description, references }) => {
-    const lines = [`${name} [${type}]`, `  ${description}`]
-    if (references.length > 0) lines.push(`  References: ${references.join(", ")}`)
-    return lines.join("\n")
-  })
-  return [
-    `${PACKAGE} ${VERSION}: ${skills.length} skills`,
-    ...entries,
-    "Print one with: npx intent load <skill>\n",
-  ].join("\n\n")
-}
-
-function renderSkill(use, { json, path }) {
-  const file = findFile(use)
-  if (file === undefined) {
-    const names = readSkills().map(({ name }) => name)
-    throw new Failure(
-      `There is no skill ${JSON.stringify(use)}. Skills: ${names.join(", ")}.`,
-      FAILED,
-    )
-  }
-  if (path) return `${file}\n`
-  const content = read(file)
-  if (!json) return content
-  const skill = relative(SKILLS_FOLDER, file)
-    .split(sep)
-    .join("/")
-    .replace(/(\/SKILL)?\.md$/, "")
-  return `${JSON.stringify({ package: PACKAGE, version: VERSION, skill, path: file, content }, null, 2)}\n`
-}
-
-function answer(args) {
-  const flags = args.filter((arg) => arg.startsWith("-"))
-  const [command = "list", ...uses] = args.filter((arg) => !arg.startsWith("-"))
-  const has = (...names) => names.some((name) => flags.includes(name))
-  if (has("--help", "-h") || command === "help") return USAGE
-  if (has("--version", "-v")) return `${VERSION}\n`
-  const known = { list: ["--json"], load: ["--json", "--path"] }[command]
-  if (known === undefined) {
-    const advice = `npx @tanstack/intent@latest may have it: it is no command of this package's.`
-    throw new Failure(
-      `The command ${JSON.stringify(command)} is not known here. ${advice}`,
-      MISUSED,
-    )
-  }
-  const unknown = flags.find((flag) => !known.includes(flag))
-  if (unknown !== undefined) throw new Failure(`${command} knows no option ${unknown}.`, MISUSED)
-  if (command === "list") {
-    if (uses.length > 0) throw new Failure("list takes no arguments.", MISUSED)
-    return renderList(has("--json"))
-  }
-  if (uses.length !== 1) throw new Failure("load takes the name of one skill.", MISUSED)
-  if (has("--json") && has("--path")) throw new Failure("Give --json or --path, not both.", MISUSED)
-  return renderSkill(uses[0], { json: has("--json"), path: has("--path") })
+function hasSkill(folder, use) {
+  return [join(use, "SKILL.md"), `${use}.md`, use].some((file) => existsSync(join(folder, file)))
 }
 
 /**
- * The program of @tanstack/intent, where the project has it. Both packages' programs are called `intent`, and the one that
- * was installed last gets the name: what may be meant for the other one is handed on to it.
+ * The node_modules that this program was started from. Programs of any other folder, such as those above the working
+ * directory, are not run: nobody said that they can be trusted.
  */
-function findTanstackIntent(folder) {
-  const modules = join(folder, "node_modules")
-  if (existsSync(join(modules, ".bin", "intent"))) {
-    const root = join(modules, "@tanstack", "intent")
-    const manifest = join(root, "package.json")
-    if (!existsSync(manifest)) return undefined
-    const { bin } = JSON.parse(read(manifest))
-    return join(root, typeof bin === "string" ? bin : bin.intent)
-  }
-  const parent = dirname(folder)
-  return parent === folder ? undefined : findTanstackIntent(parent)
+function ownModules() {
+  const folder = dirname(process.argv[1])
+  // A link in .bin, or the file itself (the shims of pnpm and of Windows).
+  const modules = basename(folder) === ".bin" ? dirname(folder) : resolve(folder, "../../..")
+  return basename(modules) === "node_modules" ? modules : undefined
 }
 
-/** Only this program lists skills when it is told nothing, and knows its own by their bare names. */
-function isForUsAlone([command, use]) {
-  if (command === undefined) return true
-  return (
-    command === "load" && use !== undefined && !use.includes("#") && findFile(use) !== undefined
-  )
-}
-
-function main(args) {
-  const other = isForUsAlone(args) ? undefined : findTanstackIntent(process.cwd())
-  if (other !== undefined) {
-    const { status } = spawnSync(process.execPath, [other, ...args], { stdio: "inherit" })
-    process.exitCode = status ?? FAILED
-    return
-  }
+/** The program of @tanstack/intent, or undefined if it is not installed or its manifest names no file of its own. */
+function findTanstackIntent() {
+  const modules = ownModules()
+  if (modules === undefined) return undefined
   try {
-    process.stdout.write(answer(args))
-  } catch (error) {
-    if (!(error instanceof Failure)) throw error
-    process.stderr.write(`intent: ${error.message}\n`)
-    if (error.exitCode === MISUSED) process.stderr.write(`\n${USAGE}`)
-    process.exitCode = error.exitCode
+    const root = realpathSync(join(modules, "@tanstack", "intent"))
+    const bin = JSON.parse(readFileSync(join(root, "package.json"), "utf8"))?.bin
+    const program = realpathSync(join(root, typeof bin === "string" ? bin : bin.intent))
+    return program.startsWith(root + sep) && statSync(program).isFile() ? program : undefined
+  } catch {
+    // Not installed, or broken: then this package's program does what it can.
+    return undefined
   }
 }
 
-// `intent load … | head` closes the pipe early, which is no error.
-process.stdout.on("error", (error) => {
-  if (error.code !== "EPIPE") throw error
-})
-main(process.argv.slice(2))
+const args = process.argv.slice(2)
+const other = isForThisPackage(args) ? undefined : findTanstackIntent()
+if (other === undefined) {
+  await import("./durable-streams-intent.js")
+} else {
+  const { status } = spawnSync(process.execPath, [other, ...args], { stdio: "inherit" })
+  process.exitCode = status ?? 1
+}

@@ -1,9 +1,10 @@
 import { execFile, type ExecFileException } from "node:child_process"
+import { existsSync } from "node:fs"
 import { mkdir, mkdtemp, readdir, readFile, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { promisify } from "node:util"
-import { afterAll, beforeAll, describe, expect, inject, it } from "vitest"
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, inject, it } from "vitest"
 
 const consumerFolder = inject("consumerFolder")
 const packageFolder = inject("packageFolder")
@@ -16,10 +17,13 @@ interface Outcome {
   stderr: string
 }
 
-/** Runs `intent` as it lies in a project's node_modules, and tells how it ended. */
-async function intent(args: string[], folder = consumerFolder): Promise<Outcome> {
+/** Runs `intent` of a project's node_modules, and reports how it ended. */
+function intent(args: string[], folder = consumerFolder): Promise<Outcome> {
+  return runIn(folder, join(folder, "node_modules/.bin/intent"), args)
+}
+
+async function runIn(folder: string, program: string, args: string[]): Promise<Outcome> {
   try {
-    const program = join(folder, "node_modules/.bin/intent")
     return { exitCode: 0, ...(await run(program, args, { cwd: folder })) }
   } catch (error) {
     const { code, stdout, stderr } = error as ExecFileException
@@ -100,6 +104,35 @@ describe("intent, after a plain install", () => {
     },
   )
 
+  it("has a name that no other package's program has", async () => {
+    const program = join(consumerFolder, "node_modules/.bin/durable-streams-intent")
+    const { stdout } = await runIn(consumerFolder, program, ["list"])
+    expect(stdout).toBe((await intent(["list"])).stdout)
+  })
+
+  it.each(["constructor", "__proto__", "toString", "hasOwnProperty"])(
+    "rejects %s, which every object has, as a command",
+    async (command) => {
+      const { exitCode, stdout, stderr } = await intent([command])
+      expect({ exitCode, stdout }).toEqual({ exitCode: 2, stdout: "" })
+      expect(stderr).toContain(`The command "${command}" is not one of this package's`)
+    },
+  )
+
+  it.each([
+    ["a command", ["\u001B[2Jdance\u009B1m"]],
+    ["an option", ["list", "--\u001B]0;title\u0007"]],
+    ["a skill", ["load", "cook\u001B[31ming\u202E\u2028\u007F"]],
+  ])("prints no control characters of %s", async (_case, args) => {
+    const { exitCode, stderr } = await intent(args)
+    expect(exitCode).toBeGreaterThan(0)
+    expect(stderr).toContain("\\u001b")
+    const control = [...stderr.replaceAll("\n", "")].filter((unit) =>
+      /[\p{Control}\p{Format}\p{Zl}\p{Zp}]/u.test(unit),
+    )
+    expect(control).toEqual([])
+  })
+
   it.each(["dance", "list forking", "list --path", "load", "load a b"])(
     "explains itself when it does not understand: intent %s",
     async (command) => {
@@ -128,9 +161,11 @@ describe("intent, after a plain install", () => {
       "fastq",
       "reusify",
     ])
-    const program = await readFile(join(packageFolder, "bin/intent.js"), "utf8")
-    const imported = [...program.matchAll(/from "([^"]+)"/g)].map(([, name]) => name)
-    expect(imported.every((name) => name!.startsWith("node:"))).toBe(true)
+    for (const file of ["bin/intent.js", "bin/durable-streams-intent.js"]) {
+      const program = await readFile(join(packageFolder, file), "utf8")
+      const imported = [...program.matchAll(/from "([^"]+)"/g)].map(([, name]) => name)
+      expect(imported.every((name) => name!.startsWith("node:"))).toBe(true)
+    }
     for (const file of ["dist/index.js", "dist/index.cjs"]) {
       expect(await readFile(join(packageFolder, file), "utf8")).not.toMatch(/bin\/intent|skills\//)
     }
@@ -170,5 +205,100 @@ describe("intent, where @tanstack/intent is installed as well and lost its name 
   it("still prints its own skills by their bare names", async () => {
     expect((await intent(["load", "forking"], folder)).stdout).toBe(await textOf("forking"))
     expect((await intent([], folder)).stdout).toContain("\nforking [core]")
+  })
+})
+
+describe("intent, beside programs that it must not run", () => {
+  let home: string
+  /** Where a program leaves a trace if it is run. */
+  let trace: string
+  const spy = () =>
+    `require("node:fs").writeFileSync(${JSON.stringify(trace)}, "ran"); console.log("not ours")`
+
+  beforeEach(async () => {
+    home = await mkdtemp(join(tmpdir(), "durable-streams-intent-"))
+    trace = join(home, "trace")
+  })
+  afterEach(() => rm(home, { recursive: true }))
+
+  /** A project with this package, its program under both names, and an @tanstack/intent with this manifest. */
+  async function project(folder: string, manifest?: string): Promise<string> {
+    const modules = join(folder, "node_modules")
+    for (const name of [".bin", "@durable-streams", "@tanstack/intent"]) {
+      await mkdir(join(modules, name), { recursive: true })
+    }
+    await symlink(packageFolder, join(modules, "@durable-streams/client"))
+    for (const name of ["intent", "durable-streams-intent"]) {
+      await symlink(`../@durable-streams/client/bin/${name}.js`, join(modules, ".bin", name))
+    }
+    await writeFile(join(modules, "@tanstack/intent/cli.js"), spy())
+    if (manifest !== undefined) {
+      await writeFile(join(modules, "@tanstack/intent/package.json"), manifest)
+    }
+    return folder
+  }
+
+  const ourList = expect.objectContaining({
+    exitCode: 0,
+    stdout: expect.stringContaining("\nforking [core]"),
+    stderr: "",
+  })
+
+  it("runs no program of a node_modules above the working directory", async () => {
+    await project(home, JSON.stringify({ bin: "cli.js" }))
+    const folder = join(home, "downloads/some-project")
+    await mkdir(folder, { recursive: true })
+    const program = join(packageFolder, "bin/intent.js")
+    const linked = join(consumerFolder, "node_modules/.bin/intent")
+    for (const start of [program, linked]) {
+      expect(await runIn(folder, start, ["list"])).toEqual(ourList)
+    }
+    expect(existsSync(trace)).toBe(false)
+  })
+
+  it("runs the program of the @tanstack/intent that is installed beside it, by its link and by its file", async () => {
+    const folder = await project(home, JSON.stringify({ bin: { intent: "./cli.js" } }))
+    expect((await intent(["list"], folder)).stdout).toBe("not ours\n")
+    const shimmed = join(folder, "node_modules/@durable-streams/client/bin/intent.js")
+    expect((await runIn(folder, shimmed, ["list"])).stdout).toBe("not ours\n")
+  })
+
+  it("runs only its own under the name that is its own", async () => {
+    const folder = await project(home, JSON.stringify({ bin: "cli.js" }))
+    const program = join(folder, "node_modules/.bin/durable-streams-intent")
+    expect(await runIn(folder, program, ["list"])).toEqual(ourList)
+    expect(existsSync(trace)).toBe(false)
+  })
+
+  it.each(["../../../outside.js", "/../../../outside.js", "link.js", ".", "../intent-2/cli.js"])(
+    "runs no program outside of the package whose manifest names it: %s",
+    async (bin) => {
+      const folder = await project(home, JSON.stringify({ bin: { intent: bin } }))
+      await writeFile(join(home, "outside.js"), spy())
+      await mkdir(join(folder, "node_modules/@tanstack/intent-2"))
+      await writeFile(join(folder, "node_modules/@tanstack/intent-2/cli.js"), spy())
+      await symlink(join(home, "outside.js"), join(folder, "node_modules/@tanstack/intent/link.js"))
+      expect(await intent(["list"], folder)).toEqual(ourList)
+      expect(existsSync(trace)).toBe(false)
+    },
+  )
+
+  it.each([
+    ["is missing", undefined],
+    ["is empty", ""],
+    ["is not JSON", "{ bin"],
+    ["is null", "null"],
+    ["is a number", "7"],
+    ["has no bin", "{}"],
+    ["has a bin that is null", '{ "bin": null }'],
+    ["has a bin that is a number", '{ "bin": 7 }'],
+    ["has a bin with other names", '{ "bin": { "other": "cli.js" } }'],
+    ["has a bin whose file is a number", '{ "bin": { "intent": 7 } }'],
+    ["names a file that is not there", '{ "bin": "gone.js" }'],
+    ["names nothing", '{ "bin": "" }'],
+    ["names what no file can be called", '{ "bin": "\\u0000" }'],
+  ])("does not crash if the other package's manifest %s", async (_case, manifest) => {
+    const folder = await project(home, manifest)
+    expect(await intent(["list"], folder)).toEqual(ourList)
   })
 })
