@@ -1,2 +1,2 @@
-/** What to do where nobody can say whether a write was done. */
-export const INDETERMINATE_HINT = "It may have been done all the same: look before you repeat it."
+/** What to do if a write is indeterminate. */
+export const INDETERMINATE_HINT = "The write may have succeeded. Check the stream before retrying."

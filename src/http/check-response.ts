@@ -11,7 +11,7 @@ export function checkResponse(response: Response): Response {
     )
   }
   // No server answers with the status 0.
-  if (status === 0) throw new TypeError("The network failed: fetch resolved with an error")
+  if (status === 0) throw new TypeError("network error")
   return response
 }
 

@@ -7,9 +7,8 @@ import { LinkedAbortController, raceAbort, throwIfAborted } from "./abort.ts"
 import { responseFromError } from "./response-from-error.ts"
 import { resolveBackoff, type BackoffOptions } from "./backoff.ts"
 import { checkResponse } from "./check-response.ts"
-import { retryAfterMs } from "./retry-after.ts"
-import { isIndeterminate, retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
-import { unanswered } from "./unanswered.ts"
+import { fetchFailure, responseFailure, withFailure } from "./failure.ts"
+import { retryLoop, type AttemptOutcome, type RetryPolicy } from "./retry-loop.ts"
 
 /** What HTTP calls so. Of any other method nobody knows what sending it twice does. */
 const idempotentMethods: readonly string[] = ["GET", "HEAD", "OPTIONS", "TRACE", "PUT", "DELETE"]
@@ -75,18 +74,17 @@ async function attemptOnce(
   } catch (error) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
     const answer = responseFromError(error, true)
-    if (answer === undefined) return unanswered(error, url, isWrite(input, init))
+    if (answer === undefined) {
+      return { kind: "failed", error: fetchFailure(error, url, isWrite(input, init)) }
+    }
     response = answer
   }
   if (response.ok) return { kind: "response", value: response }
-  const indeterminate = isWrite(input, init) && isIndeterminate(response.status)
-  const refusal = FetchError.fromResponse(response, describeUrl(url), { indeterminate })
-  return {
-    kind: "failed",
-    failure: response.status,
-    error: await raceAbort(refusal, signal),
-    retryAfterMs: retryAfterMs(response.headers.get("retry-after"), Date.now()),
-  }
+  const failure = responseFailure(response, isWrite(input, init))
+  const error = FetchError.fromResponse(response, describeUrl(url), {
+    indeterminate: failure.effect === "unknown",
+  })
+  return { kind: "failed", error: withFailure(await raceAbort(error, signal), failure) }
 }
 
 function policyOf(input: RequestInfo | URL, init: RequestInit | undefined): RetryPolicy {
@@ -95,7 +93,7 @@ function policyOf(input: RequestInfo | URL, init: RequestInit | undefined): Retr
   const method = methodOf(input, init)
   if (idempotentMethods.includes(method)) return "idempotent"
   const headers = new Headers(init?.headers ?? request?.headers)
-  return method === "POST" && headers.has(PRODUCER_ID_HEADER) ? "idempotent" : "unless-stored"
+  return method === "POST" && headers.has(PRODUCER_ID_HEADER) ? "idempotent" : "not-processed"
 }
 
 function isWrite(input: RequestInfo | URL, init: RequestInit | undefined): boolean {

@@ -4,6 +4,7 @@ import { describeUrl } from "../protocol/request-url.ts"
 import { plainHeaders } from "../protocol/response-metadata.ts"
 import { LinkedAbortController, raceAbort, throwIfAborted } from "./abort.ts"
 import { isBodiless } from "./bodiless.ts"
+import { withFailure } from "./failure.ts"
 import { releaseBody } from "./release-body.ts"
 import { safeCause } from "./safe-cause.ts"
 
@@ -54,15 +55,23 @@ async function consumed(response: Response, url: string, signal: AbortSignal): P
     return asAnswerOf(response, new Response(body, { status, statusText, headers }))
   } catch (error) {
     const stream = describeUrl(url)
-    throw new FetchError(
+    const broken = new FetchError(
       status,
       undefined,
       undefined,
       plainHeaders(headers),
       stream,
-      `The body of the answer from ${stream} broke off`,
+      `The body of the response from ${stream} broke off`,
       { code: "NETWORK", cause: safeCause(error) },
     )
+    throw withFailure(broken, {
+      kind: "network",
+      reason: "the body of the response broke off",
+      retryable: true,
+      effect: "unknown",
+      retryAfterMs: 0,
+      maxRetries: Infinity,
+    })
   }
 }
 

@@ -1,32 +1,33 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { errorFromResponse } from "../errors/error-from-response.ts"
-import { FetchError } from "../errors/fetch-error.ts"
-import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
+import type { FetchError } from "../errors/fetch-error.ts"
 import type { Operation } from "../errors/status-code.ts"
 import { STREAM_SEQ_HEADER } from "../protocol/names.ts"
-import { describeUrl, requestUrl } from "../protocol/request-url.ts"
+import { requestUrl } from "../protocol/request-url.ts"
 import { LinkedAbortController, raceAbort, throwIfAborted } from "./abort.ts"
 import { responseFromError } from "./response-from-error.ts"
 import { AttemptLimit } from "./attempt-limit.ts"
 import { checkResponse } from "./check-response.ts"
 import type { Endpoint } from "./endpoint.ts"
-import { isNetworkFailure, type FailureKind } from "./fetch-failure.ts"
+import {
+  fetchFailure,
+  isNetworkFailure,
+  responseFailure,
+  transferError,
+  withFailure,
+} from "./failure.ts"
 import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
 import { foreignAnswerError } from "./foreign-page.ts"
 import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
 import { releaseBody } from "./release-body.ts"
-import { retryAfterMs } from "./retry-after.ts"
-import { safeCause } from "./safe-cause.ts"
 import {
-  isIndeterminate,
   retryLoop,
   type AttemptOutcome,
   type FailedAttempt,
   type RetryNotice,
   type RetryPolicy,
 } from "./retry-loop.ts"
-import { unanswered } from "./unanswered.ts"
 
 /** What a request's body can be. */
 export type RequestBody = string | Uint8Array | ReadableStream<Uint8Array>
@@ -132,9 +133,9 @@ async function attemptOnce(
   } catch (error) {
     limit?.end()
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
-    if (limit?.timeout !== undefined) return failed("lost", limit.timeout)
+    if (limit?.timeout !== undefined) return failed(limit.timeout)
     const answer = responseFromError(error, request.method === "GET")
-    if (answer === undefined) return unanswered(error, endpoint.url, isWrite(request))
+    if (answer === undefined) return failed(fetchFailure(error, endpoint.url, isWrite(request)))
     response = answer
   }
   limit?.met()
@@ -163,8 +164,8 @@ async function prepareInTime(
     return await raceAbort(prepare(endpoint, request), limit.signal)
   } catch (error) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
-    if (limit.timeout !== undefined) return failed("lost", limit.timeout)
-    if (isNetworkFailure(error)) return failed("refused", offlineError(endpoint, error))
+    if (limit.timeout !== undefined) return failed(limit.timeout)
+    if (isNetworkFailure(error)) return failed(offlineError(endpoint, error))
     throw error
   } finally {
     limit.end()
@@ -221,52 +222,42 @@ async function refusalIn(
   const foreign = redirected ?? foreignAnswerError(request, response, endpoint.url)
   if (foreign !== undefined) {
     releaseBody(response)
-    return failed("impossible", foreign)
+    return failed(foreign)
   }
   if ((status >= 200 && status < 300) || request.accepts?.(status) === true) return undefined
+  const failure = responseFailure(response, isWrite(request))
   const context = {
     url: endpoint.url,
     operation: request.operation,
     sentSeq: request.headers?.[STREAM_SEQ_HEADER] !== undefined,
-    indeterminate: isWrite(request) && isIndeterminate(status),
+    indeterminate: failure.effect === "unknown",
   }
   const error = await errorFromResponse(response, context, signal)
-  return failed(status, error, retryAfterMs(response.headers.get("retry-after"), Date.now()))
+  return failed(withFailure(error, failure))
 }
 
-function failed(
-  failure: number | FailureKind,
-  error: DurableStreamError,
-  waitMs = 0,
-): FailedAttempt {
-  return { kind: "failed", failure, error, retryAfterMs: waitMs }
+function failed(error: DurableStreamError): FailedAttempt {
+  return { kind: "failed", error }
 }
 
 function timeoutError(url: string, timeoutMs: number, write: boolean): FetchError {
-  const stream = describeUrl(url)
-  const message = `No answer from ${stream} for ${timeoutMs} ms.${write ? ` ${INDETERMINATE_HINT}` : ""}`
-  return new FetchError(0, undefined, undefined, {}, stream, message, {
-    code: "TIMEOUT",
-    indeterminate: write,
+  const effect = write ? "unknown" : "none"
+  return transferError(url, {
+    kind: "timeout",
+    reason: `no response within ${timeoutMs} ms`,
+    effect,
   })
 }
 
 function unpreparedError({ url, requestTimeoutMs }: Endpoint): FetchError {
-  const stream = describeUrl(url)
-  const message =
-    `No request to ${stream} was made: a function among its headers or params gave nothing for ` +
-    `${requestTimeoutMs} ms.`
-  return new FetchError(0, undefined, undefined, {}, stream, message, { code: "TIMEOUT" })
+  const reason = `a function in headers or params gave no value within ${requestTimeoutMs} ms`
+  return transferError(url, { kind: "timeout", reason })
 }
 
-/** A function that fetches a token finds no network where the request itself would not. */
+/** A function that requests a token finds no network if the request itself would not. */
 function offlineError({ url }: Endpoint, cause: unknown): FetchError {
-  const stream = describeUrl(url)
-  const message = `No request to ${stream} was made: a function among its headers or params found no network.`
-  return new FetchError(0, undefined, undefined, {}, stream, message, {
-    code: "NETWORK",
-    cause: safeCause(cause),
-  })
+  const reason = "a function in headers or params failed with a network error"
+  return transferError(url, { kind: "network", reason, cause })
 }
 
 function isWrite(request: StreamRequest): boolean {

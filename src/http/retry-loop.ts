@@ -1,30 +1,27 @@
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { monotonicMs } from "../platform/clock.ts"
 import { onOnline } from "../platform/online.ts"
 import { backoffDelayMs, type Backoff } from "./backoff.ts"
 import { callObserver } from "./call-observer.ts"
-import type { FailureKind } from "./fetch-failure.ts"
+import { failureOf, type RequestFailure } from "./failure.ts"
 import { sleep } from "./sleep.ts"
 
 /**
- * Whether a request may be tried again, by what the protocol guarantees:
+ * Whether a request may be retried, by what the protocol guarantees:
  *
  * - `idempotent`: sending it twice does what sending it once does (reads, PUT, DELETE, producer batches, close only);
- * - `unless-stored`: only where the server says that it stored nothing, or never saw it (a plain append);
+ * - `not-processed`: only if the server certainly did not apply it (a plain append);
  * - `never`: its body cannot be sent again (a streamed append), or its caller goes on in another way.
  */
-export type RetryPolicy = "idempotent" | "unless-stored" | "never"
+export type RetryPolicy = "idempotent" | "not-processed" | "never"
 
-/** What became of one attempt. */
+/** The outcome of one attempt. */
 export type AttemptOutcome<T> = { readonly kind: "response"; readonly value: T } | FailedAttempt
 
-/** An attempt that failed. */
+/** An attempt that failed. Its error carries the failure, see `failureOf`. */
 export interface FailedAttempt {
   readonly kind: "failed"
-  /** The HTTP status, or how the request failed without one. */
-  readonly failure: number | FailureKind
   readonly error: DurableStreamError
-  /** What the server asked to wait, in milliseconds. */
-  readonly retryAfterMs: number
 }
 
 /** A retry that is about to happen. */
@@ -50,9 +47,6 @@ export interface RetryLoopOptions<T> {
   readonly observer?: { onRetry?(notice: RetryNotice): void } | undefined
 }
 
-/** How often what is `faulty` is tried again: it may pass, but a mistake in a program must come to light. */
-const MAX_FAULTY_RETRIES = 5
-
 /**
  * The one retry loop: attempts until one is answered, the policy or the count forbids another, or the signal
  * ends it. What failed for want of a network is tried again as soon as the platform says that there is one.
@@ -66,7 +60,7 @@ export function retryLoop<T>(
   first: Promise<AttemptOutcome<T>>,
   options: () => RetryLoopOptions<T>,
 ): Promise<T> {
-  const startedAt = performance.now()
+  const startedAt = monotonicMs()
   return first.then((outcome) =>
     outcome.kind === "response" ? outcome.value : tryAgain(options(), outcome, startedAt),
   )
@@ -86,57 +80,33 @@ async function tryAgain<T>(
       wake()
     })
   let failed = outcome
-  let faultyCount = 0
+  let limitedCount = 0
   for (let attempt = 1; ; attempt++) {
-    const { error, failure } = failed
-    if (performance.now() - startedAt >= (options.heldMs ?? Infinity)) attempt = 1
+    const { error } = failed
+    const failure = failureOf(error)
+    if (monotonicMs() - startedAt >= (options.heldMs ?? Infinity)) attempt = 1
     if (attempt === 1) failures = 0
     callObserver("onFailedAttempt", () => backoff.onFailedAttempt?.())
-    if (attempt > backoff.maxRetries || !mayTryAgain(options.policy, failure)) throw error
-    if (failure === "faulty" && ++faultyCount > MAX_FAULTY_RETRIES) throw error
-    const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), failed.retryAfterMs)
+    if (failure === undefined || !mayRetry(options.policy, failure)) throw error
+    limitedCount = failure.maxRetries === Infinity ? 0 : limitedCount + 1
+    if (attempt > backoff.maxRetries || limitedCount > failure.maxRetries) throw error
+    const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), failure.retryAfterMs)
     if (backoff.debug) {
       console.debug(
         `[durable-streams] attempt ${attempt} failed, again in ${Math.round(delayMs)} ms: ${error.message}`,
       )
     }
     options.observer?.onRetry?.({ attempt, delayMs, error })
-    await sleep(delayMs, signal, typeof failure === "string" ? watchNetwork : undefined)
-    startedAt = performance.now()
+    await sleep(delayMs, signal, failure.kind !== "response" ? watchNetwork : undefined)
+    startedAt = monotonicMs()
     const next = await options.attempt(attempt + 1)
     if (next.kind === "response") return next.value
     failed = next
   }
 }
 
-/**
- * Whether the protocol lets a request be tried again.
- *
- * @param policy - what the caller says of the request
- * @param failure - the HTTP status, or how it failed without one
- */
-export function mayTryAgain(policy: RetryPolicy, failure: number | FailureKind): boolean {
-  if (policy === "never" || failure === "impossible") return false
-  if (policy === "unless-stored") {
-    return failure === "refused" || failure === 429 || failure === 500 || failure === 503
-  }
-  if (typeof failure === "string") return true
-  // 501 and 505 say that the server will never know how.
-  return (
-    failure === 408 ||
-    failure === 425 ||
-    failure === 429 ||
-    (failure >= 500 && failure !== 501 && failure !== 505)
-  )
-}
-
-/**
- * Whether a write that failed may have been stored all the same.
- *
- * @param failure - the HTTP status, or how it failed without one
- */
-export function isIndeterminate(failure: number | FailureKind): boolean {
-  if (typeof failure === "string") return failure === "lost" || failure === "faulty"
-  // 500 and 503 are the server's own word that nothing was stored; the rest comes from what stands in front of it.
-  return failure === 408 || (failure > 500 && ![501, 503, 505].includes(failure))
+/** Whether the protocol lets a request be retried after a failure. */
+function mayRetry(policy: RetryPolicy, { retryable, effect }: RequestFailure): boolean {
+  if (policy === "not-processed") return retryable && effect === "none"
+  return policy === "idempotent" && retryable
 }

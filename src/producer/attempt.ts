@@ -157,7 +157,7 @@ export class Attempt {
       const result = { offset: error.finalOffset ?? "", duplicate: true }
       return { kind: "acknowledged", result }
     }
-    return verdictOfError(error, Date.now())
+    return verdictOfError(error)
   }
 
   #request({ number, persists, onBackoff }: AttemptOptions, keepalive: boolean): StreamRequest {

@@ -3,8 +3,7 @@ import { SequenceGapError } from "../errors/sequence-gap-error.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
 import { StreamClosedError } from "../errors/stream-closed-error.ts"
 import type { ResponseMetadata } from "../http/request.ts"
-import { retryAfterMs } from "../http/retry-after.ts"
-import { mayTryAgain } from "../http/retry-loop.ts"
+import { failureOf } from "../http/failure.ts"
 import {
   PRODUCER_EPOCH_HEADER,
   PRODUCER_SEQ_HEADER,
@@ -84,18 +83,15 @@ export function verdictOfAnswer({ status, headers }: ResponseMetadata, sent: Sen
  *
  * @param error - what the request was rejected with
  */
-export function verdictOfError(error: unknown, nowMs: number): Verdict {
+export function verdictOfError(error: unknown): Verdict {
   if (error instanceof StaleEpochError) return { kind: "fenced", error }
   if (error instanceof SequenceGapError) return { kind: "gap", error }
   if (error instanceof StreamClosedError) return { kind: "fatal", error }
   if (error instanceof FetchError) {
     if (REFUSALS.includes(error.status)) return { kind: "refused", error }
-    if (isTransient(error)) {
-      return {
-        kind: "transient",
-        error,
-        retryAfterMs: retryAfterMs(error.headers["retry-after"], nowMs),
-      }
+    const failure = failureOf(error)
+    if (failure?.retryable === true) {
+      return { kind: "transient", error, retryAfterMs: failure.retryAfterMs }
     }
   }
   return { kind: "fatal", error: asError(error) }
@@ -116,11 +112,6 @@ export function isEarly(verdict: Verdict): boolean {
     return verdict.error instanceof FetchError && verdict.error.status === 409
   }
   return verdict.kind === "gap"
-}
-
-function isTransient({ status, code }: FetchError): boolean {
-  if (status === 0) return code === "NETWORK" || code === "TIMEOUT"
-  return mayTryAgain("idempotent", status)
 }
 
 /**

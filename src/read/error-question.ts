@@ -1,6 +1,5 @@
-import { FetchError } from "../errors/fetch-error.ts"
 import { onAbort } from "../http/abort-watch.ts"
-import { retryAfterMs } from "../http/retry-after.ts"
+import { failureOf } from "../http/failure.ts"
 import type { SessionEvent } from "./session-types.ts"
 import type { RetryOpts, StreamErrorHandler } from "./stream-options.ts"
 
@@ -28,8 +27,7 @@ export async function decideOn(
 ): Promise<SessionEvent> {
   const { onError, sinceLastMs, change } = question
   const askedAt = performance.now()
-  const given = error instanceof FetchError ? error.headers["retry-after"] : undefined
-  const waitMs = retryAfterMs(given, Date.now())
+  const waitMs = failureOf(error)?.retryAfterMs ?? 0
   const decided = (again: boolean, reason: unknown): SessionEvent => {
     const left = Math.max(0, waitMs - (performance.now() - askedAt))
     return { kind: "decided", again, error: reason, retryAfterMs: left, sinceLastMs }

@@ -1,6 +1,5 @@
 import { FetchError } from "../errors/fetch-error.ts"
-import { retryAfterMs } from "../http/retry-after.ts"
-import { mayTryAgain } from "../http/retry-loop.ts"
+import { failureOf } from "../http/failure.ts"
 import type { BrokenPayload } from "./payload.ts"
 import type { SilentRead } from "./silent-read.ts"
 import type { SseEnding } from "./sse-health.ts"
@@ -19,11 +18,11 @@ const sseRefusals: readonly number[] = [400, 405, 406, 415, 501]
 /** What a request means that failed for good, as far as it may be tried again. */
 export function failedRequest(transport: Transport, error: unknown): Unopened {
   if (transport !== "sse" || !(error instanceof FetchError)) return { kind: "failed", error }
-  const { status, headers } = error
+  const { status } = error
   if (sseRefusals.includes(status)) return unopenedSse("unsupported")
-  if (!mayTryAgain("idempotent", status === 0 ? "lost" : status)) return { kind: "failed", error }
-  const waitMs = retryAfterMs(headers["retry-after"], Date.now())
-  return unopenedSse("failed", { error, retryAfterMs: waitMs })
+  const failure = failureOf(error)
+  if (failure?.retryable !== true) return { kind: "failed", error }
+  return unopenedSse("failed", { error, retryAfterMs: failure.retryAfterMs })
 }
 
 /** What a request means that was given up for its silence. */

@@ -67,7 +67,7 @@ export function sendAppend(
   const request: StreamRequest = {
     method: "POST",
     operation: close ? "close" : "append",
-    retry: streamed ? "never" : repeatable ? "idempotent" : "unless-stored",
+    retry: streamed ? "never" : repeatable ? "idempotent" : "not-processed",
     headers: {
       ...(content !== undefined && { [CONTENT_TYPE_HEADER]: content.type }),
       ...(seq !== undefined && { [STREAM_SEQ_HEADER]: seq }),

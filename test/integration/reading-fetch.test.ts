@@ -212,15 +212,18 @@ describe("a fetch of the caller's", () => {
     expect(calls.length).toBe(3)
   })
 
-  it("what can never succeed fails at once: FetchError with the cause, and no retries", async () => {
+  it("what can never succeed fails at once, and an unrecognised error after a few retries", async () => {
     const loop = new TypeError("fetch failed", { cause: new Error("redirect count exceeded") })
     const mistake = new TypeError("options.map is not a function")
-    for (const thrown of [loop, mistake]) {
+    for (const [thrown, count] of [
+      [loop, 1],
+      [mistake, 4],
+    ] as const) {
       const { fetch, calls } = scriptedFetch([thrown])
       const error = await rejection(stream({ ...quick, url, fetch }))
       expect(error).toBeInstanceOf(FetchError)
       expect(error).toMatchObject({ status: 0, cause: thrown })
-      expect(calls.length).toBe(1)
+      expect(calls.length).toBe(count)
     }
   })
 

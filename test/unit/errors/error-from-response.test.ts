@@ -157,7 +157,7 @@ describe("errorFromResponse", () => {
       operation: "append",
       indeterminate: true,
     })
-    expect(inDoubt.message).toContain("may have been done")
+    expect(inDoubt.message).toContain("may have succeeded")
     const read = await errorFromResponse(response(), { url, operation: "read" })
     expect(read.message).toMatch(/answered 504\.$/)
     const missing = await errorFromResponse(new Response(null, { status: 404 }), {

@@ -1,6 +1,5 @@
 import { describe, expect, it } from "vitest"
 import { BackoffDefaults, backoffDelayMs, resolveBackoff } from "../../../src/http/backoff.ts"
-import { retryAfterMs } from "../../../src/http/retry-after.ts"
 
 describe("resolveBackoff", () => {
   it("fills in the defaults", () => {
@@ -74,37 +73,5 @@ describe("backoffDelayMs", () => {
   it("waits no shorter than the server asks, and no shorter than without", () => {
     expect(backoffDelayMs(backoff, 1, 1, 5000)).toBe(5000)
     expect(backoffDelayMs(backoff, 4, 1, 5)).toBe(800)
-  })
-})
-
-describe("retryAfterMs", () => {
-  const now = Date.UTC(2026, 0, 1)
-
-  it.each([
-    [null, 0],
-    [undefined, 0],
-    ["", 0],
-    ["0", 0],
-    ["2", 2_000],
-    [" 2 ", 2_000],
-    ["1.5", 1_500],
-    ["+3", 3_000],
-    ["-5", 0],
-    ["soon", 0],
-    ["Infinity", 0],
-    ["5 seconds", 0],
-    ["2026-01-01T00:00:10Z", 0],
-    ["Thu, 01 Jan 2026 00:00:10 GMT", 10_000],
-    ["Thu, 01 Jan 2026 00:00:00 GMT", 0],
-    ["Wed, 31 Dec 2025 23:59:00 GMT", 0],
-    // No server makes this client wait longer than an hour, and no timer overflows.
-    ["3600", 3_600_000],
-    ["3601", 3_600_000],
-    ["99999999999999999999", 3_600_000],
-    ["9".repeat(400), 3_600_000],
-    ["Sat, 01 Jan 2028 00:00:00 GMT", 3_600_000],
-    ["Xyz, 99 Foo 9999", 0],
-  ])("takes %j for %i ms", (value, expected) => {
-    expect(retryAfterMs(value, now)).toBe(expected)
   })
 })

@@ -102,9 +102,9 @@ it.each([307, 308])(
       respond(200, { "content-type": "application/json", "stream-next-offset": "7" }, "{}"),
     )
     const endpoint = createEndpoint({ url: `${server.url}/s`, backoffOptions })
-    const error = await rejection(exchange(endpoint, { ...post, retry: "unless-stored" }))
+    const error = await rejection(exchange(endpoint, { ...post, retry: "not-processed" }))
     expect(error).toMatchObject({ code: "PROTOCOL", status: 200, indeterminate: true })
-    expect(error.message).toContain("may have been done")
+    expect(error.message).toContain("may have succeeded")
     expect(server.requests.map(({ method }) => method)).toEqual(["POST", "POST"])
   },
 )
@@ -118,7 +118,7 @@ it("a refusal after a redirect is told as what it is", async () => {
     respond(409, { ...text, "stream-closed": "true", "stream-next-offset": "7" }, "closed"),
   )
   const endpoint = createEndpoint({ url: `${server.url}/s`, backoffOptions })
-  const error = await rejection(exchange(endpoint, { ...post, retry: "unless-stored" }))
+  const error = await rejection(exchange(endpoint, { ...post, retry: "not-processed" }))
   expect(error).toMatchObject({ code: "STREAM_CLOSED", finalOffset: "7" })
   expect(server.requests).toHaveLength(4)
 })
@@ -172,20 +172,41 @@ const badHeader: Misbehavior = (_request, response) => {
   response.socket?.end("HTTP/1.1 200 OK\r\nBad Header\u0001: x\r\n\r\n")
 }
 
+const hugeHeader = respond(200, { "x-huge": "x".repeat(20_000) })
+
+it.each<[string, Misbehavior, string]>([
+  ["a reset", breakOff(), "NETWORK"],
+  ["a response that is not HTTP", noHttp, "PROTOCOL"],
+  ["a response with a broken header", badHeader, "PROTOCOL"],
+  ["a response with headers over 16 KiB", hugeHeader, "PROTOCOL"],
+])(
+  "%s leaves a write indeterminate, and is retried for a read",
+  async (_name, misbehavior, code) => {
+    await using server = await startMisbehavingServer(misbehavior, misbehavior, respond(200))
+    const endpoint = createEndpoint({ url: server.url, backoffOptions })
+    expect(await rejection(exchange(endpoint, post))).toMatchObject({
+      code,
+      indeterminate: true,
+    })
+    expect(await exchange(endpoint, get)).toMatchObject({ status: 200 })
+    expect(server.requests).toHaveLength(3)
+  },
+)
+
 it.each<[string, Misbehavior]>([
-  ["a reset", breakOff()],
-  ["an answer that is no HTTP", noHttp],
-  ["an answer with a broken header", badHeader],
-])("%s leaves a write in doubt, and is tried again for a read", async (_name, misbehavior) => {
-  await using server = await startMisbehavingServer(misbehavior, misbehavior, respond(200))
-  const endpoint = createEndpoint({ url: server.url, backoffOptions })
-  expect(await rejection(exchange(endpoint, post))).toMatchObject({
-    code: "NETWORK",
-    indeterminate: true,
-  })
-  expect(await exchange(endpoint, get)).toMatchObject({ status: 200 })
-  expect(server.requests).toHaveLength(3)
-})
+  ["is not HTTP", noHttp],
+  ["has headers over 16 KiB", hugeHeader],
+])(
+  "a response that %s is retried a few times, and then fails the read",
+  async (_name, misbehavior) => {
+    await using server = await startMisbehavingServer(misbehavior)
+    const endpoint = createEndpoint({ url: server.url, backoffOptions })
+    const error = await rejection(exchange(endpoint, get))
+    expect(error).toMatchObject({ code: "PROTOCOL", status: 0, indeterminate: false })
+    expect(error.message).toContain("not valid HTTP, or its headers are too large")
+    expect(server.requests).toHaveLength(4)
+  },
+)
 
 it("a page of HTML as an error is read within bounds", async () => {
   const page = "<p>error</p>".repeat(100_000)

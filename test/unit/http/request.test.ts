@@ -218,7 +218,9 @@ describe("send", () => {
   })
 
   it("fails at once with what can never succeed", async () => {
-    const { endpoint, calls } = scripted([new TypeError("Invalid header")])
+    const { endpoint, calls } = scripted([
+      new TypeError("fetch failed", { cause: new Error("bad port") }),
+    ])
     expect(await rejection(send(endpoint, get, signal))).toMatchObject({ code: "BAD_REQUEST" })
     expect(calls).toHaveLength(1)
   })
@@ -238,12 +240,14 @@ describe("send", () => {
     }
   })
 
-  it("says of an answer that the platform hides that fetch must not ask for it so", async () => {
+  it("retries a response that the platform hides a few times, and then says so", async () => {
     for (const type of ["opaque", "opaqueredirect"]) {
       const hidden = Object.defineProperty(Response.error(), "type", { value: type })
       const { endpoint, calls } = scripted([() => hidden])
-      expect(await rejection(send(endpoint, get, signal))).toMatchObject({ code: "BAD_REQUEST" })
-      expect(calls).toHaveLength(1)
+      const error = await rejection(settled(send(endpoint, get, signal)))
+      expect(error).toMatchObject({ code: "BAD_REQUEST" })
+      expect(error.cause).toMatchObject({ message: expect.stringContaining("mode cors") as string })
+      expect(calls).toHaveLength(4)
     }
   })
 

@@ -7,6 +7,6 @@ export const get: StreamRequest = { method: "GET", operation: "read", retry: "id
 export const post: StreamRequest = {
   method: "POST",
   operation: "append",
-  retry: "unless-stored",
+  retry: "not-processed",
   body: "x",
 }

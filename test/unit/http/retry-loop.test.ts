@@ -1,54 +1,15 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { DurableStreamError } from "../../../src/errors/durable-stream-error.ts"
+import { responseFailure, transferError, withFailure } from "../../../src/http/failure.ts"
 import { resolveBackoff } from "../../../src/http/backoff.ts"
 import {
-  isIndeterminate,
-  mayTryAgain,
   retryLoop,
   type AttemptOutcome,
   type RetryLoopOptions,
   type RetryNotice,
+  type RetryPolicy,
 } from "../../../src/http/retry-loop.ts"
 import { rejection } from "../../support/rejection.ts"
-
-const statuses = [
-  400, 401, 403, 404, 405, 408, 409, 410, 413, 415, 422, 425, 429, 500, 501, 502, 503, 504, 505,
-  520, 599,
-]
-
-describe("mayTryAgain", () => {
-  it("allows an idempotent request whatever may pass by itself", () => {
-    const allowed = statuses.filter((status) => mayTryAgain("idempotent", status))
-    expect(allowed).toEqual([408, 425, 429, 500, 502, 503, 504, 520, 599])
-    expect(mayTryAgain("idempotent", "lost")).toBe(true)
-    expect(mayTryAgain("idempotent", "refused")).toBe(true)
-    expect(mayTryAgain("idempotent", "faulty")).toBe(true)
-    expect(mayTryAgain("idempotent", "impossible")).toBe(false)
-  })
-
-  it("allows a plain append only what the server says it did not store, or never saw", () => {
-    const allowed = statuses.filter((status) => mayTryAgain("unless-stored", status))
-    expect(allowed).toEqual([429, 500, 503])
-    expect(mayTryAgain("unless-stored", "refused")).toBe(true)
-    expect(mayTryAgain("unless-stored", "lost")).toBe(false)
-    expect(mayTryAgain("unless-stored", "faulty")).toBe(false)
-    expect(mayTryAgain("unless-stored", "impossible")).toBe(false)
-  })
-
-  it("allows nothing to a body that can be sent once", () => {
-    for (const failure of [...statuses, "lost", "refused", "faulty", "impossible"] as const) {
-      expect(mayTryAgain("never", failure)).toBe(false)
-    }
-  })
-})
-
-it("leaves doubt where something in front of the server failed, and where no answer came", () => {
-  expect(statuses.filter((status) => isIndeterminate(status))).toEqual([408, 502, 504, 520, 599])
-  expect(isIndeterminate("lost")).toBe(true)
-  expect(isIndeterminate("faulty")).toBe(true)
-  expect(isIndeterminate("refused")).toBe(false)
-  expect(isIndeterminate("impossible")).toBe(false)
-})
 
 describe("retryLoop", () => {
   beforeEach(() => {
@@ -62,9 +23,10 @@ describe("retryLoop", () => {
 
   const failed = (failure: number, retryAfterMs = 0): AttemptOutcome<string> => ({
     kind: "failed",
-    failure,
-    error: new DurableStreamError(`failed with ${failure}`, "BUSY", failure),
-    retryAfterMs,
+    error: withFailure(new DurableStreamError(`failed with ${failure}`, "BUSY", failure), {
+      ...responseFailure({ status: failure, headers: new Headers() }, true),
+      retryAfterMs,
+    }),
   })
   const { signal } = new AbortController()
 
@@ -133,18 +95,46 @@ describe("retryLoop", () => {
     expect(attempt).toHaveBeenCalledOnce()
   })
 
-  it("gives up what a program gets wrong again and again", async () => {
-    const faulty = { ...failed(0), failure: "faulty" } as AttemptOutcome<string>
-    for (const faultyCount of [5, 6]) {
-      const { attempt } = script(...Array.from({ length: faultyCount }, () => faulty), {
-        kind: "response",
-        value: "done",
-      })
-      const loop = { attempt, policy: "idempotent", backoff: resolveBackoff(), signal } as const
-      const result = attempts(loop).catch(() => "given up")
-      await vi.runAllTimersAsync()
-      expect(await result).toBe(faultyCount === 5 ? "done" : "given up")
-      expect(attempt).toHaveBeenCalledTimes(6)
+  const done: AttemptOutcome<string> = { kind: "response", value: "done" }
+  const few: AttemptOutcome<string> = {
+    kind: "failed",
+    error: transferError("http://h/s", { kind: "malformed", reason: "no HTTP", maxRetries: 3 }),
+  }
+  const run = async (policy: RetryPolicy, ...outcomes: AttemptOutcome<string>[]) => {
+    const { attempt } = script(...outcomes)
+    const loop = { attempt, policy, backoff: resolveBackoff(), signal }
+    const result = attempts(loop).catch((error: unknown) => error)
+    await vi.runAllTimersAsync()
+    return { result: await result, count: attempt.mock.calls.length }
+  }
+
+  it("surfaces what fails again and again in a way that seldom passes", async () => {
+    expect(await run("idempotent", few, few, few, done)).toEqual({ result: "done", count: 4 })
+    const given = await run("idempotent", few, few, few, few, done)
+    expect(given.result).toMatchObject({ code: "PROTOCOL" })
+    expect(given.count).toBe(4)
+    // In a row: other failures in between may be what caused them.
+    const mixed = [few, few, few, failed(503), few, few, few, done]
+    expect(await run("idempotent", ...mixed)).toEqual({ result: "done", count: 8 })
+  })
+
+  it("retries a write that is not idempotent only if the server certainly did not apply it", async () => {
+    const transfer = (effect: "none" | "unknown"): AttemptOutcome<string> => ({
+      kind: "failed",
+      error: transferError("http://h/s", { kind: "network", reason: "lost", effect }),
+    })
+    for (const outcome of [failed(429), failed(425), failed(500), failed(503), transfer("none")]) {
+      expect(await run("not-processed", outcome, done)).toEqual({ result: "done", count: 2 })
+    }
+    for (const outcome of [failed(408), failed(502), failed(504), transfer("unknown")]) {
+      expect(await run("not-processed", outcome, done)).toMatchObject({ count: 1 })
+      expect(await run("idempotent", outcome, done)).toEqual({ result: "done", count: 2 })
+    }
+  })
+
+  it("never retries a body that can be sent once", async () => {
+    for (const outcome of [failed(503), few]) {
+      expect(await run("never", outcome, done)).toMatchObject({ count: 1 })
     }
   })
 
@@ -166,9 +156,7 @@ describe("retryLoop", () => {
     })
     const lost: AttemptOutcome<string> = {
       kind: "failed",
-      failure: "lost",
-      error: new DurableStreamError("lost", "NETWORK"),
-      retryAfterMs: 0,
+      error: transferError("http://h/s", { kind: "network", reason: "lost" }),
     }
     const backoff = resolveBackoff({ initialDelay: 1000, multiplier: 10, maxDelay: 3_600_000 })
 
