@@ -16,8 +16,10 @@ export class VirtualClock {
   readonly #timers = new TimerQueue()
   readonly #startMs: number
   readonly #trace: boolean
-  #monotonicMs = 0
+  #elapsedMs = 0
   #wallShiftMs = 0
+  #drift = 0
+  #monotonicShiftMs = 0
   /** Grows with everything that may wake code up; the run is quiet when it stands still. */
   activity = 0
 
@@ -26,14 +28,36 @@ export class VirtualClock {
     this.#trace = options.traceTimers ?? false
   }
 
-  /** Time since the start of the run, in ms; stands still while the laptop sleeps. */
+  /** Time since the start of the run, in ms; stands still while the machine is suspended. */
   get elapsedMs(): number {
-    return this.#monotonicMs
+    return this.#elapsedMs
   }
 
-  /** The wall clock in ms since 1970. */
+  /** The wall clock of the machine under test, in ms since 1970. */
   now(): number {
-    return this.#startMs + this.#monotonicMs + this.#wallShiftMs
+    return this.#startMs + this.#elapsedMs * (1 + this.#drift) + this.#wallShiftMs
+  }
+
+  /** The monotonic clock of the machine under test, in ms. */
+  monotonicNow(): number {
+    return this.#elapsedMs + this.#monotonicShiftMs
+  }
+
+  /** The clock of the servers, which is always right. */
+  readonly server = {
+    now: (): number => this.#startMs + this.#elapsedMs,
+    after: (delayMs: number, callback: () => void): (() => void) => this.after(delayMs, callback),
+  }
+
+  /** The wall clock is set forward or, by a negative number, backward. Timers and the monotonic clock go on. */
+  setWallClock(byMs: number): void {
+    this.#wallShiftMs += byMs
+  }
+
+  /** From now on the wall clock gains that fraction of the time that passes; it loses if the fraction is negative. */
+  setDrift(fraction: number): void {
+    this.#wallShiftMs += this.#elapsedMs * (this.#drift - fraction)
+    this.#drift = fraction
   }
 
   /** Run `callback` after `delayMs`; the result takes it back. */
@@ -48,14 +72,16 @@ export class VirtualClock {
   }
 
   /**
-   * The laptop sleeps for `durationMs`: the wall clock leaps, no timer fires meanwhile. `frozen` timers go on with what
-   * was left of them (Linux, macOS); `overdue` ones have run down meanwhile and fire on waking (Windows).
+   * The machine is suspended for `durationMs`: the wall clock leaps, no timer fires meanwhile. `frozen` timers go on with
+   * what was left of them, and the monotonic clock stood still (Linux, macOS); `overdue` ones fire on waking, and the
+   * monotonic clock leaps as well (Windows).
    */
-  leap(durationMs: number, timers: "frozen" | "overdue"): void {
+  suspend(durationMs: number, timers: "frozen" | "overdue"): void {
     this.#wallShiftMs += durationMs
     if (timers === "frozen") return
+    this.#monotonicShiftMs += durationMs
     for (const timer of this.#timers.all()) {
-      if (!timer.environment) timer.dueMs = Math.max(this.#monotonicMs, timer.dueMs - durationMs)
+      if (!timer.environment) timer.dueMs = Math.max(this.#elapsedMs, timer.dueMs - durationMs)
     }
   }
 
@@ -69,7 +95,7 @@ export class VirtualClock {
     const timer = new VirtualTimer({
       id: this.#timers.takeId(),
       callback,
-      dueMs: this.#monotonicMs + (options.environment && delayMs <= 0 ? 0 : usableMs),
+      dueMs: this.#elapsedMs + (options.environment && delayMs <= 0 ? 0 : usableMs),
       ...(options.repeat ? { everyMs: usableMs } : {}),
       origin: this.#trace ? new Error("timer set here").stack : undefined,
       environment: options.environment ?? false,
@@ -89,9 +115,9 @@ export class VirtualClock {
   step(): boolean {
     const timer = this.#timers.peek()
     if (timer === undefined) return false
-    this.#monotonicMs = Math.max(this.#monotonicMs, timer.dueMs)
+    this.#elapsedMs = Math.max(this.#elapsedMs, timer.dueMs)
     if (timer.everyMs === undefined) this.#timers.delete(timer.id)
-    else timer.dueMs = this.#monotonicMs + timer.everyMs
+    else timer.dueMs = this.#elapsedMs + timer.everyMs
     this.activity++
     timer.callback()
     return true

@@ -27,8 +27,19 @@ export class VirtualGlobals {
     const globals = new VirtualGlobals(clock)
     globals.#replaceTimers()
     globals.#replace(Date, "now", () => Math.floor(clock.now()))
-    globals.#replace(performance, "now", () => clock.elapsedMs)
+    globals.#replace(performance, "now", () => clock.monotonicNow())
     globals.#replace(Math, "random", () => random.next())
+    globals.#replace(crypto, "getRandomValues", (array: Uint8Array) => {
+      const bytes = new Uint8Array(array.buffer, array.byteOffset, array.byteLength)
+      for (let index = 0; index < bytes.length; index++) bytes[index] = random.int(0, 255)
+      return array
+    })
+    globals.#replace(crypto, "randomUUID", () => {
+      const groups = [8, 4, 4, 4, 12].map((length) =>
+        Array.from({ length }, () => random.int(0, 15).toString(16)).join(""),
+      )
+      return groups.join("-")
+    })
     globals.#replace(AbortSignal, "timeout", (delayMs: number) => {
       const controller = new AbortController()
       clock.setTimer(() => controller.abort(new DOMException("timed out", "TimeoutError")), delayMs)

@@ -4,12 +4,12 @@ import { POISON } from "./rejecting-server.ts"
 /** The messages of one writer: each says whose it is and which. */
 export class ProducerMessages {
   readonly #owner: string
-  readonly #isJson: boolean
+  readonly isJson: boolean
   #next = 0
 
   constructor(owner: string, isJson: boolean) {
     this.#owner = owner
-    this.#isJson = isJson
+    this.isJson = isJson
   }
 
   /** A new message, as it will be in the log. */
@@ -17,12 +17,12 @@ export class ProducerMessages {
     const id = `${this.#owner}${this.#next++}`
     const padding = random.pick(["x", "é", "漢", "😀"]).repeat(random.int(0, maxLength))
     const text = `${id}:${isPoison ? POISON : ""}${padding}`
-    return this.#isJson ? JSON.stringify({ m: text }) : `<${text}>`
+    return this.isJson ? JSON.stringify({ m: text }) : `<${text}>`
   }
 
-  /** A body that is no message of a JSON stream, and none of any other either. */
+  /** A body that its stream does not accept. */
   makeInvalid(random: SeededRandom): unknown {
-    return this.#isJson ? random.pick(["{", '1},{"x":2', "", "[1]]"]) : random.pick(["", {}, 1])
+    return this.isJson ? random.pick(["{", '1},{"x":2', "", "[1]]"]) : random.pick([{}, 1])
   }
 
   /** What of a stream's content is this writer's. */

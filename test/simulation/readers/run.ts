@@ -222,6 +222,6 @@ export class ReaderRun {
     if (stalled > 0 && !this.#visibility.hidden) this.#wokeMs = this.#clock.elapsedMs
     // A nap is shorter than the idle time-out: only the clock's leap tells of it.
     const durationMs = this.#random.pick([15_000, 3_600_000])
-    this.#clock.leap(durationMs, this.#random.pick(["frozen", "overdue"]))
+    this.#clock.suspend(durationMs, this.#random.pick(["frozen", "overdue"]))
   }
 }

@@ -103,10 +103,10 @@ describe("virtual time", () => {
         void fired.push([name, Date.now() - startMs, performance.now()])
       setTimeout(note, 1000, "frozen")
       await clock.sleep(400)
-      clock.leap(HOUR_MS, "frozen")
+      clock.suspend(HOUR_MS, "frozen")
       await clock.sleep(1000)
       setTimeout(note, 5000, "overdue")
-      clock.leap(HOUR_MS, "overdue")
+      clock.suspend(HOUR_MS, "overdue")
       await clock.sleep(1)
       return fired
     })

@@ -18,6 +18,7 @@ export class Exchange {
   #stopBody: () => void = () => undefined
   #hanging = false
   #over = false
+  #abandoned = false
   #onOver: () => void = () => undefined
 
   constructor(fields: {
@@ -41,10 +42,25 @@ export class Exchange {
     this.#onOver = callback
   }
 
-  /** Time passes on the way; false when the request is over (or silent) before it has. */
-  async wait(delayMs: number): Promise<boolean> {
-    if (delayMs > 0) await new Promise<void>((resolve) => this.#clock.after(delayMs, resolve))
+  /** The request travels to the server; false if it does not arrive there. */
+  async travelThere(): Promise<boolean> {
+    await this.#wait(this.plan.thereMs)
+    const isGone = this.#abandoned || (this.record.aborted && this.plan.survivesAbort)
+    return isGone || (!this.#over && !this.#hanging)
+  }
+
+  /** The response travels back; false if nothing waits for it any more. */
+  async travelBack(): Promise<boolean> {
+    await this.#wait(this.plan.backMs)
     return !this.#over && !this.#hanging
+  }
+
+  /** The client's process has died: nothing is settled any more, but a request on its way may still arrive. */
+  abandon(): void {
+    this.#abandoned = true
+    this.record.aborted = true
+    this.#body?.fail(new TypeError("terminated"))
+    this.#finish()
   }
 
   /** No response, ever. Whether an abort is noticed is the plan's choice. */
@@ -99,6 +115,10 @@ export class Exchange {
     this.record.outcome = "aborted"
     this.#finish()
     this.#reject(reason)
+  }
+
+  async #wait(delayMs: number): Promise<void> {
+    if (delayMs > 0) await new Promise<void>((resolve) => this.#clock.after(delayMs, resolve))
   }
 
   #finish(): void {

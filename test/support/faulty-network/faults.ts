@@ -11,6 +11,10 @@ export type FaultName =
   | "straggler"
   /** The request is delivered, its response arrives, and a copy of the request is delivered much later. */
   | "duplicate"
+  /** A layer below the client loses the first response and resends the request on its own; the second response arrives. */
+  | "resent"
+  /** The connection is refused: the server never saw the request. */
+  | "refused"
   /** 500, 503 or 429 without effect, maybe with Retry-After. */
   | "status"
   /** 502 or 504, with or without effect. */
@@ -31,6 +35,8 @@ export type FaultName =
   | "short-length"
   /** Status 200 and a page of HTML (a captive portal). */
   | "html"
+  /** A 2xx that did not come from a server of the protocol, in the place of its response, which may have had its effect. */
+  | "foreign-2xx"
   /** Some of the protocol's headers are not there (CORS, a proxy). */
   | "missing-headers"
   /** A catch-up page that does not move: next offset as asked, no data, not up to date. */
@@ -59,13 +65,15 @@ export interface FaultPlan {
   backMs: number
   /** A fetch that goes on waiting when it is aborted. */
   ignoresAbort: boolean
+  /** A request that is aborted on its way reaches the server all the same. */
+  survivesAbort: boolean
   /** How the body comes: at once, split at random bytes, or split and slowly. */
   pace: "whole" | "split" | "trickle"
   /** A number in [0, 1) for choices that depend on the response (where to cut, what to leave out). */
   dice: () => number
 }
 
-const WRITE_FAULTS: ReadonlySet<FaultName> = new Set(["straggler", "duplicate"])
+const WRITE_FAULTS: ReadonlySet<FaultName> = new Set(["straggler", "duplicate", "resent"])
 const SSE_FAULTS: ReadonlySet<FaultName> = new Set([
   "sse-buffered",
   "sse-cut",

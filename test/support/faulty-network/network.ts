@@ -1,11 +1,14 @@
 import { drawFault, type FaultOdds, type FaultPlan } from "./faults.ts"
 import { Exchange } from "./exchange.ts"
-import { responseInstead, distort } from "./responses.ts"
+import { foreignResponse, responseInstead, distort } from "./responses.ts"
 import type { ModelResponse, ModelClock, ModelRequest } from "../model-server/messages.ts"
 import type { ModelServer } from "../model-server/server.ts"
 import { leakOf, type RequestRecord } from "./request-record.ts"
 import { readBody, readHead, type RequestHead } from "./fetch-request.ts"
 import type { SeededRandom } from "../seeded-random.ts"
+
+/** Times are those of the servers. */
+type NetworkClock = ModelClock & { readonly elapsedMs: number; readonly server: ModelClock }
 
 /** How a {@link FaultyNetwork} behaves. All of it may be changed while it runs. */
 export interface NetworkChoices {
@@ -19,6 +22,8 @@ export interface NetworkChoices {
   maxStragglerMs: number
   /** How likely a hanging request does not notice an abort. */
   ignoreAbort: number
+  /** How likely a request that is aborted on its way reaches the server all the same. */
+  surviveAbort: number
   /** How likely a body comes in pieces, and in slow pieces. */
   split: number
   trickle: number
@@ -31,8 +36,16 @@ const CALM_NETWORK: NetworkChoices = {
   maxLatencyMs: 20,
   maxStragglerMs: 60_000,
   ignoreAbort: 0.3,
+  surviveAbort: 0,
   split: 0.2,
   trickle: 0.05,
+}
+
+/** The network as one process sees it. */
+export interface NetworkClient {
+  readonly fetch: typeof globalThis.fetch
+  /** The process dies: no response reaches it any more. Its requests on the way may still arrive at the server. */
+  abandon(): void
 }
 
 /**
@@ -43,7 +56,7 @@ export class FaultyNetwork {
   readonly records: RequestRecord[] = []
   readonly choices: NetworkChoices
   readonly #server: ModelServer
-  readonly #clock: ModelClock & { readonly elapsedMs: number }
+  readonly #clock: NetworkClock
   readonly #random: SeededRandom
   readonly #open = new Set<Exchange>()
   readonly #cache = new Map<string, ModelResponse>()
@@ -51,7 +64,7 @@ export class FaultyNetwork {
 
   constructor(fields: {
     server: ModelServer
-    clock: ModelClock & { readonly elapsedMs: number }
+    clock: NetworkClock
     random: SeededRandom
     choices?: Partial<NetworkChoices>
   }) {
@@ -62,21 +75,20 @@ export class FaultyNetwork {
   }
 
   /** To be given to the client as its `fetch`. */
-  readonly fetch: typeof globalThis.fetch = async (input, init) => {
-    const signal = init?.signal ?? undefined
-    signal?.throwIfAborted()
-    const head = readHead(input, init)
-    const record = this.#record(head)
-    const plan = this.#plan(head, record)
-    return new Promise<Response>((resolve, reject) => {
-      const exchange = new Exchange({ record, plan, signal, clock: this.#clock, resolve, reject })
-      this.#open.add(exchange)
-      exchange.whenOver(() => this.#open.delete(exchange))
-      readBody(init).then(
-        (body) => this.#carry(exchange, { ...head, body }),
-        (error: unknown) => exchange.fail(error),
-      )
-    })
+  readonly fetch: typeof globalThis.fetch = (input, init) => this.#send(input, init, undefined)
+
+  /** A `fetch` for one process, and the process's death. */
+  client(): NetworkClient {
+    const own = new Set<Exchange>()
+    let isGone = false
+    return {
+      fetch: (input, init) =>
+        isGone ? new Promise<never>(() => undefined) : this.#send(input, init, own),
+      abandon: () => {
+        isGone = true
+        for (const exchange of [...own]) exchange.abandon()
+      },
+    }
   }
 
   /** From now on nothing goes wrong any more, but for the lasting faults. */
@@ -98,6 +110,31 @@ export class FaultyNetwork {
   /** What the requests so far have left behind; empty when all is well. */
   leaks(): string[] {
     return this.records.map(leakOf).filter((leak) => leak !== undefined)
+  }
+
+  async #send(
+    input: string | URL | Request,
+    init: RequestInit | undefined,
+    own: Set<Exchange> | undefined,
+  ): Promise<Response> {
+    const signal = init?.signal ?? undefined
+    signal?.throwIfAborted()
+    const head = readHead(input, init)
+    const record = this.#record(head)
+    const plan = this.#plan(head, record)
+    return new Promise<Response>((resolve, reject) => {
+      const exchange = new Exchange({ record, plan, signal, clock: this.#clock, resolve, reject })
+      this.#open.add(exchange)
+      own?.add(exchange)
+      exchange.whenOver(() => {
+        this.#open.delete(exchange)
+        own?.delete(exchange)
+      })
+      readBody(init).then(
+        (body) => this.#carry(exchange, { ...head, body }),
+        (error: unknown) => exchange.fail(error),
+      )
+    })
   }
 
   #record(request: RequestHead): RequestRecord {
@@ -131,6 +168,7 @@ export class FaultyNetwork {
       thereMs: random.int(0, choices.maxLatencyMs),
       backMs: random.int(0, choices.maxLatencyMs),
       ignoresAbort: random.chance(choices.ignoreAbort),
+      survivesAbort: random.chance(choices.surviveAbort),
       pace: random.chance(choices.split) ? "split" : pace,
       dice: () => random.next(),
     }
@@ -138,15 +176,16 @@ export class FaultyNetwork {
 
   async #carry(exchange: Exchange, request: ModelRequest): Promise<void> {
     const { plan } = exchange
-    if (!(await exchange.wait(plan.thereMs))) return
+    if (!(await exchange.travelThere())) return
     if (plan.fault === "straggler" || plan.fault === "duplicate") this.#deliverLate(plan, request)
     if (plan.fault === "drop-before" || plan.fault === "straggler") {
       return exchange.fail(new TypeError("fetch failed"))
     }
+    if (plan.fault === "refused") return exchange.fail(refusedConnection())
     if (plan.fault === "hang-before-headers" && plan.dice() < 0.5) return exchange.hang()
     const response = await this.#respondTo(plan, request)
     if (plan.fault === "hang-before-headers") return exchange.hang()
-    if (!(await exchange.wait(plan.backMs))) return
+    if (!(await exchange.travelBack())) return
     if (plan.fault === "drop-after") return exchange.fail(new TypeError("fetch failed"))
     exchange.record.moved = hasMoved(exchange.record, response)
     exchange.respond(distort(plan, request, response))
@@ -154,7 +193,7 @@ export class FaultyNetwork {
 
   async #respondTo(plan: FaultPlan, request: ModelRequest): Promise<ModelResponse> {
     const stream = this.#server.findStream(request.url.pathname)
-    const instead = responseInstead(plan, request, stream, this.#clock.now())
+    const instead = responseInstead(plan, request, stream, this.#clock.server.now())
     if (instead) return instead
     const cached = plan.fault === "cached-page" ? this.#cache.get(request.url.href) : undefined
     if (cached) return cached
@@ -163,6 +202,8 @@ export class FaultyNetwork {
       plan.fault === "sse-as-page" ? asPage(request) : request,
     )
     if (plan.fault === "gateway") return gatewayResponse(plan)
+    if (plan.fault === "foreign-2xx") return foreignResponse(plan)
+    if (plan.fault === "resent") return this.#server.handle(request)
     const isPage =
       request.method === "GET" && response.status === 200 && response.body.kind === "bytes"
     if (isPage && !request.url.searchParams.has("live")) this.#cache.set(request.url.href, response)
@@ -174,6 +215,13 @@ export class FaultyNetwork {
     const delayMs = Math.floor(plan.dice() * this.choices.maxStragglerMs)
     this.#clock.after(delayMs, () => void this.#server.handle(request))
   }
+}
+
+function refusedConnection(): Error {
+  const cause = Object.assign(new Error("connect ECONNREFUSED 127.0.0.1:80"), {
+    code: "ECONNREFUSED",
+  })
+  return new TypeError("fetch failed", { cause })
 }
 
 function gatewayResponse(plan: FaultPlan): ModelResponse {

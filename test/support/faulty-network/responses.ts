@@ -16,6 +16,18 @@ const HEADER_LOSSES: ReadonlyArray<readonly string[]> = [
   ["stream-next-offset", "stream-up-to-date", "stream-cursor", "stream-closed"],
 ]
 
+/** What layers between client and server respond with: none of it says that a message is stored. */
+const FOREIGN_2XX: ReadonlyArray<readonly [status: number, contentType: string, text: string]> = [
+  [200, "text/plain", "OK"],
+  [200, "application/json", '{"error":"not signed in"}'],
+  [200, "application/xml", "<ok/>"],
+  [201, "text/html", "<html>Please log in</html>"],
+  [202, "text/plain", ""],
+  [202, "application/json", '{"queued":true}'],
+  [205, "text/plain", ""],
+  [206, "text/plain", "part"],
+]
+
 /** The response that the fault puts in the place of the server's, or undefined where the server is asked. */
 export function responseInstead(
   plan: FaultPlan,
@@ -32,6 +44,8 @@ export function responseInstead(
       return errorResponse(409, "Conflict")
     case "html":
       return textResponse(200, { "content-type": "text/html" }, "<html>Please log in</html>")
+    case "foreign-2xx":
+      return plan.dice() < 0.5 ? foreignResponse(plan) : undefined
     case "stale-page":
       return stream && standingPage(stream, request)
     case "empty-live":
@@ -39,6 +53,16 @@ export function responseInstead(
     default:
       return undefined
   }
+}
+
+/** A response in the place of the server's, for a request that the server may have seen or not. */
+export function foreignResponse(plan: FaultPlan): ModelResponse {
+  const [status, contentType, text] = FOREIGN_2XX[Math.floor(plan.dice() * FOREIGN_2XX.length)] ?? [
+    200,
+    "text/plain",
+    "OK",
+  ]
+  return textResponse(status, { "content-type": contentType }, text === "" ? undefined : text)
 }
 
 function standingPage(stream: ModelStream, request: ModelRequest): ModelResponse {
@@ -59,6 +83,7 @@ function overloaded(plan: FaultPlan, nowMs: number): ModelResponse {
   if (status !== 500 && kind < 0.3) headers["retry-after"] = String(seconds)
   else if (status !== 500 && kind < 0.5) {
     headers["retry-after"] = new Date(nowMs + seconds * 1000).toUTCString()
+    headers["date"] = new Date(nowMs).toUTCString()
   }
   return errorResponse(status, "overloaded", headers)
 }
