@@ -4,39 +4,27 @@ import * as vite from "vite"
 import { describe, expect, inject, it } from "vitest"
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
+import * as client from "../../src/index.ts"
 
 const consumerFolder = inject("consumerFolder")
 const EVERYTHING = 'export * from "@durable-streams/client"'
-const STREAM_ALONE = 'export { stream } from "@durable-streams/client"'
 
-interface Bundle {
-  code: string
-  /** The files that have a part in it. */
-  inputs: string[]
-}
-
-async function bundleWithEsbuild(entry: string, external: string[] = []): Promise<Bundle> {
+async function bundleWithEsbuild(entry: string): Promise<string> {
   const result = await esbuild.build({
     stdin: { contents: entry, resolveDir: consumerFolder },
     bundle: true,
     write: false,
-    metafile: true,
     format: "esm",
     platform: "browser",
     target: "es2022",
     minify: true,
-    external,
     logLevel: "silent",
   })
   expect(result.warnings).toEqual([])
-  const [output] = Object.values(result.metafile.outputs)
-  const inputs = Object.entries(output!.inputs)
-    .filter(([, { bytesInOutput }]) => bytesInOutput > 0)
-    .map(([file]) => file)
-  return { code: result.outputFiles[0]!.text, inputs }
+  return result.outputFiles[0]!.text
 }
 
-async function bundleWithVite(entry: string, external: string[] = []): Promise<Bundle> {
+async function bundleWithVite(entry: string): Promise<string> {
   const input = join(consumerFolder, `entry-${entry.length}.js`)
   await writeFile(input, entry)
   const result = await vite.build({
@@ -47,23 +35,16 @@ async function bundleWithVite(entry: string, external: string[] = []): Promise<B
       write: false,
       lib: { entry: input, formats: ["es"] },
       minify: true,
-      rolldownOptions: { external },
     },
   })
   const outputs = Array.isArray(result) ? result : [result]
-  const chunks = outputs
+  return outputs
     .flatMap((built) => ("output" in built ? built.output : []))
-    .filter((file) => file.type === "chunk")
-  return {
-    code: chunks.map((chunk) => chunk.code).join("\n"),
-    inputs: chunks.flatMap((chunk) =>
-      Object.entries(chunk.modules)
-        .filter(([, { renderedLength }]) => renderedLength > 0)
-        .map(([file]) => file),
-    ),
-  }
+    .map((file) => (file.type === "chunk" ? file.code : ""))
+    .join("\n")
 }
 
+const only = (name: string) => `export { ${name} } from "@durable-streams/client"`
 const brotliBytes = (code: string) => brotliCompressSync(code).byteLength
 const kilobytes = (bytes: number) => `${(bytes / 1000).toFixed(2)} KB`
 
@@ -72,35 +53,54 @@ describe.each([
   ["Vite", bundleWithVite],
 ])("a browser bundle by %s", (_, bundle) => {
   it("has everything in it", async () => {
-    const { code } = await bundle(EVERYTHING)
+    const code = await bundle(EVERYTHING)
     expect(code.includes("IdempotentProducer")).toBe(true)
     expect(code.match(/\brequire\(|\bfrom\s*["']|\bimport\s*["'(]|node:/)).toBeNull()
   })
 
   it("needs no global of Node", async () => {
-    // Without fastq, whose drained() asks for process.nextTick: the client never calls it.
-    const { code } = await bundle(EVERYTHING, ["fastq"])
-    expect(code.includes("IdempotentProducer")).toBe(true)
+    // fastq's drained() uses process.nextTick; the client never calls it.
+    const code = (await bundle(EVERYTHING)).replace("process.nextTick", "")
     expect(code.match(/\b(process|Buffer|__dirname|global|setImmediate)\b\s*[.[(]/)).toBeNull()
   })
 
-  it("brings neither the producer nor its queue where only stream is imported", async () => {
-    const { code, inputs } = await bundle(STREAM_ALONE)
-    expect(inputs.filter((file) => /fastq|reusify|writing/.test(file))).toEqual([])
-    expect(inputs.some((file) => file.includes("reading.js"))).toBe(true)
-    expect(code.match(/Producer-Id|Stream-TTL|Stream-Forked-From/)).toBeNull()
+  it("has neither the producer nor its queue if only stream is imported", async () => {
+    const code = await bundle(only("stream"))
+    expect(code.includes("Stream-Next-Offset")).toBe(true)
+    expect(code.match(/fastqueue|IdempotentProducer|Producer-Id|Stream-TTL/)).toBeNull()
   })
+
+  it.each(["STREAM_OFFSET_HEADER", "BackoffDefaults", "FetchError", "StreamClosedError"])(
+    "has almost nothing else in it if only %s is imported",
+    async (name) => {
+      expect(brotliBytes(await bundle(only(name)))).toBeLessThanOrEqual(600)
+    },
+  )
 })
 
-// The aim is 10.4 KB and 6.5 KB (bench/README.md says what weighs what). Until then these keep it from growing unseen.
 describe("the size of a bundle, minified by esbuild and compressed by brotli", () => {
   it.each([
-    ["everything", EVERYTHING, 38_000],
-    ["stream alone", STREAM_ALONE, 21_300],
+    ["everything", EVERYTHING, 25_000],
+    ["stream alone", only("stream"), 13_500],
   ])("%s", async (name, entry, maxBytes) => {
-    const { code } = await bundleWithEsbuild(entry)
-    const bytes = brotliBytes(code)
+    const bytes = brotliBytes(await bundleWithEsbuild(entry))
     console.log(`${name}: ${kilobytes(bytes)} of at most ${kilobytes(maxBytes)}`)
     expect(bytes).toBeLessThanOrEqual(maxBytes)
   })
+
+  it.each(["constant", "error class"])("a single %s: 0.6 KB at most", async (kind) => {
+    const isAsked = (value: unknown) =>
+      kind === "constant" ? typeof value !== "function" : isErrorClass(value)
+    const names = Object.entries(client).filter(([, value]) => isAsked(value))
+    expect(names.length).toBeGreaterThan(6)
+    const sizes = await Promise.all(
+      names.map(
+        async ([name]) => [name, brotliBytes(await bundleWithEsbuild(only(name)))] as const,
+      ),
+    )
+    expect(sizes.filter(([, bytes]) => bytes > 600)).toEqual([])
+  })
 })
+
+const isErrorClass = (value: unknown) =>
+  typeof value === "function" && value.prototype instanceof Error

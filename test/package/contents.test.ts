@@ -1,4 +1,4 @@
-import { existsSync, readdirSync, readFileSync } from "node:fs"
+import { existsSync, readdirSync, readFileSync, statSync } from "node:fs"
 import { dirname, join, resolve } from "node:path"
 import { describe, expect, inject, it } from "vitest"
 
@@ -34,17 +34,29 @@ describe("the packed package", () => {
     expect(named.filter((file) => !existsSync(join(packageFolder, file)))).toEqual([])
   })
 
-  it("has a source map for every script, and the sources that it names", () => {
-    const scripts = files.filter(
-      (file) => /^dist\/.*\.c?js$/.test(file) && !file.includes("runtime"),
+  it("leads from every script and declaration to the sources, which it has once", () => {
+    const built = files.filter((file) => /^dist\/.*\.(c?js|d\.c?ts)$/.test(file))
+    expect(built.sort()).toEqual(
+      ["index.cjs", "index.d.cts", "index.d.ts", "index.js"].map((file) => `dist/${file}`),
     )
-    for (const script of scripts.filter((file) => !file.startsWith("dist/index."))) {
-      const map = JSON.parse(read(`${script}.map`))
-      const folder = dirname(join(packageFolder, script))
+    for (const file of built) {
+      const map = JSON.parse(read(`${file}.map`))
+      const folder = dirname(join(packageFolder, file))
       const sources: string[] = map.sources
-      expect(sources.length).toBeGreaterThan(0)
+      expect(sources.some((source) => source.endsWith("src/durable-stream.ts"))).toBe(true)
       expect(sources.filter((source) => !existsSync(resolve(folder, source)))).toEqual([])
+      expect(map.sourcesContent ?? []).toEqual([])
+      expect(map.mappings.length).toBeGreaterThan(1000)
     }
+  })
+
+  it("takes 1.2 MB at most", () => {
+    const sizes = files
+      .map((file) => statSync(join(packageFolder, file)))
+      .filter((entry) => entry.isFile())
+    const bytes = sizes.reduce((sum, { size }) => sum + size, 0)
+    console.log(`unpacked: ${(bytes / 1e6).toFixed(2)} MB`)
+    expect(bytes).toBeLessThanOrEqual(1_200_000)
   })
 
   it("imports only its own files and its dependencies", () => {
