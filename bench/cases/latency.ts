@@ -72,5 +72,75 @@ function latencyCase(transport: Transport): BenchCase {
   }
 }
 
+const CALLBACK_MS = 100
+const ROUND_TRIP_MS = 100
+const INTERVAL_MS = 100
+
+type ListenSlowly = (url: string, callback: (messages: readonly unknown[]) => Promise<void>) => void
+
+/** How old a message is when its callback begins, if callbacks take as long as messages take to come. */
+async function measureLag(serverUrl: string, scale: number, listen: ListenSlowly): Promise<Costs> {
+  const samples = Math.max(5, scaled(60, scale))
+  const sentAt: number[] = []
+  const lags: number[] = []
+  const done = new Promise<void>((resolve) => {
+    listen(`${serverUrl}/far-live/${ROUND_TRIP_MS}/${process.pid}`, async (messages) => {
+      if (messages.length === 0) return
+      for (const message of messages) {
+        const { n } = message as { n: number }
+        lags.push(performance.now() - (sentAt[n] ?? NaN))
+      }
+      if (lags.length >= samples) resolve()
+      await sleep(CALLBACK_MS)
+    })
+  })
+  await untilWaiting(serverUrl, 1)
+  for (let n = 0; n < samples; n++) {
+    sentAt[n] = performance.now()
+    const body = JSON.stringify({ n })
+    await (await fetch(`${serverUrl}/live/${process.pid}`, { method: "POST", body })).arrayBuffer()
+    await sleep(Math.max(0, INTERVAL_MS - (performance.now() - (sentAt[n] ?? 0))))
+  }
+  await done
+  lags.sort((a, b) => a - b)
+  return { p50: lags[lags.length >> 1] ?? NaN }
+}
+
+/** Asks for the next page as soon as this one's headers have named its offset, and keeps one page for the callback. */
+const pollAhead: ListenSlowly = (url, callback) => {
+  const ask = (offset: string) => fetch(`${url}?live=long-poll&offset=${offset}`)
+  void (async () => {
+    for (let next = ask("0"); ;) {
+      const response = await next
+      next = ask(response.headers.get("stream-next-offset") ?? "")
+      await callback(JSON.parse(await response.text()) as unknown[])
+    }
+  })()
+}
+
+const lagCase: BenchCase = {
+  name: "lag-long-poll",
+  rows: [
+    {
+      title:
+        "live lag, long-poll, 100 ms round trip, callback of 100 ms, a message every 100 ms, p50",
+      metric: "p50",
+      target: { ofFloor: 0.9 },
+      show: milliseconds,
+    },
+  ],
+  floor: ({ serverUrl, scale }) => measureLag(serverUrl, scale, pollAhead),
+  client: ({ stream }, { serverUrl, scale }) =>
+    measureLag(serverUrl, scale, (url, callback) => {
+      void stream({ url, live: "long-poll", warnOnHttp: false }).then((response) =>
+        response.subscribeJson(({ items }) => callback(items)),
+      )
+    }),
+}
+
 /** From one client's append to another's callback. */
-export const latencyCases: readonly BenchCase[] = [latencyCase("sse"), latencyCase("long-poll")]
+export const latencyCases: readonly BenchCase[] = [
+  latencyCase("sse"),
+  latencyCase("long-poll"),
+  lagCase,
+]

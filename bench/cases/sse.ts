@@ -12,9 +12,35 @@ interface SseCase {
   readonly events: number
   readonly messages: number
   readonly chunkBytes: number
+  /** Takes the body apart, giving the data of each event. Default: the whole text, split at its empty lines. */
+  readonly floor?: (response: Response, onData: (data: string) => void) => Promise<void>
 }
 
-function sseCase({ name, row, unit, events, messages, chunkBytes }: SseCase): BenchCase {
+async function splitText(response: Response, onData: (data: string) => void): Promise<void> {
+  for (const block of (await response.text()).split("\n\n")) {
+    if (block !== "") onData(block.slice(block.indexOf("data: ") + 6))
+  }
+}
+
+async function eventsourceParser(response: Response, onData: (data: string) => void) {
+  const { createParser } = await import("eventsource-parser")
+  const parser = createParser({ onEvent: ({ data }) => onData(data) })
+  const decoder = new TextDecoder()
+  for await (const chunk of chunksOf(response)) parser.feed(decoder.decode(chunk, { stream: true }))
+}
+
+async function fetchEventSource(response: Response, onData: (data: string) => void) {
+  const parse = await import("@microsoft/fetch-event-source/lib/cjs/parse.js")
+  const ignore = () => undefined
+  const onChunk = parse.getLines(parse.getMessages(ignore, ignore, ({ data }) => onData(data)))
+  for await (const chunk of chunksOf(response)) onChunk(chunk)
+}
+
+// Node's body iterates; the library's type does not know it.
+const chunksOf = ({ body }: Response) => body as unknown as AsyncIterable<Uint8Array>
+
+function sseCase(settings: SseCase): BenchCase {
+  const { name, row, unit, events, messages, chunkBytes, floor = splitText } = settings
   const begin = async ({ serverUrl, scale }: Job) => {
     // A single event shrinks; of many there are fewer.
     const count = events === 1 ? 1 : scaled(events, scale)
@@ -30,13 +56,11 @@ function sseCase({ name, row, unit, events, messages, chunkBytes }: SseCase): Be
     async floor(job) {
       const { url, total, units } = await begin(job)
       return timed(units, async () => {
-        const text = await (await fetch(`${url}?live=sse&offset=-1`)).text()
         let received = 0
-        for (const block of text.split("\n\n")) {
-          if (block === "") continue
-          const value = JSON.parse(block.slice(block.indexOf("data: ") + 6)) as unknown
+        await floor(await fetch(`${url}?live=sse&offset=-1`), (data) => {
+          const value = JSON.parse(data) as unknown
           if (Array.isArray(value)) received += value.length
-        }
+        })
         expectCount("messages", received, total)
       })
     },
@@ -57,20 +81,45 @@ function sseCase({ name, row, unit, events, messages, chunkBytes }: SseCase): Be
   }
 }
 
+const small = { unit: "event", events: 300_000, messages: 1, chunkBytes: 65_536 } as const
+
 /** Reading server-sent events as fast as they come. */
 export const sseCases: readonly BenchCase[] = [
   sseCase({
+    ...small,
     name: "sse-small",
     row: {
       title: "SSE, 300 k events of 100 B",
       target: { timesPeer: 8 },
       show: perSecond("events"),
     },
-    unit: "event",
-    events: 300_000,
-    messages: 1,
-    chunkBytes: 65_536,
   }),
+  {
+    ...sseCase({
+      ...small,
+      name: "sse-small-eventsource-parser",
+      row: {
+        title: "the same (floor: bare fetch and eventsource-parser)",
+        target: {},
+        show: perSecond("events"),
+      },
+      floor: eventsourceParser,
+    }),
+    withoutPeer: true,
+  },
+  {
+    ...sseCase({
+      ...small,
+      name: "sse-small-fetch-event-source",
+      row: {
+        title: "the same (floor: bare fetch and the parser of fetch-event-source)",
+        target: {},
+        show: perSecond("events"),
+      },
+      floor: fetchEventSource,
+    }),
+    withoutPeer: true,
+  },
   sseCase({
     name: "sse-large",
     row: { title: "SSE, 100 events of 1 MB", target: { timesPeer: 2 }, show: megabytesPerSecond },

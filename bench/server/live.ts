@@ -5,14 +5,27 @@ import type { Call } from "./handler.ts"
 /** A JSON stream in memory, with those who wait at its tail. */
 interface LiveStream {
   readonly messages: string[]
-  readonly polls: Set<ServerResponse>
+  readonly polls: Set<Poll>
   readonly connections: Set<ServerResponse>
+}
+
+/** A long-poll request, and how long its response is on the way. */
+interface Poll {
+  readonly response: ServerResponse
+  readonly delayMs: number
 }
 
 const streams = new Map<string, LiveStream>()
 
+/** The same streams over a far link: `/<round trip in ms>/<name>`. */
+export function serveFarLive(call: Call): void {
+  const [roundTripMs = "0", ...segments] = call.segments
+  const delayMs = Number(roundTripMs) / 2
+  setTimeout(() => serveLive({ ...call, segments }, delayMs), delayMs)
+}
+
 /** Streams that are appended to while they are read: `/<name>`. */
-export function serveLive({ request, response, segments, query }: Call): void {
+export function serveLive({ request, response, segments, query }: Call, delayMs = 0): void {
   const stream = streamNamed(segments[0] ?? "")
   if (request.method === "POST") {
     let body = ""
@@ -28,8 +41,8 @@ export function serveLive({ request, response, segments, query }: Call): void {
   const index = indexOf(query.get("offset"))
   const isAtTail = index >= stream.messages.length
   if (query.get("live") === "sse") openConnection(stream, response, index)
-  else if (query.get("live") === "long-poll" && isAtTail) hold(stream.polls, response)
-  else sendPage(stream, response, index)
+  else if (query.get("live") === "long-poll" && isAtTail) hold(stream.polls, { response, delayMs })
+  else sendPage(stream, { response, delayMs }, index)
 }
 
 /** How many live reads wait now. */
@@ -58,27 +71,30 @@ function append(stream: LiveStream, message: string): void {
   }
 }
 
-function hold(waiting: Set<ServerResponse>, response: ServerResponse): void {
-  waiting.add(response)
-  response.on("close", () => waiting.delete(response))
+function hold(waiting: Set<Poll>, poll: Poll): void {
+  waiting.add(poll)
+  poll.response.on("close", () => waiting.delete(poll))
 }
 
-function sendPage({ messages }: LiveStream, response: ServerResponse, index: number): void {
+function sendPage({ messages }: LiveStream, { response, delayMs }: Poll, index: number): void {
   const page = Buffer.from(`[${messages.slice(index).join(",")}]`)
-  response.writeHead(200, {
+  const headers = {
     "content-type": "application/json",
     "content-length": page.byteLength,
     "stream-next-offset": offsetAt(messages.length),
     "stream-up-to-date": "true",
     "stream-cursor": "1000",
-  })
-  response.end(page)
+  }
+  const send = () => response.writeHead(200, headers).end(page)
+  if (delayMs === 0) send()
+  else setTimeout(send, delayMs)
 }
 
 function openConnection(stream: LiveStream, response: ServerResponse, index: number): void {
   response.writeHead(200, { "content-type": "text/event-stream", "cache-control": "no-cache" })
   response.write(index < stream.messages.length ? dataEvent(stream, index) : controlEvent(stream))
-  hold(stream.connections, response)
+  stream.connections.add(response)
+  response.on("close", () => stream.connections.delete(response))
 }
 
 function dataEvent(stream: LiveStream, index: number): string {

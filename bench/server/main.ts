@@ -2,9 +2,9 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { serveEvents } from "./events.ts"
 import type { Handler } from "./handler.ts"
-import { serveLive, serveWaiting } from "./live.ts"
+import { serveFarLive, serveLive, serveWaiting } from "./live.ts"
 import { serveFarPages, servePages } from "./pages.ts"
-import { serveSink } from "./sink.ts"
+import { serveJitter, serveSink } from "./sink.ts"
 
 /**
  * The server that the clients are measured against, in a process of its own. It checks nothing and stores next to
@@ -16,7 +16,9 @@ const handlers: Readonly<Record<string, Handler>> = {
   far: serveFarPages,
   events: (call) => void serveEvents(call),
   sink: serveSink,
-  live: serveLive,
+  jitter: serveJitter,
+  live: (call) => serveLive(call),
+  "far-live": serveFarLive,
   waiting: serveWaiting,
 }
 

@@ -52,3 +52,50 @@ function restMs(name: string, bytes: number, bytesPerSecond: number): number {
   freeAt.set(name, free)
   return free - now
 }
+
+/** Every producer's next seq, by stream, and how many requests its messages took. */
+const producers = new Map<string, { expectedSeq: number; requests: number }>()
+
+/**
+ * Takes a producer's batches over a link with jitter, in order only: `/<name>/<round trip in ms>/<jitter in ms>`. What has no
+ * producer headers is taken in any order. GET tells how many requests came.
+ */
+export function serveJitter({ request, response, segments }: Call): void {
+  const [name = "", roundTripMs = "0", jitterMs = "0"] = segments
+  const producer = producers.get(name) ?? { expectedSeq: 0, requests: 0 }
+  producers.set(name, producer)
+  response.setHeader("content-type", "application/json")
+  response.setHeader("stream-next-offset", offsetAt(producer.expectedSeq))
+  if (request.method !== "POST") {
+    response.end(String(producer.requests))
+    return
+  }
+  request.resume()
+  const oneWayMs = () => Number(roundTripMs) / 2 + (Math.random() - 0.5) * Number(jitterMs)
+  setTimeout(() => {
+    const status = decide(request.headers["producer-seq"], producer)
+    response.setHeader("stream-next-offset", offsetAt(producer.expectedSeq))
+    const headers =
+      status === 409
+        ? {
+            "producer-expected-seq": producer.expectedSeq,
+            "producer-received-seq": request.headers["producer-seq"],
+          }
+        : {
+            "producer-epoch": request.headers["producer-epoch"] ?? "0",
+            "producer-seq": producer.expectedSeq - 1,
+          }
+    setTimeout(() => response.writeHead(status, headers).end(), oneWayMs())
+  }, oneWayMs())
+}
+
+function decide(
+  seq: string | string[] | undefined,
+  producer: { expectedSeq: number; requests: number },
+): 200 | 204 | 409 {
+  producer.requests++
+  if (seq !== undefined && Number(seq) > producer.expectedSeq) return 409
+  if (seq !== undefined && Number(seq) < producer.expectedSeq) return 204
+  producer.expectedSeq++
+  return 200
+}
