@@ -79,7 +79,10 @@ export const farLinkCases: readonly BenchCase[] = [
 ]
 
 function jitterStream(serverUrl: string, scale: number): { url: string; batches: number } {
-  return { url: `${serverUrl}/jitter/${process.pid}/30/2`, batches: Math.max(50, scaled(200, scale)) }
+  return {
+    url: `${serverUrl}/jitter/${process.pid}/30/2`,
+    batches: Math.max(50, scaled(200, scale)),
+  }
 }
 
 async function requestCount(url: string): Promise<number> {
