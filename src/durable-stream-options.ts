@@ -33,7 +33,7 @@ export interface ForkOptions extends Omit<CreateOptions, "url">, ForkPoint {
 
 /** The options of `stream()` on a handle: what they leave out is the handle's; headers and params are merged. */
 export interface StreamCallOptions
-  extends Omit<EndpointOptions, "url" | "requestTimeoutMs">, ReadOptions {}
+  extends Omit<EndpointOptions, "url" | "requestTimeoutMs" | "signal">, ReadOptions {}
 
 /** The options of `writable()`: those of the producer behind it. */
 export interface WritableOptions extends IdempotentProducerOptions {

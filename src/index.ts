@@ -72,7 +72,7 @@ export type { IdempotentAppendResult } from "./producer/receipts.ts"
 export type { RejectedMessageDetails } from "./producer/rejected-message-error.ts"
 export type { IdempotentProducerOptions } from "./producer/producer-options.ts"
 
-export type { ByteChunk, JsonBatch, JsonBatchMeta, TextChunk } from "./read/batches.ts"
+export type { ByteChunk, JsonBatch, JsonBatchMeta, StreamBatch, TextChunk } from "./read/batches.ts"
 export type { PauseReason, SseFallbackReason, StreamEvent, Transport } from "./read/stream-event.ts"
 export type {
   LegacyLiveMode,

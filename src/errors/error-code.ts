@@ -31,3 +31,5 @@ export type DurableStreamErrorCode =
   | "NO_PROGRESS"
   | "BUFFER_FULL"
   | "PROTOCOL"
+  | "PAGE_TOO_LARGE"
+  | "SCHEMA"

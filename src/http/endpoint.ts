@@ -17,21 +17,21 @@ export interface EndpointOptions {
   /** The stream's URL: absolute, or in a browser relative to the page. */
   url: string | URL
   /** Sent with every request; functions are called for each. */
-  headers?: HeadersRecord
+  headers?: HeadersRecord | undefined
   /** Added to the query of every request; functions are called for each. */
-  params?: ParamsRecord
+  params?: ParamsRecord | undefined
   /** Ends every request and wait at once. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
   /**
    * Used in place of the platform's fetch. Where the answer is no success it may throw instead: an error that carries the
    * answer (a `FetchError` of `createFetchWithBackoff`, or any with the Response in `response`, as ky's and ofetch's) is
    * taken for that answer.
    */
-  fetch?: typeof globalThis.fetch
+  fetch?: typeof globalThis.fetch | undefined
   /** How failed requests are tried again. */
-  backoffOptions?: BackoffOptions
+  backoffOptions?: BackoffOptions | undefined
   /** How long a request may stay without an answer, and may wait for its headers, in milliseconds. Default 60 000. */
-  requestTimeoutMs?: number
+  requestTimeoutMs?: number | undefined
 }
 
 /** Checked {@link EndpointOptions}: what every request to one stream is made with. */
@@ -95,11 +95,11 @@ export function extendEndpoint(
   const { headers, params, fetch: customFetch, backoffOptions, requestTimeoutMs } = overrides
   const checked = createEndpoint({
     url: endpoint.url,
-    ...(headers !== undefined && { headers }),
-    ...(params !== undefined && { params }),
-    ...(customFetch !== undefined && { fetch: customFetch }),
-    ...(requestTimeoutMs !== undefined && { requestTimeoutMs }),
-    ...(backoffOptions !== undefined && { backoffOptions }),
+    headers,
+    params,
+    fetch: customFetch,
+    requestTimeoutMs,
+    backoffOptions,
   })
   return {
     url: endpoint.url,

@@ -2,31 +2,45 @@ import type { Offset } from "../protocol/offset.ts"
 
 /** What comes with every batch: its place in the stream. */
 export interface JsonBatchMeta {
-  /** Where to resume once this batch is dealt with. */
-  readonly offset: Offset
-  /** Whether this batch reached the tail as of then. */
-  readonly upToDate: boolean
+  /** Where to resume once this batch is processed: nothing up to here is delivered again, nothing behind it is missed. */
+  offset: Offset
+  /** Whether this batch reached the tail when it was read. */
+  upToDate: boolean
   /** Whether this batch is the last one: the stream is closed. */
-  readonly streamClosed: boolean
-  readonly cursor?: string
+  streamClosed: boolean
+  /** Passed back to the server on live requests, so that no cache answers them with an old response. */
+  cursor?: string
+  /**
+   * Set on the first batch behind an offset that `onError` returned: the stream was recreated, or truncated at its start.
+   * Discard what was read before.
+   */
+  restarted?: true
 }
 
-/** Messages of a JSON stream. May be empty, where a batch only tells that the reader is up to date or at the end. */
+/** Messages of a JSON stream. Can be empty, if a batch only says that the reader is up to date or at the end. */
 export interface JsonBatch<T = unknown> extends JsonBatchMeta {
-  /** A list of its own: it may be kept and changed. */
-  readonly items: T[]
-}
-
-/** Bytes of a stream. May be empty, as a {@link JsonBatch} may. */
-export interface ByteChunk extends JsonBatchMeta {
-  readonly data: Uint8Array
+  /** An array of its own: it may be kept and changed. */
+  items: T[]
 }
 
 /**
- * Text of a stream: whole characters only. Where a page ends inside a character, it is delivered with the next one, so
+ * Bytes of a stream. Can be empty, as a {@link JsonBatch} can.
+ *
+ * A page larger than 256 MiB is delivered in several chunks. All but the last have the `offset` before the page: a read
+ * from there delivers the page again, from its start.
+ */
+export interface ByteChunk extends JsonBatchMeta {
+  data: Uint8Array
+}
+
+/**
+ * Text of a stream: whole characters only. If a page ends inside a character, its text is delivered with the next page, so
  * that `offset` never lies inside a character. A read that ends at such a tail, while the stream is open, leaves that page
- * to the next read: `upToDate` stays false then.
+ * to the next read: `upToDate` stays false then. Large pages are delivered as in {@link ByteChunk}.
  */
 export interface TextChunk extends JsonBatchMeta {
-  readonly text: string
+  text: string
 }
+
+/** What iterating over a response delivers: by its content type, messages, text (`text/*`) or bytes. */
+export type StreamBatch<T = unknown> = JsonBatch<T> | TextChunk | ByteChunk

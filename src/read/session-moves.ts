@@ -3,13 +3,13 @@ import { backoffDelayMs, spacingDelayMs, type Backoff } from "../http/backoff.ts
 import { describeUrl } from "../protocol/request-url.ts"
 import type { Reading, SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
 import type { Transport } from "./stream-event.ts"
-import type { SSEResilienceOptions } from "./stream-options.ts"
+import type { SseSettings } from "./stream-options.ts"
 
 /** What a transition may look at beside the state: settings, and chance. No clock: events carry durations. */
 export interface SessionEnvironment {
   readonly url: string
   readonly backoff: Backoff
-  readonly sse: Required<SSEResilienceOptions>
+  readonly sse: SseSettings
   /** Between 0 and 1, fresh for every event. */
   readonly random: number
 }

@@ -1,30 +1,30 @@
+import { badOption } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { asyncDispose } from "../platform/async-dispose.ts"
 import type { ReadableStreamAsyncIterable } from "../platform/async-iterable-stream.ts"
-import { isJsonContentType } from "../protocol/content-type.ts"
-import { joinBytes } from "../protocol/join-bytes.ts"
+import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import type { ByteChunk, JsonBatch, TextChunk } from "./batches.ts"
-import { gather, iterateBatches, subscribe, type Consumption } from "./consumers/batch-consumers.ts"
-import {
-  byteChunkSource,
-  bytePartsSource,
-  jsonBatchSource,
-  textChunkSource,
-} from "./consumers/batch-source.ts"
-import type { BatchSource } from "./consumers/page-reader.ts"
-import { Progress } from "./consumers/progress.ts"
-import { jsonStream } from "./consumers/json-stream.ts"
-import { byteStream, textStream } from "./consumers/streams.ts"
-import { TextPages } from "./consumers/text-pages.ts"
-import { joinLists } from "./join-lists.ts"
+import type { ByteChunk, JsonBatch, JsonBatchMeta, StreamBatch, TextChunk } from "./batches.ts"
+import { collect, iterateBatches, subscribe, type ToBatch } from "./consumers/deliver.ts"
+import { bytesFormat, jsonFormat, textFormat, type Format } from "./consumers/formats.ts"
+import { MAX_PART_SIZE, PageReader, type Reader, type ReadMode } from "./consumers/page-reader.ts"
+import { pulledStream, pullMessages, pullValues, type Pull } from "./consumers/pulled-stream.ts"
+import { pageSource, type PageSource } from "./page-source.ts"
 import type { Session } from "./session.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import type { LiveMode } from "./stream-options.ts"
 import type { CallbackResult, StreamResponse } from "./stream-response.ts"
 
-/** The response over a session that has had its first answer. */
+const chunks: ReadMode = { partSize: MAX_PART_SIZE }
+const wholePages: ReadMode = { partSize: Infinity }
+const everything: ReadMode = { partSize: Infinity, collects: true }
+
+const jsonBatch = <T>(items: T[], meta: JsonBatchMeta): JsonBatch<T> => ({ items, ...meta })
+const byteChunk = (data: Uint8Array, meta: JsonBatchMeta): ByteChunk => ({ data, ...meta })
+const textChunk = (text: string, meta: JsonBatchMeta): TextChunk => ({ text, ...meta })
+
+/** The response over a session that has had its first HTTP response. */
 export class SessionResponse<TJson> implements StreamResponse<TJson> {
   readonly url: string
   readonly contentType?: string
@@ -32,8 +32,9 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   readonly startOffset: Offset
   readonly isLoading = false
   readonly #session: Session
-  readonly #settings: SessionSettings
-  readonly #progress: Progress
+  readonly #source: PageSource
+  readonly #isJson: boolean
+  /** Settles when the caller has finished with what it was given; undefined before a consumption method is called. */
   #consumed: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
@@ -42,9 +43,9 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     this.live = settings.live
     this.startOffset = settings.offset
     if (session.contentType !== undefined) this.contentType = session.contentType
+    this.#isJson = settings.json || isJsonContentType(session.contentType)
     this.#session = session
-    this.#settings = settings
-    this.#progress = new Progress(settings.offset)
+    this.#source = pageSource(session, settings.offset)
   }
 
   get headers(): Headers {
@@ -64,163 +65,179 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   get offset(): Offset {
-    return this.#progress.mark.offset
+    return this.#source.position.offset
   }
 
-  get cursor(): string | undefined {
-    return this.#progress.mark.cursor
+  get cursor(): string {
+    // A getter has no type for a property that may be missing: it is a string or undefined.
+    return this.#source.position.cursor as string
   }
 
   get upToDate(): boolean {
-    return this.#progress.mark.upToDate
+    return this.#source.position.upToDate
   }
 
   get streamClosed(): boolean {
-    return this.#progress.mark.streamClosed
+    return this.#source.position.streamClosed
   }
 
   get closed(): Promise<void> {
-    this.#closed ??= quiet(this.#close())
+    this.#closed ??= unobserved(this.#close())
     return this.#closed
   }
 
+  /** What `Object.prototype.toString` shows; it also keeps proxies (Vue's, valtio's) from wrapping the object. */
+  get [Symbol.toStringTag](): string {
+    return "StreamResponse"
+  }
+
   async body(): Promise<Uint8Array> {
-    const pages = await this.#gather(() => bytePartsSource(this.#session))
-    return joinBytes(pages.flat())
+    return this.#collect(this.#read(bytesFormat, everything))
   }
 
   async json<T = TJson>(): Promise<T[]> {
-    const batches = await this.#gather(() => this.#jsonSource<T>())
-    return joinLists(batches.map(({ items }) => items))
+    return this.#collect(this.#readJson<T>(everything))
   }
 
   async text(): Promise<string> {
-    const pages = this.#textPages()
-    const chunks = await this.#gather(() => textChunkSource(pages))
-    // Who wants all there is wants this too, although no place goes with it.
-    return chunks.map(({ text }) => text).join("") + pages.rest
+    return this.#collect(this.#read(textFormat, everything))
   }
 
   bodyStream(): ReadableStreamAsyncIterable<Uint8Array> {
-    return this.#open((consumption, onEnd) => byteStream(consumption, onEnd))
+    return this.#stream("bodyStream", pullValues(this.#read(bytesFormat, this.#parts)))
   }
 
   jsonStream(): ReadableStreamAsyncIterable<TJson> {
-    const source = this.#jsonSource<TJson>()
-    return this.#open((consumption, onEnd) => jsonStream(consumption, source, onEnd))
+    const reader = this.#readJson<TJson>({ ...wholePages, skipsEmpty: true })
+    return this.#stream("jsonStream", pullMessages(this.#source, reader))
   }
 
   textStream(): ReadableStreamAsyncIterable<string> {
-    return this.#open((consumption, onEnd) => textStream(consumption, onEnd))
+    return this.#stream("textStream", pullValues(this.#read(textFormat, this.#parts)))
   }
 
   subscribeJson<T = TJson>(callback: (batch: JsonBatch<T>) => CallbackResult): () => void {
-    return this.#subscribe(this.#jsonSource<T>(), callback)
+    return this.#subscribe(this.#readJson<T>(wholePages), jsonBatch<T>, callback)
   }
 
   subscribeBytes(callback: (chunk: ByteChunk) => CallbackResult): () => void {
-    return this.#subscribe(byteChunkSource(this.#session), callback)
+    return this.#subscribe(this.#read(bytesFormat, chunks), byteChunk, callback)
   }
 
   subscribeText(callback: (chunk: TextChunk) => CallbackResult): () => void {
-    return this.#subscribe(textChunkSource(this.#textPages()), callback)
+    return this.#subscribe(this.#read(textFormat, chunks), textChunk, callback)
   }
 
   jsonBatches<T = TJson>(): AsyncIterableIterator<JsonBatch<T>> {
-    return this.#iterate(this.#jsonSource<T>())
+    return this.#iterate(this.#readJson<T>(wholePages), jsonBatch<T>)
   }
 
   byteChunks(): AsyncIterableIterator<ByteChunk> {
-    return this.#iterate(byteChunkSource(this.#session))
+    return this.#iterate(this.#read(bytesFormat, chunks), byteChunk)
   }
 
   textChunks(): AsyncIterableIterator<TextChunk> {
-    return this.#iterate(textChunkSource(this.#textPages()))
+    return this.#iterate(this.#read(textFormat, chunks), textChunk)
+  }
+
+  [Symbol.asyncIterator](): AsyncIterableIterator<StreamBatch<TJson>> {
+    if (this.#isJson) return this.jsonBatches()
+    return mediaType(this.contentType).startsWith("text/") ? this.textChunks() : this.byteChunks()
   }
 
   cancel(reason?: unknown): void {
-    this.#session.cancel(reason)
+    this.#source.cancel(reason)
   }
 
   async [asyncDispose](): Promise<void> {
     this.cancel()
-    // What ended the session is told by `closed`; disposing of it is no place to fail.
+    // What ended the session is told by `closed`; disposing of it does not fail.
     await this.closed.catch(() => undefined)
   }
 
   async #close(): Promise<void> {
-    const outcome = await this.#session.ended
+    const outcome = await this.#source.ended
     await this.#consumed
     if (outcome.kind === "failed") throw outcome.error
   }
 
-  #jsonSource<T>(): BatchSource<JsonBatch<T>> {
-    if (!this.#settings.json && !isJsonContentType(this.contentType)) {
+  /** Parts as they arrive. A page of JSON is an array around some messages: half of one depends on where it ends. */
+  get #parts(): ReadMode {
+    const isFramed = isJsonContentType(this.contentType)
+    return { partSize: isFramed ? Infinity : 1, skipsEmpty: true }
+  }
+
+  #read<S extends { readonly size: number }, T>(format: Format<S, T>, mode: ReadMode): Reader<T> {
+    return new PageReader(this.#source, this.url, format, mode)
+  }
+
+  #readJson<T>(mode: ReadMode): Reader<T[]> {
+    if (!this.#isJson) {
       throw new DurableStreamError(
-        `${describeUrl(this.url)} is ${this.contentType ?? "of no content type"}, not JSON: read it as bytes or ` +
-          "text, or say json: true.",
+        `${describeUrl(this.url)} is not JSON (${this.contentType ?? "no content type"}). Read it as bytes or text, or set json: true.`,
         "BAD_REQUEST",
       )
     }
-    return jsonBatchSource<T>(this.#session, this.url)
+    return this.#read(jsonFormat<T>(this.url), mode)
   }
 
-  #textPages(): TextPages {
-    return new TextPages(this.#session, this.url)
+  #collect<T>(reader: Reader<T>): Promise<T> {
+    const onEnd = this.#begin()
+    return collect(this.#source, reader).finally(onEnd)
   }
 
-  #gather<TBatch>(source: () => BatchSource<TBatch>): Promise<TBatch[]> {
-    const batches = source()
-    return this.#open((consumption, onEnd) => gather(consumption, batches).finally(onEnd))
+  #stream<T>(method: string, pull: Pull<T>): ReadableStreamAsyncIterable<T> {
+    if (typeof ReadableStream === "undefined") {
+      throw new DurableStreamError(
+        `${method}() needs ReadableStream, which this platform does not have. Use a subscription, batches or chunks, or a polyfill.`,
+        "BAD_REQUEST",
+      )
+    }
+    return pulledStream(this.#source, pull, this.#begin())
   }
 
-  #subscribe<TBatch>(
-    source: BatchSource<TBatch>,
+  #subscribe<T, TBatch>(
+    reader: Reader<T>,
+    toBatch: ToBatch<T, TBatch>,
     callback: (batch: TBatch) => CallbackResult,
   ): () => void {
-    if (typeof callback !== "function") {
+    if (typeof callback !== "function") throw badOption("callback", "a function", callback)
+    this.#begin()
+    this.#consumed = unobserved(subscribe(this.#source, reader, toBatch, callback))
+    return () => {
+      this.cancel()
+    }
+  }
+
+  #iterate<T, TBatch>(
+    reader: Reader<T>,
+    toBatch: ToBatch<T, TBatch>,
+  ): AsyncIterableIterator<TBatch> {
+    return iterateBatches(this.#source, reader, toBatch, this.#begin())
+  }
+
+  /**
+   * Begins the one consumption.
+   *
+   * @returns what is called when the caller has finished with it
+   */
+  #begin(): () => void {
+    if (this.#consumed !== undefined) {
       throw new DurableStreamError(
-        "The callback of a subscription must be a function.",
-        "BAD_REQUEST",
+        `The response of ${describeUrl(this.url)} is already consumed. Call one consumption method, or stream() again.`,
+        "ALREADY_CONSUMED",
       )
     }
-    const consumption = this.#begin()
-    this.#consumed = quiet(subscribe(consumption, source, callback))
-    return () => {
-      this.#session.cancel(undefined)
-    }
-  }
-
-  #iterate<TBatch>(source: BatchSource<TBatch>): AsyncIterableIterator<TBatch> {
-    return this.#open((consumption, onEnd) => iterateBatches(consumption, source, onEnd))
-  }
-
-  /** Begins a consumption whose end the consumer tells. */
-  #open<T>(consume: (consumption: Consumption, onEnd: () => void) => T): T {
-    const consumption = this.#begin()
     let onEnd: () => void = () => undefined
     this.#consumed = new Promise((resolve) => {
       onEnd = resolve
     })
-    return consume(consumption, onEnd)
-  }
-
-  #begin(): Consumption {
-    if (this.#consumed !== undefined) {
-      throw new DurableStreamError(
-        `The response from ${describeUrl(this.url)} is consumed already: call one consumption method, once, or ` +
-          "stream() again.",
-        "ALREADY_CONSUMED",
-      )
-    }
-    return { session: this.#session, progress: this.#progress }
+    return onEnd
   }
 }
 
-/** Whoever wants to know of a failure looks at the promise; nobody has to. */
-function quiet<T>(promise: Promise<T>): Promise<T> {
-  promise.catch(ignore)
+/** A caller that wants to know of a failure looks at the promise; no caller has to. */
+function unobserved<T>(promise: Promise<T>): Promise<T> {
+  promise.catch(() => undefined)
   return promise
 }
-
-function ignore(): void {}

@@ -16,6 +16,7 @@ import type {
   LiveMode,
   ReadOptions,
   SSEResilienceOptions,
+  SseSettings,
   StreamErrorHandler,
 } from "./stream-options.ts"
 
@@ -27,7 +28,7 @@ export interface SessionSettings {
   readonly signal: AbortSignal | undefined
   readonly onError: StreamErrorHandler | undefined
   readonly observe: ((event: StreamEvent) => void) | undefined
-  readonly sse: Required<SSEResilienceOptions>
+  readonly sse: SseSettings
   readonly idleTimeoutMs: number
   readonly visibility: VisibilitySource | undefined
   readonly readAhead: number
@@ -35,7 +36,7 @@ export interface SessionSettings {
 
 const DEFAULT_IDLE_TIMEOUT_MS = 75_000
 
-const sseDefaults: Required<SSEResilienceOptions> = {
+const sseDefaults: SseSettings = {
   minConnectionDuration: 1000,
   maxShortConnections: 3,
   backoffBaseDelay: 100,
@@ -75,7 +76,7 @@ export function sessionSettings(options: ReadOptions): SessionSettings {
   }
 }
 
-function sseSettings(options?: SSEResilienceOptions): Required<SSEResilienceOptions> {
+function sseSettings(options?: SSEResilienceOptions): SseSettings {
   if (options === undefined) return sseDefaults
   checkObject("sseResilience", options)
   const {

@@ -1,5 +1,5 @@
 import { backoffDelayMs, spacingDelayMs } from "../http/backoff.ts"
-import type { SSEResilienceOptions } from "./stream-options.ts"
+import type { SseSettings } from "./stream-options.ts"
 import type { SseFallbackReason } from "./stream-event.ts"
 
 /** How an SSE connection ended. */
@@ -48,7 +48,7 @@ const FREE_FAILURES = 3
 /** Whether a connection ended as soon as it began. One that lived is slow enough to be followed at once. */
 export function isShort(
   ending: Pick<SseEnding, "livedMs">,
-  settings: Pick<Required<SSEResilienceOptions>, "minConnectionDuration">,
+  settings: Pick<SseSettings, "minConnectionDuration">,
 ): boolean {
   return ending.livedMs < Math.max(settings.minConnectionDuration, MIN_LIVED_MS)
 }
@@ -60,7 +60,7 @@ export function isShort(
 export function judgeSse(
   ending: SseEnding,
   health: SseHealth,
-  settings: Required<SSEResilienceOptions>,
+  settings: SseSettings,
   random: number,
 ): SseVerdict {
   const short = isShort(ending, settings)

@@ -6,79 +6,152 @@ import type { Offset } from "../protocol/offset.ts"
 import type { StreamEvent } from "./stream-event.ts"
 
 /**
- * How a session goes on once it has caught up.
+ * How a session continues once it has caught up.
  *
  * - `false`: it ends.
- * - `true`: live, by the transport that fits the content type: SSE for JSON and `text/*`, long-poll otherwise.
- * - `"long-poll"`, `"sse"`: live by this transport. Where SSE does not work, long-poll takes over.
- *
- * SSE does not tell CR, CRLF and LF apart: text with a line break that comes by it is read again by another request, and
- * long-poll takes over where there is little else, or a carriage return.
+ * - `true`: live, over the transport that fits the content type: SSE for JSON, long-poll otherwise.
+ * - `"long-poll"`, `"sse"`: live over this transport. If SSE does not work, long-poll takes over.
  */
 export type LiveMode = boolean | "long-poll" | "sse"
 
 /** The live modes that name a transport. */
 export type LegacyLiveMode = "long-poll" | "sse"
 
-/** What an error handler can change before a request is made again. Both are merged over what is there, and stay. */
+/** What an error handler can change before a request is made again. */
 export interface RetryOpts {
-  params?: ParamsRecord
-  headers?: HeadersRecord
+  /** Merged over the session's params, for all further requests. */
+  params?: ParamsRecord | undefined
+  /** Merged over the session's headers, for all further requests. */
+  headers?: HeadersRecord | undefined
+  /**
+   * Continue from here instead: `"-1"` after `GONE` or `NOT_FOUND`, if the stream was recreated or truncated. The next batch
+   * has `restarted: true`.
+   */
+  offset?: Offset | undefined
 }
 
 /** An error as handlers get it: this package's have a code, a header function's own error may not. */
 export type StreamFailure = Error & Partial<Pick<DurableStreamError, "code" | "status" | "details">>
 
 /**
- * Decides about a request that failed for good: an object means go on (with merged headers and params), nothing means
- * end with this error. 5xx, 429 and network failures arrive here only once retries are used up.
+ * Decides about a request that failed for good: an object means continue (with merged headers and params), nothing means
+ * end with this error. 5xx, 429 and network failures reach it only after retries are exhausted. Its own retries are backed
+ * off.
  */
 export type StreamErrorHandler = (
   error: StreamFailure,
 ) => MaybePromise<RetryOpts | undefined | void>
 
-/** When SSE is given up for long-poll. */
+/** When SSE gives way to long-poll. */
 export interface SSEResilienceOptions {
-  /** A connection that ends sooner than this, in milliseconds, without bringing anything new is short. Default 1000. */
-  minConnectionDuration?: number
-  /** After so many short connections in a row, long-poll takes over. Default 3. */
-  maxShortConnections?: number
-  /** The limit of the first delay after a short connection, in milliseconds. Default 100. */
-  backoffBaseDelay?: number
-  /** The limit that the delays double up to, in milliseconds. Default 5000. */
-  backoffMaxDelay?: number
-  /** Warns on the console when long-poll takes over, and says what to configure. Default true. */
-  logWarnings?: boolean
+  /**
+   * A connection that ends sooner than this, in milliseconds, without anything new, is short.
+   *
+   * @default 1000
+   */
+  minConnectionDuration?: number | undefined
+  /**
+   * After so many short connections in a row, long-poll takes over.
+   *
+   * @default 3
+   */
+  maxShortConnections?: number | undefined
+  /**
+   * The limit of the first delay after a short connection, in milliseconds.
+   *
+   * @default 100
+   */
+  backoffBaseDelay?: number | undefined
+  /**
+   * The limit up to which the delays double, in milliseconds.
+   *
+   * @default 5000
+   */
+  backoffMaxDelay?: number | undefined
+  /**
+   * Warns on the console when long-poll takes over, with what to configure.
+   *
+   * @default true
+   */
+  logWarnings?: boolean | undefined
+}
+
+/** {@link SSEResilienceOptions} with every default filled in. */
+export type SseSettings = {
+  readonly [Name in keyof SSEResilienceOptions]-?: NonNullable<SSEResilienceOptions[Name]>
 }
 
 /** Where and how to read; shared by `stream()` and `DurableStream.stream()`. */
 export interface ReadOptions {
-  /** Where to start: a stored offset, `"-1"` (the start, default) or `"now"` (skip what is stored). */
-  offset?: Offset
-  /** How to go on once caught up. Default true. */
-  live?: LiveMode
-  /** Ends the session. */
-  signal?: AbortSignal
-  /** Treats the stream as JSON whatever its content type says. Default false. */
-  json?: boolean
-  /** Asked about every request of the session that failed for good. */
-  onError?: StreamErrorHandler
-  /** When SSE is given up for long-poll. */
-  sseResilience?: SSEResilienceOptions
-  /** Warns when a browser reads over plain http. Default true. */
-  warnOnHttp?: boolean
   /**
-   * A live read that is silent for longer than this, in milliseconds, is dropped and resumed. SSE comments count as
-   * sound. Default 75 000.
+   * Where to start: a stored offset, `"-1"` (the start) or `"now"` (skips what is stored).
+   *
+   * @default "-1"
    */
-  idleTimeoutMs?: number
-  /** Pauses a live session while nobody can see it: the document's visibility (default), none, or your own. */
-  pauseWhenHidden?: boolean | VisibilitySource
-  /** How many catch-up pages are requested ahead of the consumer, once it has begun. Default 1; 0 turns it off. */
-  readAhead?: number
-  /** Told what the session does: requests, answers, retries, changes of transport, pauses, the end. */
-  observe?: (event: StreamEvent) => void
+  offset?: Offset | undefined
+  /** The cursor that was stored with the offset; sent with the first live request. */
+  cursor?: string | undefined
+  /**
+   * How to continue once caught up.
+   *
+   * @default true
+   */
+  live?: LiveMode | undefined
+  /** Ends the session. */
+  signal?: AbortSignal | undefined
+  /**
+   * Treats the stream as JSON regardless of its content type.
+   *
+   * @default false
+   */
+  json?: boolean | undefined
+  /** Called for every request of the session that failed for good. */
+  onError?: StreamErrorHandler | undefined
+  /** When SSE gives way to long-poll. */
+  sseResilience?: SSEResilienceOptions | undefined
+  /**
+   * Warns if a browser reads over plain HTTP.
+   *
+   * @default true
+   */
+  warnOnHttp?: boolean | undefined
+  /**
+   * A read that receives nothing for longer than this, in milliseconds, is dropped and resumed. SSE comments count as
+   * activity.
+   *
+   * @default 75_000
+   */
+  idleTimeoutMs?: number | undefined
+  /**
+   * Pauses a live session while it is hidden: `true` uses the document's visibility, or pass a source of your own.
+   *
+   * @default true
+   */
+  pauseWhenHidden?: boolean | VisibilitySource | undefined
+  /**
+   * How long it must stay hidden before its live sessions pause, in milliseconds.
+   *
+   * @default 0
+   */
+  hiddenGraceMs?: number | undefined
+  /**
+   * How many catch-up pages are requested ahead of the consumer, once consumption has begun. 0 disables it.
+   *
+   * @default 1
+   */
+  readAhead?: number | undefined
+  /**
+   * The limit, in bytes, of data that must be held in memory at once: a page that is delivered whole (as JSON, a chunk, or
+   * collected), or an SSE line or event. To exceed it ends the session with `PAGE_TOO_LARGE`. `bodyStream()` and
+   * `textStream()` hold no page and have no limit.
+   *
+   * @default JSON pages: the engine's longest string. SSE: 64 MiB. Bytes and text: none
+   */
+  maxPageBytes?: number | undefined
+  /** Called with what the session does: requests, responses, retries, transport changes, pauses, the end. */
+  observe?: ((event: StreamEvent) => void) | undefined
 }
 
 /** The options of `stream()`. */
-export interface StreamOptions extends Omit<EndpointOptions, "requestTimeoutMs">, ReadOptions {}
+export interface StreamOptions
+  extends Omit<EndpointOptions, "requestTimeoutMs" | "signal">, ReadOptions {}

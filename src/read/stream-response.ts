@@ -1,81 +1,87 @@
 import type { ReadableStreamAsyncIterable } from "../platform/async-iterable-stream.ts"
 import type { Offset } from "../protocol/offset.ts"
-import type { ByteChunk, JsonBatch, TextChunk } from "./batches.ts"
+import type { ByteChunk, JsonBatch, StreamBatch, TextChunk } from "./batches.ts"
 import type { LiveMode } from "./stream-options.ts"
 
-/** What a callback of a subscription may give back; the next batch waits for a promise. */
+/** What a callback of a subscription may return; the next batch waits for a promise. */
 export type CallbackResult = unknown
 
 /**
- * A session that reads a stream. It has had its first answer; nothing more is requested until one of the consumption
- * methods is called. One of them may be called, once: a second call fails with `ALREADY_CONSUMED`.
+ * A session that reads a stream. It has had its first HTTP response and requests nothing more until a consumption method is
+ * called (iterating over the response is one). Call one of them, once: a second call fails with `ALREADY_CONSUMED`.
  *
- * Whatever the network does, what is delivered is the stream's content, each message or byte once and in order. Reads
- * that break off are resumed behind what was delivered.
+ * Regardless of network behaviour, what is delivered is the stream's content, each message or byte once and in order. Reads
+ * that break are resumed behind what was delivered.
  */
 export interface StreamResponse<TJson = unknown> {
   /** The stream's URL. */
   readonly url: string
   /** The stream's content type. */
   readonly contentType?: string
+  /** How the session continues at the tail. */
   readonly live: LiveMode
   /** Where the read started. */
   readonly startOffset: Offset
 
-  /** The headers of the newest HTTP answer. */
+  /** The headers of the latest HTTP response. */
   readonly headers: Headers
-  /** The status of the newest HTTP answer. */
+  /** The status of the latest HTTP response. */
   readonly status: number
+  /** The status text of the latest HTTP response. */
   readonly statusText: string
+  /** Whether the latest HTTP response was a success. */
   readonly ok: boolean
-  /** False: the first answer has come before there is a response. */
+  /** False: the first HTTP response arrives before this object exists. */
   readonly isLoading: boolean
 
-  /** Where to resume: the end of what was delivered to the consumer, never ahead of it. */
+  /** Where to resume: the end of what was delivered, never ahead of it. */
   readonly offset: Offset
-  readonly cursor?: string | undefined
-  /** Whether what was delivered reaches the tail, as of then. */
+  /** The cursor that belongs to `offset`. */
+  readonly cursor?: string
+  /** Whether what was delivered reached the tail when it was read. */
   readonly upToDate: boolean
   /** Whether what was delivered reaches the end of a closed stream. */
   readonly streamClosed: boolean
 
   /**
-   * Gathers bytes up to the first up-to-date page, then ends the session.
-   *
-   * @throws what ended the session before, with nothing delivered; retries are used up by then
+   * Collects bytes up to the first up-to-date page, then ends the session. Rejects with what ended the session before that
+   * (after its retries); nothing is delivered then.
    */
   body(): Promise<Uint8Array>
   /**
-   * Gathers messages up to the first up-to-date page, then ends the session. `BAD_REQUEST` where the stream is not JSON.
-   *
-   * @throws as {@link StreamResponse.body} does; `PARSE_ERROR` where a page is no JSON, however often it is read
+   * Collects messages up to the first up-to-date page, then ends the session. Rejects as {@link StreamResponse.body} does,
+   * with `BAD_REQUEST` if the stream is not JSON, with `PARSE_ERROR` if a page is not valid JSON even after retries, and with
+   * `PAGE_TOO_LARGE` if a page exceeds `maxPageBytes` or the engine's longest string.
    */
   json<T = TJson>(): Promise<T[]>
   /**
-   * Gathers text up to the first up-to-date page, then ends the session. A BOM is kept, as by every method for text. Where
-   * the tail of an open stream lies inside a character, its first half is left out, `offset` stays behind the last page that
-   * ends with one, and `upToDate` is false: a later read from there gives that last page again. `textChunks` does not.
-   *
-   * @throws as {@link StreamResponse.body} does
+   * Collects text up to the first up-to-date page, then ends the session. A BOM is kept, as by every method for text. If the
+   * tail of an open stream lies inside a character, that half is omitted, `offset` stays behind the last page that ends with
+   * a character, and `upToDate` is false: a later read from there delivers that last page again. `textChunks` does not.
+   * Rejects as {@link StreamResponse.body} does.
    */
   text(): Promise<string>
 
   /**
-   * The bytes as they arrive. Read slowly, it reads the network slowly; cancelling it ends the session. `offset` moves at
-   * the end of a page, of which parts may have been given before.
+   * The bytes as they arrive. To read slowly is to read the network slowly; to cancel it ends the session. `offset` moves
+   * at the end of a page, of which parts may have been delivered before. `BAD_REQUEST` if the platform has no ReadableStream.
    */
   bodyStream(): ReadableStreamAsyncIterable<Uint8Array>
-  /** The messages one by one. `BAD_REQUEST` where the stream is not JSON. */
+  /**
+   * The messages one by one; `offset` moves with the last one of a page. `BAD_REQUEST` if the stream is not JSON, or the
+   * platform has no ReadableStream.
+   */
   jsonStream(): ReadableStreamAsyncIterable<TJson>
   /**
-   * The text as it arrives, never ending inside a character. It gives parts of pages, while `offset` moves at the end of a
-   * page that ends with a character: to resume there can bring some of the text again. `textChunks()` never does.
+   * The text as it arrives, never ending inside a character. It delivers parts of pages, and `offset` moves at the end of a
+   * page that ends with a character: to resume there can deliver some of the text again. `textChunks()` never does.
+   * `BAD_REQUEST` if the platform has no ReadableStream.
    */
   textStream(): ReadableStreamAsyncIterable<string>
 
   /**
    * Calls back with each page's messages, one page at a time: the next waits for the callback's promise. A callback
-   * that fails ends the session and rejects `closed`. `BAD_REQUEST` where the stream is not JSON.
+   * that fails ends the session and rejects `closed`. `BAD_REQUEST` if the stream is not JSON.
    *
    * @returns a function that ends the session
    */
@@ -85,19 +91,24 @@ export interface StreamResponse<TJson = unknown> {
   /** As {@link StreamResponse.subscribeJson}, with text in whole characters. */
   subscribeText(callback: (chunk: TextChunk) => CallbackResult): () => void
 
-  /** The batches of {@link StreamResponse.subscribeJson} for `for await`; leaving the loop ends the session. */
+  /**
+   * The batches of {@link StreamResponse.subscribeJson} for `for await`. To leave the loop ends the session. It throws what
+   * ends the session otherwise: a request that failed for good, or an error named `AbortError` after an abort.
+   */
   jsonBatches<T = TJson>(): AsyncIterableIterator<JsonBatch<T>>
   /** The chunks of {@link StreamResponse.subscribeBytes} for `for await`. */
   byteChunks(): AsyncIterableIterator<ByteChunk>
   /** The chunks of {@link StreamResponse.subscribeText} for `for await`. */
   textChunks(): AsyncIterableIterator<TextChunk>
+  /** As `jsonBatches()`, `textChunks()` (`text/*`) or `byteChunks()`, by the content type. */
+  [Symbol.asyncIterator](): AsyncIterableIterator<StreamBatch<TJson>>
 
-  /** Ends the session at once. What is being gathered rejects, loops and streams end, `closed` resolves. */
+  /** Ends the session at once. What is being collected rejects, loops and streams end, `closed` resolves. */
   cancel(reason?: unknown): void
   /**
    * Resolves when the session is over (the end of the stream, caught up, cancelled, aborted) and the last callback has
-   * finished. Rejects with what ended it otherwise: a request that failed for good, or what a callback threw. Nobody
-   * has to look: it raises no unhandled rejection.
+   * finished. Rejects with what ended it otherwise: a request that failed for good, an exception while a page was processed,
+   * or what a callback threw. It raises no unhandled rejection if no caller observes it.
    */
   readonly closed: Promise<void>
   /** Ends the session and waits for the last callback. */

@@ -1,4 +1,4 @@
-import { Utf8Assembler } from "../protocol/utf8-assembler.ts"
+import { decodeChunk, NO_TEXT, type PartialText } from "../protocol/utf8-decoder.ts"
 
 /** One event of a stream of server-sent events. */
 export interface SseEvent {
@@ -23,7 +23,7 @@ export interface SseEvent {
  */
 export class SseEventParser {
   readonly #onEvent: (event: SseEvent) => void
-  readonly #utf8 = new Utf8Assembler()
+  #decoded: PartialText = NO_TEXT
   #isAtStart = true
   #partialLine = ""
   #afterCarriageReturn = false
@@ -37,7 +37,8 @@ export class SseEventParser {
 
   /** Takes the next bytes, split wherever the network split them. */
   feed(chunk: Uint8Array): void {
-    const text = this.#utf8.push(chunk)
+    this.#decoded = decodeChunk({ ...this.#decoded, text: "" }, chunk)
+    const { text } = this.#decoded
     if (text === "") return
     // A BOM leads, or the line end is the other half of a CRLF that was split between two chunks.
     const skipped = this.#isAtStart ? "\uFEFF" : this.#afterCarriageReturn ? "\n" : undefined

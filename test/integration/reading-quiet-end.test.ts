@@ -37,10 +37,10 @@ const clientTimers = new Set<unknown>()
 const { setTimeout: realSetTimeout, clearTimeout: realClearTimeout } = globalThis
 
 function watchTimers(): void {
-  const set = (callback: () => void, delayMs?: number): unknown => {
+  const set = (callback: (...args: unknown[]) => void, delayMs?: number, ...args: unknown[]) => {
     const timer: unknown = realSetTimeout(() => {
       clientTimers.delete(timer)
-      callback()
+      callback(...args)
     }, delayMs)
     if (new Error().stack?.includes("/src/")) clientTimers.add(timer)
     return timer

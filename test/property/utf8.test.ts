@@ -1,7 +1,7 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { stream, type StreamResponse } from "../../src/index.ts"
-import { Utf8Assembler } from "../../src/protocol/utf8-assembler.ts"
+import { decodeChunk, endText, NO_TEXT } from "../../src/protocol/utf8-decoder.ts"
 import { chunked, cuts } from "./split-bytes.ts"
 
 const encoder = new TextEncoder()
@@ -78,10 +78,9 @@ describe("UTF-8", () => {
   it("any bytes, split anywhere, are the text that they are whole", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 40 }), cuts, (bytes, at) => {
-        const utf8 = new Utf8Assembler()
-        const parts = chunked(bytes, at).map((chunk) => utf8.push(chunk))
+        const decoded = chunked(bytes, at).reduce(decodeChunk, NO_TEXT)
         const whole = new TextDecoder("utf-8", { ignoreBOM: true }).decode(bytes)
-        expect(parts.join("") + utf8.flush()).toBe(whole)
+        expect(endText(decoded)).toEqual({ text: whole, pending: undefined })
       }),
       { numRuns: 5000 },
     )
@@ -90,11 +89,12 @@ describe("UTF-8", () => {
   it("no part that is given ends inside a character", () => {
     fc.assert(
       fc.property(texts, cuts, (text, at) => {
-        const utf8 = new Utf8Assembler()
+        let decoded = NO_TEXT
         for (const chunk of chunked(encoder.encode(text), at)) {
-          expect(utf8.push(chunk)).not.toContain("\uFFFD")
+          decoded = decodeChunk(decoded, chunk)
+          expect(decoded.text).not.toContain("\uFFFD")
         }
-        expect(utf8.aligned).toBe(true)
+        expect(decoded).toEqual({ text, pending: undefined })
       }),
       { numRuns: 1000 },
     )

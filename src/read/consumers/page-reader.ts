@@ -1,138 +1,238 @@
-import { DurableStreamError } from "../../errors/durable-stream-error.ts"
-import { describeUrl } from "../../protocol/request-url.ts"
-import { NOW_OFFSET, START_OFFSET } from "../../protocol/offset.ts"
-import { endOf, type Page, type PageMark } from "../page.ts"
-import { joinLists } from "../join-lists.ts"
-import { readParts, readWhole, type BrokenPayload, type Payload } from "../payload.ts"
-import type { Session } from "../session.ts"
+import { pageTooLarge } from "../../errors/page-too-large.ts"
+import type { JsonBatchMeta } from "../batches.ts"
+import {
+  failureOfPayload,
+  type PageContent,
+  type PageSource,
+  type SourcePage,
+  type TransferFailure,
+} from "../page-source.ts"
+import type { Format, Part } from "./formats.ts"
 
-/** A batch and what the session is told once the consumer has it. */
-export interface Delivery<TBatch> {
-  readonly batch: TBatch
-  /** Where the batch ends. Without the page's payload, which is not to be kept for as long as the place is. */
-  readonly mark: PageMark
-  /** Whether the page held nothing. */
-  readonly empty: boolean
+/** A value on its way to the caller. */
+export interface Delivery<T> {
+  readonly value: T
+  /** The page that ends with it; undefined if it is a part of one. */
+  readonly whole?: WholePage
+}
+
+interface WholePage {
+  readonly page: SourcePage
+  readonly content: PageContent
+}
+
+/** How pages are taken. */
+export interface ReadMode {
+  /** As soon as there is so much (bytes or characters), it is handed over, also within a page. */
+  readonly partSize: number
+  /** Pages are kept until one is up to date: one value is everything up to the tail. */
+  readonly collects?: boolean
+  /** Pages without content are not handed over. */
+  readonly skipsEmpty?: boolean
+}
+
+/** Larger pages are handed over in parts. No engine's strings are shorter than 2^29 - 24 characters. */
+export const MAX_PART_SIZE = 1 << 28
+
+/** A larger chunk is read in pieces, so that a part stays below the engine's limit. */
+const MAX_PIECE_BYTES = 1 << 26
+
+/** A session's content in one format. */
+export interface Reader<T> {
+  /**
+   * The next value. Whoever gets it calls `accept` in the turn in which the caller gets it. One call at a time.
+   *
+   * @returns undefined at the end of the session
+   * @throws what ended the session: a failed request, an abort, or an exception while a page was read
+   */
+  next(): Promise<Delivery<T> | undefined>
+  /**
+   * The value is the caller's.
+   *
+   * @returns its place: behind its page, or the place before the page of which it is a part. undefined if the session ended
+   *   while it was on its way: it is not delivered then, and `next` tells how the session ended
+   */
+  accept(delivery: Delivery<T>): JsonBatchMeta | undefined
+  /**
+   * What was collected up to a tail inside a character, which has no offset: its place is the last page's end that has one.
+   */
+  rest(): T
 }
 
 /**
- * Takes a payload whole.
+ * The one way from a session's pages to its caller: gets a page, reads its payload part by part, hands over values, and
+ * commits the page.
  *
- * @param moved - whether the page ends somewhere else than it began, as far as its offsets tell
+ * - A page that breaks is rejected and comes again. Its bytes that were handed over are skipped then: a position in a stream
+ *   never changes its content.
+ * - Text inside a character at a page's end is kept until the next page: no offset lies inside a character.
+ * - An exception while a page is read ends the session with it.
  */
-export type TakePayload<T> = (
-  payload: Payload,
-  moved: boolean,
-) => Promise<{ readonly kind: "whole"; readonly value: T; readonly empty: boolean } | BrokenPayload>
+export class PageReader<S extends { readonly size: number }, T> implements Reader<T> {
+  readonly #source: PageSource
+  readonly #url: string
+  readonly #format: Format<S, T>
+  readonly #mode: ReadMode
+  #page: SourcePage | undefined
+  #state: S
+  /** The state to go back to if the page breaks. */
+  #kept: S
+  #receivedBytes = 0
+  /** Bytes of the page that the caller has. */
+  #deliveredBytes = 0
+  /** What is left of a large chunk. */
+  #chunk: { readonly kind: "chunk"; readonly bytes: Uint8Array } | undefined
+  #restarted = false
+  /** The last collected page that ends with a character. */
+  #held: WholePage | undefined
 
-/**
- * Gives the next batch; undefined at the end. Rejects with what ended the session.
- * Whoever gets a batch says `session.delivered` once it is the consumer's.
- */
-export type BatchSource<TBatch> = () => Promise<Delivery<TBatch> | undefined>
-
-/**
- * Gives page after page, each whole. Pages that break off never show here: the session asks for them again.
- *
- * @param take - takes the payload of a page
- * @param toBatch - makes a batch of what was taken
- */
-export function pageSource<T, TBatch>(
-  session: Session,
-  take: TakePayload<T>,
-  toBatch: (value: T, mark: PageMark) => TBatch,
-): BatchSource<TBatch> {
-  const takePage = (page: Page | undefined) => takeWhole(session, page, take, toBatch)
-  // Not awaited: a session waits here most of its life, and an async function that waits takes more than twice as much.
-  return () => session.next().then(takePage)
-}
-
-async function takeWhole<T, TBatch>(
-  session: Session,
-  first: Page | undefined,
-  take: TakePayload<T>,
-  toBatch: (value: T, mark: PageMark) => TBatch,
-): Promise<Delivery<TBatch> | undefined> {
-  for (let page = first; page !== undefined; page = await session.next()) {
-    const { offset } = session.state
-    const moved = page.offset !== offset && offset !== START_OFFSET && offset !== NOW_OFFSET
-    const taken = await take(page.payload, moved)
-    if (taken.kind === "whole") {
-      const { cursor, upToDate, streamClosed } = page
-      const { value, empty } = taken
-      const mark = endOf({ offset: page.offset, cursor, upToDate, streamClosed }, offset, empty)
-      return { batch: toBatch(value, mark), mark, empty }
-    }
-    session.broken(taken, 0)
+  constructor(source: PageSource, url: string, format: Format<S, T>, mode: ReadMode) {
+    this.#source = source
+    this.#url = url
+    this.#format = format
+    this.#mode = mode
+    this.#state = this.#kept = format.empty
   }
-  return undefined
-}
 
-/** Takes a payload as bytes, in the parts in which they came: who joins many pages copies them once. */
-export async function takeParts(payload: Payload): ReturnType<TakePayload<readonly Uint8Array[]>> {
-  const read = await readParts(payload)
-  if (read.kind === "broken") return read
-  return { kind: "whole", value: read.parts, empty: read.parts.length === 0 }
-}
+  next(): Promise<Delivery<T> | undefined> {
+    if (this.#page !== undefined) return this.#read()
+    // Not awaited: a session waits here most of its life, and an async function that waits takes more than twice as much.
+    return this.#source.next().then(this.#begin)
+  }
 
-/** Takes a payload as bytes: one copy, as the network brings a page in parts (64 KiB in Node) and the consumer gets one. */
-export async function takeBytes(payload: Payload): ReturnType<TakePayload<Uint8Array>> {
-  const whole = await readWhole(payload)
-  if (whole.kind === "broken") return whole
-  const { bytes } = whole
-  return { kind: "whole", value: bytes, empty: bytes.byteLength === 0 }
-}
-
-/**
- * Takes a payload as the messages of a JSON stream. Elements are not checked to be `T`: that is the caller's word.
- *
- * A page costs one copy (its parts into one), one decoding and one parse, whatever it holds: what `response.json()` does.
- * A message costs what the parse makes of it and nothing else. SSE brings text, which is parsed as it is.
- */
-export function takeJson<T>(url: string): TakePayload<T[]> {
-  return async (payload, moved) => {
-    let documents = payload.texts
-    if (documents === undefined) {
-      const whole = await readWhole(payload)
-      if (whole.kind === "broken") return whole
-      documents = [new TextDecoder().decode(whole.bytes)]
-      // An empty page is `[]`; some servers leave it out. Where the page moved there was something that got lost.
-      if (moved && payload.bodiless === undefined && documents.every(isBlank)) {
-        return { kind: "broken", damage: "malformed", error: parseError(url, undefined) }
-      }
+  accept({ whole }: Delivery<T>): JsonBatchMeta | undefined {
+    const source = this.#source
+    if (source.outcome !== undefined) return undefined
+    const restarted = this.#restarted && ({ restarted: true } as const)
+    this.#restarted = false
+    if (whole === undefined) {
+      return { offset: source.position.offset, upToDate: false, streamClosed: false, ...restarted }
     }
+    const mark = source.commit(whole.page, whole.content)
+    const { offset, upToDate, streamClosed, cursor } = mark
+    return { offset, upToDate, streamClosed, ...(cursor !== undefined && { cursor }), ...restarted }
+  }
+
+  rest(): T {
+    if (this.#held !== undefined) this.#source.commit(this.#held.page, this.#held.content)
+    return this.#format.value(this.#state)
+  }
+
+  readonly #begin = (page: SourcePage | undefined): Promise<Delivery<T> | undefined> | undefined =>
+    this.#open(page) ? this.#read() : undefined
+
+  #open(page: SourcePage | undefined): boolean {
+    this.#page = page
+    if (page === undefined) return false
+    this.#chunk = undefined
+    this.#receivedBytes = 0
+    this.#deliveredBytes = page.deliveredBytes
+    if (page.restarted) {
+      // What was kept belongs to the stream that was there before.
+      this.#state = this.#kept = this.#format.empty
+      this.#restarted = true
+    }
+    return true
+  }
+
+  async #read(): Promise<Delivery<T> | undefined> {
+    const source = this.#source
     try {
-      // The stream's messages are of the type that the caller says they are.
-      const items = parseDocuments(documents) as T[]
-      return { kind: "whole", value: items, empty: items.length === 0 }
-    } catch (cause) {
-      return { kind: "broken", damage: "malformed", error: parseError(url, cause) }
+      for (;;) {
+        const page = this.#page
+        if (page === undefined) {
+          if (this.#open(await source.next())) continue
+          return undefined
+        }
+        const read = this.#addTexts(page) ?? this.#chunk ?? (await page.payload.read())
+        // What ended the session in the meantime comes first, and is told by the source.
+        if (source.outcome !== undefined) this.#page = undefined
+        else if (read.kind === "broken") this.#reject(page, failureOfPayload(read))
+        else {
+          const delivery = read.kind === "end" ? this.#end(page) : this.#addBytes(page, read.bytes)
+          if (delivery !== undefined) return delivery
+        }
+      }
+    } catch (error) {
+      source.fail(error)
+      throw error
     }
   }
-}
 
-/** A page is an array of messages. One that holds a single other value is taken for that message. */
-function parseDocuments(documents: readonly string[]): unknown[] {
-  return joinLists(documents.filter((document) => !isBlank(document)).map(parseDocument))
-}
+  /** Adds what SSE brought, which is whole. */
+  #addTexts({
+    payload: { texts },
+    deliveredBytes,
+  }: SourcePage): { readonly kind: "end" } | undefined {
+    if (texts === undefined || deliveredBytes > 0) return undefined
+    this.#receivedBytes = texts.reduce((length, text) => length + text.length, 0)
+    this.#add(texts)
+    return { kind: "end" }
+  }
 
-/** An empty page may come with a line end. What is longer holds something, and is not searched. */
-function isBlank(document: string): boolean {
-  return document.length <= 2 && document.trim() === ""
-}
+  #addBytes(page: SourcePage, chunk: Uint8Array): Delivery<T> | undefined {
+    let bytes = chunk
+    this.#chunk = undefined
+    if (chunk.byteLength > MAX_PIECE_BYTES) {
+      bytes = chunk.subarray(0, MAX_PIECE_BYTES)
+      this.#chunk = { kind: "chunk", bytes: chunk.subarray(MAX_PIECE_BYTES) }
+    }
+    const skip = page.deliveredBytes - this.#receivedBytes
+    this.#receivedBytes += bytes.byteLength
+    if (bytes.byteLength > skip) this.#add(skip > 0 ? bytes.subarray(skip) : bytes)
+    if (this.#state.size >= this.#mode.partSize) {
+      this.#deliveredBytes = this.#receivedBytes
+      return { value: this.#take() }
+    }
+    const { maxPageBytes = Infinity } = this.#source
+    if (this.#receivedBytes - this.#deliveredBytes > maxPageBytes) {
+      throw pageTooLarge(this.#url, "A page", maxPageBytes)
+    }
+    return undefined
+  }
 
-function parseDocument(document: string): unknown[] {
-  const value: unknown = JSON.parse(document)
-  // The guard finds an array of any.
-  return Array.isArray(value) ? (value as unknown[]) : [value]
-}
+  #add(part: Part): void {
+    try {
+      this.#state = this.#format.add(this.#state, part)
+    } catch (cause) {
+      // The text is longer than the engine's strings can be.
+      throw pageTooLarge(this.#url, "A page", undefined, cause)
+    }
+  }
 
-function parseError(url: string, cause: unknown): DurableStreamError {
-  return new DurableStreamError(
-    `A page of ${describeUrl(url)} is no JSON.`,
-    "PARSE_ERROR",
-    undefined,
-    undefined,
-    { cause },
-  )
+  #end(page: SourcePage): Delivery<T> | undefined {
+    const format = this.#format
+    const before = this.#state.size
+    const state = format.endPage(this.#state, page)
+    if ("kind" in state) {
+      this.#reject(page, state)
+      return undefined
+    }
+    this.#state = state
+    this.#page = undefined
+    const empty = this.#receivedBytes === 0 || (format.countsMessages && state.size === before)
+    const content = { empty, bytes: this.#receivedBytes }
+    const { collects = false, skipsEmpty = false } = this.#mode
+    const isAligned = format.isAligned(state)
+    if (!isAligned || (collects && !page.end.upToDate && !page.end.streamClosed)) {
+      this.#kept = state
+      if (isAligned) this.#held = { page, content }
+      this.#source.hold(page, content)
+    } else if (skipsEmpty && state.size === 0) this.#source.commit(page, content)
+    else return { value: this.#take(), whole: { page, content } }
+    return undefined
+  }
+
+  /** What was read goes to the caller, and cannot be taken back. */
+  #take(): T {
+    const value = this.#format.value(this.#state)
+    this.#state = this.#kept = this.#format.rest(this.#state)
+    return value
+  }
+
+  #reject(page: SourcePage, failure: TransferFailure): void {
+    this.#page = undefined
+    this.#state = this.#kept
+    this.#source.reject(page, failure, this.#deliveredBytes)
+  }
 }

@@ -107,14 +107,14 @@ describe("jsonStream", () => {
     expect(messages.locked).toBe(false)
   })
 
-  it("reads two messages of a page through the stream's queue, however many there are", async () => {
+  it("reads no message of a loop through the stream", async () => {
     const read = vi.spyOn(ReadableStreamDefaultReader.prototype, "read")
     const { response } = await open([numbers(0, 5000), numbers(5000, 5000)])
     const before = read.mock.calls.length
     const iterator = response.jsonStream()[Symbol.asyncIterator]()
     for (let index = 0; index < 5000; index++) await iterator.next()
     // The body of the page: one part and its end.
-    expect(read.mock.calls.length - before).toBe(2 + 2)
+    expect(read.mock.calls.length - before).toBe(2)
     await iterator.return?.()
   })
 
