@@ -11,6 +11,8 @@ export class TrackedBody {
   readonly #onSettled: (state: BodyState) => void
   #controller: ReadableStreamDefaultController<Uint8Array<ArrayBuffer>> | undefined
   #state: BodyState = "open"
+  /** How much of it was read. */
+  readBytes = 0
   #wanted = false
   #ended = false
 
@@ -58,6 +60,7 @@ export class TrackedBody {
     const next = this.#wanted ? this.#queue.shift() : undefined
     if (next) {
       this.#wanted = false
+      this.readBytes += next.byteLength
       this.#controller?.enqueue(next)
     }
     if (this.#ended && this.#queue.length === 0 && this.#state === "open") {

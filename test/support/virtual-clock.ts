@@ -20,6 +20,7 @@ export class VirtualClock {
   #wallShiftMs = 0
   #drift = 0
   #monotonicShiftMs = 0
+  #throttled = false
   /** Grows with everything that may wake code up; the run is quiet when it stands still. */
   activity = 0
 
@@ -85,6 +86,11 @@ export class VirtualClock {
     }
   }
 
+  /** While throttled, timers of the code under test fire once a minute, as in a tab that is hidden for long. */
+  throttle(isThrottled: boolean): void {
+    this.#throttled = isThrottled
+  }
+
   setTimer(
     callback: () => void,
     delayMs: number,
@@ -113,9 +119,10 @@ export class VirtualClock {
 
   /** Go to the next timer and run it; false when there is none. */
   step(): boolean {
-    const timer = this.#timers.peek()
+    const timer = this.#timers.peek(this.#throttled ? throttledDueMs : undefined)
     if (timer === undefined) return false
-    this.#elapsedMs = Math.max(this.#elapsedMs, timer.dueMs)
+    const dueMs = this.#throttled ? throttledDueMs(timer) : timer.dueMs
+    this.#elapsedMs = Math.max(this.#elapsedMs, dueMs)
     if (timer.everyMs === undefined) this.#timers.delete(timer.id)
     else timer.dueMs = this.#elapsedMs + timer.everyMs
     this.activity++
@@ -127,4 +134,10 @@ export class VirtualClock {
   clientTimers(): VirtualTimer[] {
     return this.#timers.all().filter((timer) => !timer.environment)
   }
+}
+
+const MINUTE_MS = 60_000
+
+function throttledDueMs({ environment, dueMs }: VirtualTimer): number {
+  return environment ? dueMs : Math.ceil(dueMs / MINUTE_MS) * MINUTE_MS
 }

@@ -65,11 +65,14 @@ export class TimerQueue {
   }
 
   /** The timer that is due first; it stays in the queue. */
-  peek(): VirtualTimer | undefined {
+  peek(dueMsOf: (timer: VirtualTimer) => number = dueMs): VirtualTimer | undefined {
     let first: VirtualTimer | undefined
+    let firstMs = Infinity
     for (const timer of this.#byId.values()) {
-      if (first === undefined || timer.dueMs < first.dueMs) first = timer
-      else if (timer.dueMs === first.dueMs && timer.id < first.id) first = timer
+      const ms = dueMsOf(timer)
+      if (first && (ms > firstMs || (ms === firstMs && timer.id > first.id))) continue
+      first = timer
+      firstMs = ms
     }
     return first
   }
@@ -77,4 +80,8 @@ export class TimerQueue {
   all(): VirtualTimer[] {
     return [...this.#byId.values()]
   }
+}
+
+function dueMs(timer: VirtualTimer): number {
+  return timer.dueMs
 }

@@ -1,4 +1,5 @@
 import type { FaultName } from "../../support/faulty-network/faults.ts"
+import { ENDLESS_PIECE_BYTES } from "../../support/faulty-network/body.ts"
 import type { RequestRecord } from "../../support/faulty-network/request-record.ts"
 import { ConsumerFailure } from "./consumers.ts"
 import type { Evidence } from "./content-checks.ts"
@@ -18,6 +19,12 @@ const ODD_ANSWERS: ReadonlySet<FaultName> = new Set([
   "missing-headers",
   "cut-clean",
   "short-length",
+  "wrong-length",
+  "joined-body",
+  "lost-body",
+  "unreadable-body",
+  "double-headers",
+  "sse-endless-data",
   "stale-page",
   "cached-page",
   "empty-live",
@@ -56,9 +63,58 @@ function isExpected(error: unknown, ending: string, records: readonly RequestRec
   if (error instanceof ConsumerFailure) return ending === "throw"
   if (!(error instanceof Error)) return false
   const interrupted = ["abort", "cancel", "dispose"].includes(ending)
-  if (error.name === "FetchBackoffAbortError") return interrupted
+  if (isAbort(error)) return interrupted
+  const faults = new Set(records.map(({ fault }) => fault))
+  if (isUnreadable(error)) return faults.has("unreadable-body")
+  const isEndless = faults.has("sse-endless-line") || faults.has("sse-endless-data")
+  if ("code" in error && error.code === "PAGE_TOO_LARGE") return isEndless
   const odd = records.filter((record) => record.fault && ODD_ANSWERS.has(record.fault)).length
   return "code" in error && ODD_CODES.has(String(error.code)) && odd >= 4
+}
+
+/** An abort; in 0.2.x its name was the class's. */
+function isAbort({ name }: Error): boolean {
+  return name === "AbortError" || name === "FetchBackoffAbortError"
+}
+
+/** The error of a body that cannot be read, or an error with it as its cause. */
+function isUnreadable(error: Error): boolean {
+  const { cause } = error
+  return error instanceof RangeError || (cause instanceof Error && isUnreadable(cause))
+}
+
+/** Without a fault, and with the server heard in time, no live request is dropped but the last, and one for lossy text. */
+export function checkHealthy({ scenario, outcome, records, sseHeartbeatMs }: Evidence): string[] {
+  const { idleTimeoutMs, longPollTimeoutMs, maxLatencyMs } = scenario
+  const silentMs = Math.max(longPollTimeoutMs + 4 * maxLatencyMs, sseHeartbeatMs) + 5000
+  const isHeard = sseHeartbeatMs > 0 && silentMs < idleTimeoutMs
+  const isQuiet =
+    records.every(({ fault }) => fault === undefined) &&
+    scenario.disruption.kind === "none" &&
+    scenario.pageEvents.length === 0 &&
+    outcome.visibility.spans.length === 0
+  if (!isHeard || !isQuiet) return []
+  const dropped = records.filter(({ live, aborted }) => live !== undefined && aborted).length
+  return dropped > 2 ? [`${dropped} healthy live requests were dropped`] : []
+}
+
+/** Property 4: memory is bounded, and a slow consumer does not cost a round trip for each page. */
+export function checkBounds({ scenario, outcome, records }: Evidence): string[] {
+  const { maxPageBytes, readAhead } = scenario
+  const problems: string[] = []
+  for (const { id, fault, readBytes } of records) {
+    const isEndless = fault === "sse-endless-line" || fault === "sse-endless-data"
+    if (!isEndless || maxPageBytes === undefined) continue
+    if (readBytes > maxPageBytes + 3 * ENDLESS_PIECE_BYTES) {
+      problems.push(`request ${id}: ${readBytes} bytes of events without an end were read`)
+    }
+  }
+  const isFaultless = records.every(({ fault }) => fault === undefined)
+  const isUndisturbed = outcome.visibility.spans.length === 0 && scenario.ending.kind === "none"
+  if (isFaultless && isUndisturbed && readAhead > 0 && outcome.idleWork > 0) {
+    problems.push(`${outcome.idleWork} times no request was in flight while the consumer worked`)
+  }
+  return problems
 }
 
 /** Long enough for a clock that is looked at every few seconds, and for a request that was under way when it woke. */
@@ -79,6 +135,7 @@ export function checkLeftovers({ outcome }: Evidence): string[] {
   const problems: string[] = []
   if (outcome.signalListeners > 0)
     problems.push(`${outcome.signalListeners} listeners on the signal`)
+  if (outcome.pageListeners > 0) problems.push(`${outcome.pageListeners} listeners on the page`)
   const { listenerCount } = outcome.visibility
   if (listenerCount > 0) problems.push(`${listenerCount} subscriptions to the visibility`)
   return problems

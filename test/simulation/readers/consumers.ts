@@ -20,6 +20,8 @@ export class Collected {
   readonly messages: string[] = []
   bytes = ""
   readonly checkpoints: Checkpoint[] = []
+  /** Whether the stream is text. */
+  isText = false
   deliveries = 0
   /** How often a consumer was called while it was still at work. */
   overlaps = 0
@@ -35,6 +37,16 @@ export class Collected {
       this.bytes += bytesAsText(new TextEncoder().encode(content.text))
   }
 
+  /** What an iterator gives: a batch, a chunk of bytes or text, or one message. */
+  addAny(value: unknown): void {
+    if (value instanceof Uint8Array) return this.add({ data: value })
+    const isBatch = typeof value === "object" && value !== null && "streamClosed" in value
+    // Random messages never have that property.
+    if (isBatch) this.add(value as Parameters<Collected["add"]>[0])
+    else if (this.isText && typeof value === "string") this.add({ text: value })
+    else this.add({ items: [value] })
+  }
+
   saw(offset: string, exact: boolean): void {
     this.checkpoints.push({ offset, units: this.units, exact })
   }
@@ -45,6 +57,8 @@ export interface ConsumerManner {
   ending: Ending
   /** Takes its time. */
   dawdle: () => Promise<void>
+  /** Resolves when the consumer is to call `return()`. */
+  returning: Promise<void>
 }
 
 /**
@@ -57,6 +71,7 @@ export async function consume(
   collected: Collected,
   manner: ConsumerManner,
 ): Promise<void> {
+  if (manner.ending.kind === "return") return returnEarly(response, method, collected, manner)
   switch (method) {
     case "json":
     case "text":
@@ -74,6 +89,33 @@ export async function consume(
     case "textStream":
     case "bodyStream":
       return read(response, method, collected, manner)
+  }
+}
+
+/** Iterates, and calls `return()` at its time, whether `next()` is pending or not. */
+async function returnEarly(
+  response: StreamResponse,
+  method: Method,
+  collected: Collected,
+  manner: ConsumerManner,
+): Promise<void> {
+  // Only methods whose results are iterable are drawn for this ending.
+  const iterable = (response as unknown as Record<Method, () => AsyncIterable<unknown>>)[method]()
+  const iterator = iterable[Symbol.asyncIterator]()
+  let isReturned = false
+  const returned = manner.returning.then(async () => {
+    isReturned = true
+    await iterator.return?.()
+  })
+  const end = returned.then(() => ({ done: true, value: undefined }))
+  for (;;) {
+    const next = iterator.next()
+    next.catch(() => undefined)
+    const { done, value } = await Promise.race([next, end])
+    if (done === true) return isReturned ? returned : undefined
+    collected.deliveries++
+    collected.addAny(value)
+    collected.saw(response.offset, false)
   }
 }
 

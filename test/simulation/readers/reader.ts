@@ -3,8 +3,15 @@ import { describeRecord } from "../../support/faulty-network/request-record.ts"
 import { positionOf } from "../../support/model-server/offsets.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import { runInVirtualTime, type VirtualRunReport } from "../../support/virtual-time.ts"
-import { checkContent, checkCompleteness, type Evidence } from "./content-checks.ts"
-import { checkEnding, checkLeftovers, checkRequests, checkWaking } from "./conduct-checks.ts"
+import { checkContent, checkCompleteness, checkStart, type Evidence } from "./content-checks.ts"
+import {
+  checkBounds,
+  checkEnding,
+  checkHealthy,
+  checkLeftovers,
+  checkRequests,
+  checkWaking,
+} from "./conduct-checks.ts"
 import { Collected } from "./consumers.ts"
 import { contentUnits, STREAM_URL } from "./content.ts"
 import { ReaderRun, type ReaderOutcome } from "./run.ts"
@@ -58,14 +65,18 @@ function checkAll(
     whole: contentUnits(run.server, scenario.content),
     closed: run.server.stream("/readers/stream").closed,
     records: run.network.records.slice(0, report.value.requests),
+    sseHeartbeatMs: run.server.choices.sseHeartbeatMs,
   }
   return [
     ...checkContent(evidence),
     ...checkCompleteness(evidence),
+    ...checkStart(evidence),
     ...checkEnding(evidence),
     ...checkRequests(evidence),
     ...checkLeftovers(evidence),
     ...checkWaking(evidence),
+    ...checkHealthy(evidence),
+    ...checkBounds(evidence),
     ...run.network.leaks(),
     ...report.leftoverTimers.map((timer) => `a timer is left: ${timer.origin ?? timer.dueMs}`),
     ...report.unhandledRejections.map((reason) => `unhandled rejection: ${String(reason)}`),

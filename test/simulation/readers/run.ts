@@ -12,8 +12,9 @@ import type { SeededRandom } from "../../support/seeded-random.ts"
 import type { VirtualClock } from "../../support/virtual-clock.ts"
 import { Collected, consume } from "./consumers.ts"
 import { ContentWriter, STREAM_URL } from "./content.ts"
-import type { ReaderScenario } from "./scenario.ts"
+import type { PageEvent, ReaderScenario } from "./scenario.ts"
 import { ToggledVisibility } from "./toggled-visibility.ts"
+import { VirtualPage } from "./virtual-page.ts"
 
 /** Everything that happened in a run, for the checks. */
 export interface ReaderOutcome {
@@ -36,6 +37,11 @@ export interface ReaderOutcome {
   wokeMs: number | undefined
   /** How many requests the session made. */
   requests: number
+  /** The offset that the session had as soon as there was a response. */
+  firstOffset: string | undefined
+  /** How often the consumer was at work for a while and no request was in flight, though one could have been. */
+  idleWork: number
+  pageListeners: number
 }
 
 /** One session against the model, from its first request to its end. */
@@ -55,6 +61,10 @@ export class ReaderRun {
   #interruptionIsDue = false
   #wokeMs: number | undefined
   #errorsAsked = 0
+  #page: VirtualPage | undefined
+  #firstOffset: string | undefined
+  #idleWork = 0
+  #return: () => void = () => undefined
 
   constructor(scenario: ReaderScenario, clock: VirtualClock, random: SeededRandom) {
     this.#scenario = scenario
@@ -77,6 +87,7 @@ export class ReaderRun {
       choices: {
         faults: scenario.faults,
         lastingFaults: scenario.lastingFaults,
+        firstFault: scenario.firstFault,
         maxLatencyMs: scenario.maxLatencyMs,
         split: random.pick([0, 0.5, 1]),
         trickle: random.pick([0, 0.2]),
@@ -86,21 +97,38 @@ export class ReaderRun {
   }
 
   async perform(): Promise<ReaderOutcome> {
+    if (this.#scenario.hasPage) this.#page = new VirtualPage()
+    try {
+      return await this.#read()
+    } finally {
+      this.#page?.remove()
+    }
+  }
+
+  async #read(): Promise<ReaderOutcome> {
     await this.#writer.create()
     const storedUnits = this.server.stream("/readers/stream").length
     this.#script()
+    const returning = new Promise<void>((resolve) => void (this.#return = resolve))
     let error: unknown
     let firstResponseMs = Number.POSITIVE_INFINITY
     try {
       this.#response = await stream(this.#options())
       firstResponseMs = this.#clock.elapsedMs
+      if (this.#scenario.startsLate) await this.#clock.sleep(5000)
+      this.#firstOffset = this.#response.offset
+      this.#collected.isText = this.#scenario.content === "text"
       if (this.#interruptionIsDue) this.#interrupt()
       await consume(this.#response, this.#scenario.method, this.#collected, {
         ending: this.#scenario.ending,
         dawdle: () => this.#dawdle(),
+        returning,
       })
     } catch (thrown) {
       error = thrown
+      // A method that the stream does not have leaves the session as it is.
+      const isMisuse = (thrown as { code?: string }).code === "BAD_REQUEST"
+      if (isMisuse) this.#response?.cancel(thrown)
     }
     const endedMs = this.#clock.elapsedMs
     this.#look()
@@ -122,6 +150,9 @@ export class ReaderRun {
       visibility: this.#visibility,
       wokeMs: this.#wokeMs,
       requests: this.network.records.length,
+      firstOffset: this.#firstOffset,
+      idleWork: this.#idleWork,
+      pageListeners: this.#page?.listenerCount ?? 0,
     }
   }
 
@@ -145,6 +176,7 @@ export class ReaderRun {
         maxRetries: scenario.maxRetries,
         ...(scenario.quickBackoff ? { initialDelay: 10, maxDelay: 1000 } : {}),
       },
+      ...(scenario.maxPageBytes === undefined ? {} : { maxPageBytes: scenario.maxPageBytes }),
       observe: (event) => void this.#events.push(event),
       ...(start === undefined ? {} : { offset: start }),
       ...(scenario.asksOnError ? { onError: () => this.#goOn() } : {}),
@@ -162,17 +194,20 @@ export class ReaderRun {
 
   #goOn(): object | undefined {
     this.#errorsAsked++
-    return this.#errorsAsked < 500 ? {} : undefined
+    return this.#errorsAsked < (Object.keys(this.#scenario.lastingFaults).length > 0 ? 20 : 500)
+      ? {}
+      : undefined
   }
 
   #startOffset(): string | undefined {
     const { start, content, splitsCharacters } = this.#scenario
     if (start === "none") return undefined
-    if (start !== "middle") return start
     const { length } = this.server.stream("/readers/stream")
+    if (start === "recreated") return offsetOf(length + this.#random.int(1, 20))
+    if (start !== "middle") return start
     const bytes = this.server.stream("/readers/stream").slice(0, length)
     let position = this.#random.int(0, length)
-    // Nobody who reads text has ever seen an offset inside a character.
+    // No reader of text has ever seen an offset inside a character.
     while (content === "text" && ((bytes[position] ?? 0) & 0xc0) === 0x80) position++
     // The tail may be inside a character that is appended in two parts.
     if (splitsCharacters && position === length) position = 0
@@ -181,9 +216,21 @@ export class ReaderRun {
 
   async #dawdle(): Promise<void> {
     const { slownessMs } = this.#scenario
-    if (slownessMs > 0 && this.#random.chance(0.5)) {
-      await this.#clock.sleep(this.#random.int(0, slownessMs))
-    }
+    if (slownessMs === 0 || !this.#random.chance(0.5)) return
+    const delayMs = this.#random.int(0, slownessMs)
+    await this.#clock.sleep(delayMs)
+    if (delayMs > 0 && !this.#asksAhead()) this.#idleWork++
+  }
+
+  /** Whether a request is in flight, or the response to one waits for the consumer, or there is nothing to ask for. */
+  #asksAhead(): boolean {
+    const { records } = this.network
+    const newest = records.at(-1)
+    const { live } = this.#scenario
+    if (live === false || newest?.live !== "long-poll") return true
+    if (newest.outcome === "pending" || newest.body === "open") return true
+    const isClosed = this.server.stream("/readers/stream").closed
+    return isClosed || newest.nextOffset !== this.#response?.offset
   }
 
   /** Everything that happens to the session from outside. */
@@ -205,6 +252,9 @@ export class ReaderRun {
         else this.#interruptionIsDue = true
       })
     }
+    const { throttledFromMs, pageEvents } = this.#scenario
+    if (throttledFromMs !== undefined) clock.after(throttledFromMs, () => clock.throttle(true))
+    for (const event of pageEvents) clock.after(event.atMs, () => this.#happenToPage(event))
     if (disruption.kind !== "none") clock.after(disruption.atMs, () => this.#disrupt())
   }
 
@@ -212,8 +262,22 @@ export class ReaderRun {
     this.#interruptedMs = this.#clock.elapsedMs
     const { kind } = this.#scenario.ending
     if (kind === "abort") this.#controller.abort(new Error("the user left"))
+    else if (kind === "return") this.#return()
     else if (kind === "cancel") this.#response?.cancel("the user left")
     else void this.#response?.[Symbol.asyncDispose]()
+  }
+
+  /** Connections of before are dead without an end; what tells of it are the page's events. */
+  #happenToPage({ kind, durationMs }: PageEvent): void {
+    const page = this.#page
+    if (kind === "freeze") page?.freeze()
+    if (kind === "back-forward-cache") page?.hide()
+    const stalled = this.network.stallAll()
+    if (stalled > 0 && !this.#visibility.hidden) this.#wokeMs = this.#clock.elapsedMs
+    if (kind === "network-change") return page?.online()
+    this.#clock.suspend(durationMs, "overdue")
+    if (kind === "freeze") page?.resume()
+    else page?.show()
   }
 
   #disrupt(): void {

@@ -26,6 +26,16 @@ export type Ending =
   | { kind: "cancel" | "abort" | "dispose"; atMs: number }
   /** By the consumer, at its n-th delivery. */
   | { kind: "leave" | "throw"; delivery: number }
+  /** By `return()` of the iterator at a time, while `next()` may be pending. */
+  | { kind: "return"; atMs: number }
+
+/** What happens to the browser's page that reads. */
+export interface PageEvent {
+  kind: "freeze" | "back-forward-cache" | "network-change"
+  atMs: number
+  /** How long the page does not run. */
+  durationMs: number
+}
 
 /** Everything that is random about one run, drawn before it begins. */
 export interface ReaderScenario {
@@ -33,8 +43,11 @@ export interface ReaderScenario {
   contentType: string
   method: Method
   live: boolean | "long-poll" | "sse"
-  start: "-1" | "none" | "now" | "middle"
+  /** `recreated`: at an offset that an earlier stream at the same url has had, beyond the tail of this one. */
+  start: "-1" | "none" | "now" | "middle" | "recreated"
   ending: Ending
+  /** The program does something else before it consumes the response. */
+  startsLate: boolean
   /** Appends before the reader starts. */
   storedAppends: number
   /** Appends while it reads, and when the stream is closed; never where undefined. */
@@ -52,6 +65,7 @@ export interface ReaderScenario {
   closure: "with-data" | "after" | "after-up-to-date"
   faults: FaultOdds
   lastingFaults: FaultOdds
+  firstFault: FaultName | undefined
   healAtMs: number
   maxLatencyMs: number
   /** Longest time that a consumer takes for one delivery. */
@@ -63,6 +77,12 @@ export interface ReaderScenario {
   hiddenFromStart: boolean
   /** The laptop sleeps, or the network changes, at that time. */
   disruption: { kind: "none" | "sleep" | "reset"; atMs: number }
+  /** The session reads in a browser's page. */
+  hasPage: boolean
+  pageEvents: PageEvent[]
+  /** The tab is hidden, without a pause: its timers fire once a minute. */
+  throttledFromMs: number | undefined
+  maxPageBytes: number | undefined
   quickBackoff: boolean
   maxRetries: number
   asksOnError: boolean
@@ -101,6 +121,9 @@ const FAULTS: readonly FaultName[] = [
   "cut-error",
   "cut-clean",
   "short-length",
+  "wrong-length",
+  "unreadable-body",
+  "double-headers",
   "html",
   "missing-headers",
   "stale-page",
@@ -119,6 +142,8 @@ const OUTAGES: readonly FaultName[] = [
   "gateway",
   "cut-error",
   "short-length",
+  "wrong-length",
+  "unreadable-body",
   "html",
   "missing-headers",
   "stale-page",
@@ -128,50 +153,82 @@ const OUTAGES: readonly FaultName[] = [
 /** They say that there is nothing new where there is something. */
 const HIDING: readonly FaultName[] = ["stale-page", "cached-page", "empty-live"]
 
-const LASTING: readonly FaultName[] = ["sse-buffered", "sse-cut", "sse-as-page", "sse-silent"]
+const LASTING: readonly FaultName[] = [
+  "sse-buffered",
+  "sse-cut",
+  "sse-as-page",
+  "sse-silent",
+  "double-headers",
+  "wrong-length",
+  "unreadable-body",
+]
+
+const ENDLESS: readonly FaultName[] = ["sse-endless-line", "sse-endless-data"]
 
 /** Draw a scenario. The same generator gives the same scenario. */
 export function drawScenario(random: SeededRandom): ReaderScenario {
   const content = random.pick<ContentKind>(["json", "text", "bytes"])
   const method = random.pick(METHODS[content])
   const live = random.pick<ReaderScenario["live"]>([true, true, true, false, "sse", "long-poll"])
-  const start = random.pick<ReaderScenario["start"]>(["-1", "none", "-1", "now", "middle"])
+  const start = random.pick<ReaderScenario["start"]>(
+    // No reader of text has ever seen an offset inside a character.
+    content !== "text" && random.chance(0.08)
+      ? ["recreated"]
+      : ["-1", "none", "-1", "now", "middle"],
+  )
   // What events cannot carry is read again by other transports; where they say that there is nothing, it is taken as it is.
   const mayChange = content === "text" && live !== false && live !== "long-poll"
   const closes = random.chance(0.85)
   const asksOnError = random.chance(0.5)
+  const isEndless = random.chance(0.03)
+  const hasPage = random.chance(0.15)
+  const isHasty = random.chance(0.06)
+  const isThrottled = !isHasty && random.chance(0.05)
+  const lasting = random.chance(0.15) ? { [random.pick(LASTING)]: 1 } : {}
   return {
     content,
     contentType: random.pick(CONTENT_TYPES[content]),
     method,
     live,
     start,
-    ending: drawEnding(random, closes || live === false),
+    startsLate: random.chance(0.1),
+    ending: drawEnding(random, method, closes || live === false),
     storedAppends: random.int(0, 6),
     liveAppends: random.int(0, 8),
     appendGapMs: random.pick([0, 30, 2000, 2000, 20_000, 70_000]),
     closes,
     closesWithContent: random.chance(0.5),
-    splitsCharacters: content === "text" && start !== "now" && random.chance(0.5),
+    splitsCharacters:
+      content === "text" && start !== "now" && start !== "recreated" && random.chance(0.5),
     returnsCarriage: content === "text" && random.chance(0.5),
     // A unit is a message, or a byte, of which there are many more.
     pageLimit: random.pick([1, 3, 20, 100_000]) * (content === "json" ? 1 : random.pick([4, 9])),
     sseLifetimeMs: random.pick([60_000, 60_000, 4000, 300]),
     longPollTimeoutMs: random.pick([30_000, 20_000, 2000]),
     closure: random.pick(["with-data", "after", "after-up-to-date"]),
-    faults: without(mayChange ? HIDING : [], drawFaults(random, asksOnError)),
-    lastingFaults: random.chance(0.15) ? { [random.pick(LASTING)]: 1 } : {},
+    faults: isThrottled
+      ? {}
+      : without(mayChange ? HIDING : [], {
+          ...drawFaults(random, asksOnError),
+          ...(content === "json" && random.chance(0.05) ? { "joined-body": 0.3 } : {}),
+        }),
+    lastingFaults: isEndless ? { [random.pick(ENDLESS)]: 1 } : isThrottled ? {} : lasting,
+    firstFault: drawFirstFault(random, content, start),
     healAtMs: random.int(0, 180_000),
-    maxLatencyMs: random.pick([0, 5, 100, 3000]),
+    maxLatencyMs: random.pick(isHasty ? [0, 5] : [0, 5, 100, 3000]),
     slownessMs: random.pick([0, 0, 10, 2000]),
     readAhead: random.pick([0, 1, 1, 3]),
-    idleTimeoutMs: random.pick([75_000, 75_000, 20_000]),
-    togglesMs: drawToggles(random),
-    hiddenFromStart: random.chance(0.05),
+    idleTimeoutMs: isHasty ? 30 : random.pick([75_000, 75_000, 20_000]),
+    togglesMs: isThrottled ? [] : drawToggles(random),
+    hiddenFromStart: !isThrottled && random.chance(0.05),
     disruption: {
-      kind: random.chance(0.8) ? "none" : random.pick(["sleep", "reset"]),
+      kind: isThrottled || hasPage || random.chance(0.8) ? "none" : random.pick(["sleep", "reset"]),
       atMs: random.int(0, 90_000),
     },
+    hasPage,
+    pageEvents: hasPage && !isThrottled ? drawPageEvents(random) : [],
+    throttledFromMs: isThrottled ? random.int(0, 60_000) : undefined,
+    maxPageBytes: isEndless ? 20_000 : undefined,
     quickBackoff: random.chance(0.3),
     maxRetries: asksOnError && random.chance(0.3) ? random.int(0, 2) : Number.POSITIVE_INFINITY,
     asksOnError,
@@ -179,8 +236,10 @@ export function drawScenario(random: SeededRandom): ReaderScenario {
 }
 
 /** A session that would never end by itself is always ended. */
-function drawEnding(random: SeededRandom, endsByItself: boolean): Ending {
+function drawEnding(random: SeededRandom, method: Method, endsByItself: boolean): Ending {
   if (endsByItself && random.chance(0.65)) return { kind: "none" }
+  const isIterable = /Stream$|Batches$|Chunks$/.test(method)
+  if (isIterable && random.chance(0.2)) return { kind: "return", atMs: random.int(0, 60_000) }
   const kind = random.pick(
     endsByItself
       ? (["cancel", "abort", "dispose", "leave", "throw"] as const)
@@ -201,6 +260,26 @@ function drawFaults(random: SeededRandom, asksOnError: boolean): FaultOdds {
     odds[random.pick<FaultName>(["forged-403", "forged-409"])] = 0.1
   }
   return odds
+}
+
+/** Once: a client cannot tell a body that is lost every time from an empty stream. */
+function drawFirstFault(
+  random: SeededRandom,
+  content: ContentKind,
+  start: ReaderScenario["start"],
+): FaultName | undefined {
+  if (start === "now" && random.chance(0.5)) {
+    return random.pick<FaultName>(["cut-error", "cut-clean", "hang-in-body", "unreadable-body"])
+  }
+  return content === "json" && random.chance(0.05) ? "lost-body" : undefined
+}
+
+function drawPageEvents(random: SeededRandom): PageEvent[] {
+  return Array.from({ length: random.int(1, 2) }, () => ({
+    kind: random.pick<PageEvent["kind"]>(["freeze", "back-forward-cache", "network-change"]),
+    atMs: random.int(0, 90_000),
+    durationMs: random.pick([1000, 8000, 600_000]),
+  }))
 }
 
 function without(names: readonly FaultName[], odds: FaultOdds): FaultOdds {

@@ -25,8 +25,12 @@ export function pumpBody(
   plan: FaultPlan,
   clock: ModelClock,
 ): () => void {
-  if (body.kind === "live") return pumpLive(body.open, target, plan)
-  const bytes = body.kind === "bytes" ? body.bytes : new Uint8Array()
+  if (body.kind === "live") return pumpLive(body.open, target, plan, clock)
+  let bytes = body.kind === "bytes" ? body.bytes : new Uint8Array()
+  if (plan.fault === "joined-body") {
+    const broken = bytes.subarray(0, Math.floor(plan.dice() * bytes.length))
+    bytes = joinBytes(broken, bytes)
+  }
   const cutAt = isCut(plan) ? Math.floor(plan.dice() * (bytes.length + 1)) : bytes.length
   return sendPieces(splitBytes(bytes.subarray(0, cutAt), plan), target, plan, clock)
 }
@@ -38,6 +42,7 @@ function isCut(plan: FaultPlan): boolean {
 function finish(target: TrackedBody, plan: FaultPlan): void {
   if (plan.fault === "hang-in-body") return
   if (plan.fault === "cut-error") target.fail(new TypeError("terminated"))
+  else if (plan.fault === "unreadable-body") target.fail(new RangeError("Invalid string length"))
   else target.end()
 }
 
@@ -66,11 +71,42 @@ function splitBytes(bytes: Uint8Array, plan: FaultPlan): Uint8Array[] {
   return edges.slice(1).map((end, index) => bytes.subarray(edges[index], end))
 }
 
+function joinBytes(one: Uint8Array, other: Uint8Array): Uint8Array {
+  const joined = new Uint8Array(one.length + other.length)
+  joined.set(one)
+  joined.set(other, one.length)
+  return joined
+}
+
+/** Many times what a client with a limit reads. */
+const ENDLESS_PIECES = 100
+/** How much of an endless line or of endless events comes at once. */
+export const ENDLESS_PIECE_BYTES = 2000
+
+function pumpEndless(target: TrackedBody, plan: FaultPlan, clock: ModelClock): () => void {
+  const text = "x".repeat(ENDLESS_PIECE_BYTES)
+  const isLine = plan.fault === "sse-endless-line"
+  const piece = new TextEncoder().encode(isLine ? text : `event: data\ndata: ["${text}"]\n\n`)
+  let stopTimer = (): void => undefined
+  const send = (index: number): void => {
+    if (index === ENDLESS_PIECES) return target.end()
+    target.write(piece)
+    stopTimer = clock.after(10, () => send(index + 1))
+  }
+  if (isLine) target.write(new TextEncoder().encode("event: data\ndata: "))
+  send(0)
+  return () => stopTimer()
+}
+
 function pumpLive(
   open: Extract<ResponseBody, { kind: "live" }>["open"],
   target: TrackedBody,
   plan: FaultPlan,
+  clock: ModelClock,
 ): () => void {
+  if (plan.fault === "sse-endless-line" || plan.fault === "sse-endless-data") {
+    return pumpEndless(target, plan, clock)
+  }
   if (plan.fault === "sse-cut") {
     if (plan.dice() < 0.5) target.end()
     else target.fail(new TypeError("terminated"))

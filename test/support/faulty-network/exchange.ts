@@ -96,6 +96,7 @@ export class Exchange {
     this.#hanging = this.plan.fault === "hang-in-body" || this.plan.fault === "sse-silent"
     const body = new TrackedBody((state) => {
       this.record.body = state
+      this.record.readBytes = body.readBytes
       this.#stopBody()
       this.#finish()
     })

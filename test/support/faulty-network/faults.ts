@@ -33,6 +33,16 @@ export type FaultName =
   | "cut-clean"
   /** The body ends early, and the Content-Length tells. */
   | "short-length"
+  /** The Content-Length is another one than the length of the body, which is complete. */
+  | "wrong-length"
+  /** The start of a body that broke off comes before the whole body, under the Content-Length of the whole (Bun ≤ 1.3.11). */
+  | "joined-body"
+  /** The body is lost, the headers are not: Content-Length 0. */
+  | "lost-body"
+  /** Reading the body throws what no network throws. */
+  | "unreadable-body"
+  /** Every header comes twice, joined by a comma. */
+  | "double-headers"
   /** Status 200 and a page of HTML (a captive portal). */
   | "html"
   /** A 2xx that did not come from a server of the protocol, in the place of its response, which may have had its effect. */
@@ -53,6 +63,10 @@ export type FaultName =
   | "sse-as-page"
   /** The headers of an event stream, and never an event. */
   | "sse-silent"
+  /** A line of an event stream that does not end. */
+  | "sse-endless-line"
+  /** Data events without end, and no control event. */
+  | "sse-endless-data"
 
 /** How likely each fault is, for every request it can happen to. */
 export type FaultOdds = Partial<Record<FaultName, number>>
@@ -79,8 +93,15 @@ const SSE_FAULTS: ReadonlySet<FaultName> = new Set([
   "sse-cut",
   "sse-as-page",
   "sse-silent",
+  "sse-endless-line",
+  "sse-endless-data",
 ])
-const CATCH_UP_FAULTS: ReadonlySet<FaultName> = new Set(["stale-page", "cached-page"])
+const CATCH_UP_FAULTS: ReadonlySet<FaultName> = new Set([
+  "stale-page",
+  "cached-page",
+  "joined-body",
+  "lost-body",
+])
 
 /** True when a fault of that name can happen to this request. */
 function canHappen(fault: FaultName, request: Pick<ModelRequest, "method" | "url">): boolean {

@@ -1,4 +1,4 @@
-import { drawFault, type FaultOdds, type FaultPlan } from "./faults.ts"
+import { drawFault, type FaultName, type FaultOdds, type FaultPlan } from "./faults.ts"
 import { Exchange } from "./exchange.ts"
 import { foreignResponse, responseInstead, distort } from "./responses.ts"
 import type { ModelResponse, ModelClock, ModelRequest } from "../model-server/messages.ts"
@@ -16,6 +16,8 @@ export interface NetworkChoices {
   faults: FaultOdds
   /** Faults that never stop (a proxy that holds back events does not heal). */
   lastingFaults: FaultOdds
+  /** What happens to the first request. */
+  firstFault: FaultName | undefined
   /** Longest time to the server, and back again. */
   maxLatencyMs: number
   /** How late a straggler may arrive. */
@@ -33,6 +35,7 @@ export interface NetworkChoices {
 const CALM_NETWORK: NetworkChoices = {
   faults: {},
   lastingFaults: {},
+  firstFault: undefined,
   maxLatencyMs: 20,
   maxStragglerMs: 60_000,
   ignoreAbort: 0.3,
@@ -150,6 +153,8 @@ export class FaultyNetwork {
       status: undefined,
       body: "none",
       aborted: false,
+      readBytes: 0,
+      nextOffset: undefined,
       moved: false,
     }
     this.records.push(record)
@@ -160,7 +165,9 @@ export class FaultyNetwork {
     const { choices } = this
     const random = this.#random.fork()
     const healing = this.#healed ? undefined : drawFault(random, choices.faults, request)
-    const fault = drawFault(random, choices.lastingFaults, request) ?? healing
+    const isFirst = record.id === 0 && choices.firstFault !== undefined
+    const lasting = drawFault(random, choices.lastingFaults, request)
+    const fault = isFirst ? choices.firstFault : (lasting ?? healing)
     record.fault = fault
     const pace = random.chance(choices.trickle) ? "trickle" : "whole"
     return {
@@ -188,7 +195,9 @@ export class FaultyNetwork {
     if (!(await exchange.travelBack())) return
     if (plan.fault === "drop-after") return exchange.fail(new TypeError("fetch failed"))
     exchange.record.moved = hasMoved(exchange.record, response)
-    exchange.respond(distort(plan, request, response))
+    const distorted = distort(plan, request, response)
+    exchange.record.nextOffset = distorted.headers["stream-next-offset"]?.split(", ")[0]
+    exchange.respond(distorted)
   }
 
   async #respondTo(plan: FaultPlan, request: ModelRequest): Promise<ModelResponse> {

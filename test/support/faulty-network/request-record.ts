@@ -17,6 +17,10 @@ export interface RequestRecord {
   body: BodyState | "none"
   /** The request was aborted before its body had ended. */
   aborted: boolean
+  /** How much of the body was read. */
+  readBytes: number
+  /** The offset that the response named as the next one, if the client could see it. */
+  nextOffset: string | undefined
   /** The response named another offset than the one asked for, or stored something. */
   moved: boolean
 }

@@ -100,9 +100,25 @@ export function distort(
   // A body of no bytes is what some servers make of an empty stream: at its start, only a length tells it from a cut.
   const isFirst = ["-1", "now", null].includes(request.url.searchParams.get("offset"))
   const tellsItself = isJson && !isFirst
-  const needsLength = plan.fault === "short-length" || (plan.fault === "cut-clean" && !tellsItself)
+  const needsLength =
+    plan.fault === "short-length" ||
+    plan.fault === "joined-body" ||
+    (plan.fault === "cut-clean" && !tellsItself)
   if (response.body.kind === "bytes" && (needsLength || plan.dice() < 0.5)) {
     headers["content-length"] = String(length)
+  }
+  if (plan.fault === "wrong-length" && length > 0) {
+    const off = 1 + Math.floor(plan.dice() * length)
+    headers["content-length"] = String(plan.dice() < 0.5 ? length + off : length - off)
+  }
+  if (plan.fault === "double-headers") {
+    for (const [name, value] of Object.entries(headers)) {
+      if (name !== "content-length") headers[name] = `${value}, ${value}`
+    }
+  }
+  if (plan.fault === "lost-body" && response.body.kind === "bytes") {
+    headers["content-length"] = "0"
+    return { ...response, headers, body: { kind: "bytes", bytes: new Uint8Array() } }
   }
   if (plan.fault === "cut-clean" && tellsItself) delete headers["content-length"]
   if (plan.fault === "missing-headers") {
