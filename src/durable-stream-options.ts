@@ -5,44 +5,51 @@ import type { CreateSettings, ForkPoint } from "./write/write-options.ts"
 
 /** The settings of a handle that hold for every request made with it. */
 export interface StreamHandleOptions extends EndpointOptions {
-  /** Asked about failed requests of the sessions that `stream()` opens; `stream({ onError })` replaces it. */
-  onError?: StreamErrorHandler
-  /** Warns when a browser uses plain http. Default true. */
-  warnOnHttp?: boolean
+  /** Called for failed requests of the sessions that `stream()` opens; `stream({ onError })` replaces it. */
+  onError?: StreamErrorHandler | undefined
+  /**
+   * Warns if a browser reads over plain http.
+   * @default true
+   */
+  warnOnHttp?: boolean | undefined
+  /** The stream's content type, if you know it. Otherwise the first write finds it out. */
+  contentType?: string | undefined
+  /**
+   * Joins the appends that are called while a request is in flight into the next one, which the first of the callers makes: in
+   * its async context, with what the functions in `headers` give it. With false, every append is sent at once, by its own
+   * caller; await one before the next to keep their order.
+   * @default true; false in Cloudflare's workerd, where a request must not wait for another one's
+   */
+  batching?: boolean | undefined
 }
 
 /** The options of `new DurableStream()` and of `DurableStream.connect()`. */
-export interface DurableStreamOptions extends StreamHandleOptions {
-  /** The stream's content type, where it is known. Otherwise it is found out with the first write. */
-  contentType?: string
-  /** Joins appends that wait for a request under way into one request. Default true. */
-  batching?: boolean
-}
+export type DurableStreamOptions = StreamHandleOptions
 
 /** The options of `DurableStream.create()`. */
 export interface CreateOptions extends DurableStreamOptions, CreateSettings {}
 
-/** The options of `create()` on a handle: what they leave out is the handle's; headers and params are merged. */
+/** The options of `create()` on a handle: what is left out is the handle's; headers and params are merged. */
 export type CreateCallOptions = Omit<CreateOptions, "url" | "onError" | "warnOnHttp" | "batching">
 
-/** The options of `fork()`: what they leave out is the handle's; headers and params are merged. */
+/** The options of `fork()`: what is left out is the handle's; headers and params are merged. */
 export interface ForkOptions extends Omit<CreateOptions, "url">, ForkPoint {
-  /** Where the fork will be, on the source's server: absolute, or relative to the source's URL. */
+  /** Where the fork will be: absolute, or relative to the source's URL. The origin must be the source's. */
   url: string | URL
 }
 
-/** The options of `stream()` on a handle: what they leave out is the handle's; headers and params are merged. */
+/** The options of `stream()` on a handle: what is left out is the handle's; headers and params are merged. */
 export interface StreamCallOptions
   extends Omit<EndpointOptions, "url" | "requestTimeoutMs" | "signal">, ReadOptions {}
 
 /** The options of `writable()`: those of the producer behind it. */
 export interface WritableOptions extends IdempotentProducerOptions {
   /** The producer's identity. Default: a new random one. */
-  producerId?: string
+  producerId?: string | undefined
 }
 
-/** The options of a call that can only be ended. */
+/** The options of a call that has no others. */
 export interface CallOptions {
   /** Ends the call. */
-  signal?: AbortSignal
+  signal?: AbortSignal | undefined
 }

@@ -11,38 +11,33 @@ import { endpointSymbol } from "./http/endpoint-of.ts"
 import { createEndpoint, extendEndpoint, type Endpoint } from "./http/endpoint.ts"
 import { checkFunction, checkObject } from "./http/option-checks.ts"
 import { mergeHeaders, type HeadersRecord } from "./http/request-inputs.ts"
-import { warnIfUsingHttpInBrowser } from "./platform/http-warning.ts"
+import { headExistingStream, headStream, type HeadResult } from "./http/stream-head.ts"
 import { randomId } from "./platform/random-id.ts"
+import { isWorkerd } from "./platform/runtime.ts"
 import { ProducerCore } from "./producer/producer-core.ts"
 import { openStream } from "./read/open-stream.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
-import { AppendQueue } from "./write/append-queue.ts"
+import { AppendQueue, type WriteTarget } from "./write/append-queue.ts"
+import { appendStream, type AppendSource } from "./write/append-stream.ts"
 import { closeStream } from "./write/close-stream.ts"
-import { splitCreateHeaders } from "./write/create-headers.ts"
-import { createStream } from "./write/create-stream.ts"
+import { createStream, forkStream, forkUrl, splitCreateHeaders } from "./write/create-stream.ts"
 import { deleteStream } from "./write/delete-stream.ts"
-import { definedOptions, forkStream, forkUrl } from "./write/fork-stream.ts"
-import { headExistingStream, headStream } from "./write/head-stream.ts"
 import { disownBody } from "./write/promised-body.ts"
-import type { AppendSource } from "./write/source-reader.ts"
-import { contentTypeHeader, StreamContentType } from "./write/stream-content-type.ts"
-import { streamedAppend } from "./write/streamed-append.ts"
 import { writableTo } from "./write/writable.ts"
-import { checkAppendOptions, checkHandleOptions, signalOf } from "./write/write-checks.ts"
-import type {
-  AppendOptions,
-  AppendResult,
-  CloseOptions,
-  CloseResult,
-  HeadResult,
-} from "./write/write-options.ts"
+import {
+  checkAppendOptions,
+  checkHandleOptions,
+  contentTypeHeader,
+  signalOf,
+} from "./write/write-checks.ts"
+import type { AppendOptions, CloseOptions, CloseResult } from "./write/write-options.ts"
 
 /**
  * A handle of one stream: creates, writes, closes, forks and deletes it, and reads it. A handle holds no connection and
- * needs no closing. Its headers, params, fetch, signal and backoff hold for everything made from it.
+ * does not need to be closed. Its headers, params, fetch, signal and backoff apply to everything created from it.
  *
- * Every method rejects with a `DurableStreamError`: a `FetchError` where the server refused or the network failed (after
- * the retries that the protocol allows), a `FetchBackoffAbortError` where a signal ended it.
+ * Every method rejects with a `DurableStreamError`: a `FetchError` if the server rejected the request or the network failed
+ * (after the retries that the protocol permits), a `FetchBackoffAbortError` if a signal ended it.
  *
  * @example
  * ```ts
@@ -60,14 +55,15 @@ import type {
 export class DurableStream {
   /** The stream's URL: absolute, with the query that it was given with. */
   readonly url: string
+  /** The stream's content type; undefined until an option, the server or an append that was stored tells it. */
+  contentType: string | undefined
   readonly #options: DurableStreamOptions
   readonly #endpoint: Endpoint
   readonly #createOnlyHeaders: HeadersRecord
-  readonly #contentType: StreamContentType
   readonly #queue: AppendQueue
 
   /**
-   * Makes a handle. No request is made: the stream need not exist.
+   * Makes a handle. No request is made: the stream does not have to exist.
    *
    * @param options - see {@link DurableStreamOptions}
    * @throws MissingStreamUrlError, InvalidSignalError, DurableStreamError `BAD_REQUEST` that names the option
@@ -80,19 +76,18 @@ export class DurableStream {
     this.#options = { ...options, headers: others }
     this.#endpoint = { ...endpoint, headers: others }
     this.#createOnlyHeaders = createOnly
-    this.#contentType = new StreamContentType(this.#endpoint, options.contentType)
-    this.#queue = new AppendQueue(this.#endpoint, this.#contentType, options.batching ?? true)
+    this.contentType = options.contentType ?? contentTypeHeader(others)
+    this.#queue = new AppendQueue(this.#target, options.batching ?? !isWorkerd())
     // What producers make their requests with; not for users, and so not in the type.
     Object.defineProperty(this, endpointSymbol, { value: this.#endpoint })
-    warnIfUsingHttpInBrowser(this.url, options.warnOnHttp)
   }
 
   /**
-   * Creates a stream and gives a handle whose content type is known. A stream that is there already with the same
-   * configuration is no error; its content stays as it is, without `body`.
+   * Creates a stream and gives a handle of it. A stream that exists with the same configuration is not an error; its
+   * content stays as it is, without `body`.
    *
-   * @throws FetchError `CONFLICT_EXISTS` where a stream with another configuration is there
-   * @throws DurableStreamError `BAD_REQUEST` for options that no server takes, `PARSE_ERROR` for a body that is not JSON
+   * @throws FetchError `CONFLICT_EXISTS` if a stream with another configuration exists
+   * @throws DurableStreamError `BAD_REQUEST` for options that no server accepts, `PARSE_ERROR` for a body that is not JSON
    *   on a JSON stream
    */
   static async create(options: CreateOptions): Promise<DurableStream> {
@@ -100,9 +95,9 @@ export class DurableStream {
   }
 
   /**
-   * Makes sure that a stream is there, and gives a handle whose content type is known.
+   * Makes sure that a stream exists, and gives a handle whose content type is known.
    *
-   * @throws FetchError `NOT_FOUND` where there is none
+   * @throws FetchError `NOT_FOUND` if there is none
    */
   static async connect(options: DurableStreamOptions): Promise<DurableStream> {
     const handle = new DurableStream(options)
@@ -111,7 +106,7 @@ export class DurableStream {
     return handle
   }
 
-  /** Asks for a stream's metadata, as {@link DurableStream.head} on a handle does. */
+  /** Requests a stream's metadata, as {@link DurableStream.head} on a handle does. */
   static async head(options: DurableStreamOptions): Promise<HeadResult> {
     return new DurableStream(options).head()
   }
@@ -121,26 +116,30 @@ export class DurableStream {
     return new DurableStream(options).delete()
   }
 
-  /** The stream's content type; undefined until it is known, by an option or from the server. */
-  get contentType(): string | undefined {
-    return this.#contentType.current
+  /** Vue leaves an object alone that says what it is. Behind its proxy, private members fail. */
+  get [Symbol.toStringTag](): string {
+    return "DurableStream"
   }
 
-  /** Tells the handle what it is, for later writes. */
-  set contentType(contentType: string | undefined) {
-    this.#contentType.current = contentType
+  /** Valtio leaves an object alone that has this key. Behind its proxy, private members fail. */
+  get [Symbol.iterator](): undefined {
+    return undefined
+  }
+
+  get #target(): WriteTarget {
+    return { endpoint: this.#endpoint, handle: this }
   }
 
   /**
    * Creates the stream of this handle, as the static method does.
    *
-   * @param options - what they leave out is the handle's
+   * @param options - what is left out is the handle's
    * @returns this handle
    */
   async create(options: CreateCallOptions = {}): Promise<this> {
     const headers = mergeHeaders(this.#endpoint.headers, this.#createOnlyHeaders)
     const endpoint = extendEndpoint({ ...this.#endpoint, headers }, options)
-    const { contentType } = await createStream(endpoint, options, {
+    const contentType = await createStream(endpoint, options, {
       signal: options.signal,
       defaultContentType: contentTypeHeader(options.headers) ?? this.contentType,
     })
@@ -149,9 +148,9 @@ export class DurableStream {
   }
 
   /**
-   * Asks for the stream's metadata.
+   * Requests the stream's metadata.
    *
-   * @returns `{ exists: false }` where the server knows no such stream (404); every other refusal is an error
+   * @returns `{ exists: false }` if the server knows no such stream (404); every other rejection is an error
    */
   async head(options: CallOptions = {}): Promise<HeadResult> {
     const result = await headStream(this.#endpoint, signalOf(options))
@@ -162,7 +161,7 @@ export class DurableStream {
   /**
    * Deletes the stream and all that is in it.
    *
-   * @throws FetchError `NOT_FOUND` where there is none, `GONE` where it was deleted and forks still need its data
+   * @throws FetchError `NOT_FOUND` if there is none, `GONE` if it was deleted and forks still need its data
    */
   async delete(options: CallOptions = {}): Promise<void> {
     await deleteStream(this.#endpoint, signalOf(options))
@@ -171,21 +170,25 @@ export class DurableStream {
   /**
    * Appends one body: on a JSON stream one message, else content.
    *
-   * Calls that overlap are sent in their order, joined into one request while another is under way (`batching: false`
-   * sends one request for each). A call fails for its own faults only. Where the content type is not known, it is
-   * guessed from the body, and asked for where the server says that the guess was wrong.
+   * Calls that overlap are sent in their order, and those that are called while a request is in flight share the next one (see
+   * `batching`). A call fails for its own faults only. If the content type is not known, it is guessed from the body, and a
+   * HEAD follows if the server rejects the guess.
    *
-   * @param body - on a JSON stream: any value that JSON can express, where a string or bytes are one value serialized
+   * An empty body on a stream that is not JSON sends nothing, and resolves; with `seq` or producer numbers, which it would not
+   * use up, it fails with `BAD_REQUEST`.
+   *
+   * @param body - on a JSON stream: any value that JSON can express, where a string or bytes are one value that is serialized
    *   already; on any other: a string or bytes (an ArrayBuffer or a view of one). It is taken as it is at the call.
    *   A promise of it keeps the call's place.
    * @returns once the server has stored it
-   * @throws DurableStreamError `PARSE_ERROR` for a body that is not one JSON value, `BAD_REQUEST` for an empty one;
-   *   nothing was sent
-   * @throws StreamClosedError where the stream is closed
-   * @throws FetchError for any other refusal. A plain append is tried again only where the server says that it stored
-   *   nothing; where nobody can say (`indeterminate: true`), look before you send it again, or use an IdempotentProducer
+   * @throws DurableStreamError `PARSE_ERROR` for a body that is not one JSON value, or has none ('BigInt at .n', a Map); `BAD_REQUEST`
+   *   for a value that the stream does not take, and for text with half of a character (a lone surrogate). Nothing was sent
+   * @throws StreamClosedError if the stream is closed
+   * @throws FetchError for any other rejection. A plain append is retried only if the server states that it stored nothing
+   *   (429, 500, 503), or never saw it. If the outcome is unknown (`indeterminate: true`), check the stream before you send it
+   *   again, or use an IdempotentProducer
    */
-  append(body: unknown, options?: AppendOptions): Promise<AppendResult> {
+  append(body: unknown, options?: AppendOptions): Promise<void> {
     // Not async, which would make a second promise for every call.
     try {
       return this.#queue.push(checkAppendOptions(options), body, options?.signal)
@@ -196,31 +199,31 @@ export class DurableStream {
   }
 
   /**
-   * Appends what a source gives, as it gives it, with backpressure and without a limit of time. Goes beside `append`: the
-   * two do not wait for each other.
+   * Appends what a source gives, as it gives it, with backpressure and without a timeout. It does not wait for `append`
+   * calls, nor they for it.
    *
    * On a JSON stream the chunks are one text, wherever it is cut, of JSON values one after another (newlines between them
-   * are welcome, and needed between numbers); each is a message, and an array is the messages in it. Elsewhere they are
+   * are welcome, and needed between numbers); each is a message, and an array is the messages in it. Otherwise they are
    * content; strings become UTF-8.
    *
-   * The source is sent in one request, which stores all or nothing, where the platform can (Node, Deno); elsewhere
-   * (browsers) in several, of which those before a failure stay. It is never sent twice. An empty source makes no append
-   * and resolves with the stream's tail.
+   * The source is sent in one request, which stores all or nothing, if the platform can send a stream (Node, Deno); else
+   * (browsers, a `fetch` that would make text of the stream, such as node-fetch) in several, of which those before a failure
+   * stay. It is never sent twice. An empty source appends nothing.
    *
-   * @param source - cancelled where the append fails or is aborted
-   * @throws the source's own error; DurableStreamError `PARSE_ERROR` for JSON that is none; else as `append` does
+   * @param source - cancelled if the append fails or is aborted
+   * @throws the source's own error; DurableStreamError `PARSE_ERROR` for text that is not JSON; else as `append` does
    */
-  appendStream(source: AppendSource, options: AppendOptions = {}): Promise<AppendResult> {
-    const target = { endpoint: this.#endpoint, contentType: this.#contentType }
-    return streamedAppend(target, source, options)
+  appendStream(source: AppendSource, options: AppendOptions = {}): Promise<void> {
+    return appendStream(this.#target, source, options)
   }
 
   /**
    * Opens a WritableStream whose chunks are stored exactly once and in order, by an idempotent producer of its own. A write
-   * waits while more than `highWaterMarkBytes` are not acknowledged. On a JSON stream each chunk is one serialized value.
+   * waits while more than `highWaterMarkBytes` are not acknowledged. On a JSON stream each chunk is one serialized value;
+   * elsewhere the chunks are one text, which must not end in half of a character.
    *
    * Closing it delivers everything and closes the stream for good; aborting it does neither. What fails the producer, or a chunk
-   * that is refused, fails it. An aborted pipe waits for the write under way: give its signal here too, and it ends at once.
+   * that is rejected, fails it. An aborted pipe waits for the write in flight: pass its signal here too, and it ends at once.
    *
    * @param options - the producer's; `producerId` is a new random one and `autoClaim` true unless they are given
    * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
@@ -229,7 +232,7 @@ export class DurableStream {
     const { producerId, autoClaim = true, onError } = checkObject("options", options)
     checkFunction("onError", onError)
     return writableTo((fail) => {
-      const told = (error: Error) => {
+      const onFailed = (error: Error) => {
         fail(error)
         return onError?.(error)
       }
@@ -237,18 +240,18 @@ export class DurableStream {
         endpoint: this.#endpoint,
         producerId: producerId ?? randomId(),
         isNewId: producerId === undefined,
-        options: { ...options, autoClaim, onError: told },
+        options: { ...options, autoClaim, onError: onFailed },
         contentType: () => this.contentType,
       })
     })
   }
 
   /**
-   * Closes the stream for good, after the appends that were called before: nothing can be appended any more, readers get
-   * to the end. Closing a closed stream resolves with the same offset.
+   * Closes the stream for good, after the appends that were called before (without `batching`: at once). Nothing can be appended any
+   * more, and readers reach the end. Closing a closed stream resolves with the same offset.
    *
-   * @param options - `body` is a last message, stored together with the closure or not at all
-   * @throws StreamClosedError where there is a body and the stream is closed already; the body was not stored
+   * @param options - `body` is a last message, stored together with the closure or not at all; a retry does not store it twice
+   * @throws StreamClosedError if there is a body and the stream is closed already; the body was not stored
    */
   close(options: CloseOptions = {}): Promise<CloseResult> {
     return closeStream(this.#queue, this.#endpoint, options)
@@ -257,7 +260,7 @@ export class DurableStream {
   /**
    * Reads the stream, as `stream()` does.
    *
-   * @param options - what they leave out is the handle's; headers and params are merged; either signal ends the session
+   * @param options - what is left out is the handle's; headers and params are merged; either signal ends the session
    */
   async stream<TJson = unknown>(options: StreamCallOptions = {}): Promise<StreamResponse<TJson>> {
     const endpoint = extendEndpoint(this.#endpoint, options)
@@ -271,26 +274,26 @@ export class DurableStream {
 
   /**
    * Creates a fork: a stream of its own that begins with this one's content up to an offset. It has this one's content
-   * type, and its time to live or expiry where none is named.
+   * type, and its time to live or expiry if none is named.
    *
-   * @param options - `url` may be relative to this stream's; what else is left out is the handle's; `signal` ends the
-   *   call and not the fork's handle
+   * @param options - `url` may be relative to this stream's, and must not lead to another origin; what else is left out is the
+   *   handle's; `signal` ends the call and not the fork's handle
    * @returns the fork's handle
-   * @throws DurableStreamError `NOT_FOUND` where this stream is not there; FetchError `CONFLICT_EXISTS` where another
-   *   stream is there already
+   * @throws DurableStreamError `BAD_REQUEST` for a `url` of another origin; nothing was sent
+   * @throws FetchError `NOT_FOUND` if this stream does not exist, `CONFLICT_EXISTS` if another stream exists there,
+   *   `BAD_REQUEST` for an offset, or a `subOffset`, at which the server cannot fork
    */
   async fork(options: ForkOptions): Promise<DurableStream> {
+    const url = forkUrl(checkObject("options", options).url, this.url)
     const { headers, params } = extendEndpoint(this.#endpoint, options)
     const { signal, ...others } = options
-    const url = forkUrl(options.url, this.url)
-    const own = definedOptions(others)
+    const given = Object.entries(others).filter(([, value]) => value !== undefined)
+    const own = Object.fromEntries(given)
     const fork = new DurableStream({ ...this.#options, ...own, url, headers, params })
     fork.contentType = options.contentType
     const targetHeaders = mergeHeaders(fork.#endpoint.headers, fork.#createOnlyHeaders)
     const target = { ...fork.#endpoint, headers: targetHeaders }
-    const source = { endpoint: this.#endpoint, contentType: this.#contentType }
-    const created = await forkStream(source, target, options, signal)
-    fork.contentType = created.contentType
+    fork.contentType = await forkStream(this.#target, target, options, signal)
     return fork
   }
 }

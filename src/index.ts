@@ -35,6 +35,7 @@ export { StreamClosedError } from "./errors/stream-closed-error.ts"
 export { BackoffDefaults, type BackoffOptions } from "./http/backoff.ts"
 export { createFetchWithBackoff } from "./http/fetch-with-backoff.ts"
 export { createFetchWithConsumedBody } from "./http/fetch-with-consumed-body.ts"
+export type { ExistingStream, HeadResult } from "./http/stream-head.ts"
 export type { HeadersRecord, MaybePromise, ParamsRecord } from "./http/request-inputs.ts"
 
 export {
@@ -86,11 +87,5 @@ export type {
 } from "./read/stream-options.ts"
 export type { StreamResponse } from "./read/stream-response.ts"
 
-export type { AppendSource } from "./write/source-reader.ts"
-export type {
-  AppendOptions,
-  AppendResult,
-  CloseOptions,
-  CloseResult,
-  HeadResult,
-} from "./write/write-options.ts"
+export type { AppendSource } from "./write/append-stream.ts"
+export type { AppendOptions, CloseOptions, CloseResult } from "./write/write-options.ts"

@@ -1,4 +1,4 @@
-import type { InvalidMessage } from "../protocol/message.ts"
+import type { InvalidMessage, MessageContent } from "../protocol/message.ts"
 import { DurableStreamError } from "./durable-stream-error.ts"
 
 /**
@@ -12,4 +12,13 @@ export function invalidMessageError(
 ): DurableStreamError {
   const message = `The message for ${stream} was not sent: ${reason}.`
   return new DurableStreamError(message, code, undefined, undefined, { cause })
+}
+
+/** @throws the error of a message that is invalid */
+export function checkMessage(
+  message: MessageContent | InvalidMessage,
+  stream: string,
+): MessageContent {
+  if (typeof message === "object" && "kind" in message) throw invalidMessageError(stream, message)
+  return message
 }

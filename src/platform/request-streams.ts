@@ -1,3 +1,5 @@
+import { isBrowser } from "./runtime.ts"
+
 /**
  * Whether a request's body may be a stream here.
  *
@@ -6,11 +8,6 @@
  */
 export function canStreamRequests(): boolean {
   return !isBrowser() && takesStreamBodies()
-}
-
-function isBrowser(): boolean {
-  const agent = typeof navigator === "undefined" ? undefined : navigator.userAgent
-  return typeof agent === "string" && agent.startsWith("Mozilla/")
 }
 
 /** A platform that knows streams as bodies asks for `duplex`, and does not turn the stream into text. */

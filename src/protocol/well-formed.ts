@@ -7,3 +7,22 @@ export function isWellFormed(text: string): boolean {
   const checked = text as string & { isWellFormed?: () => boolean }
   return checked.isWellFormed?.() ?? !LONE_SURROGATE.test(text)
 }
+
+/** Text in chunks that are cut anywhere: keeps the first half of a character for the chunk that brings the second. */
+export class WholeCharacters {
+  #half = ""
+
+  /** Takes a chunk and gives the whole characters. */
+  push(chunk: string): string {
+    const text = this.#half + chunk
+    this.#half = /[\uD800-\uDBFF]$/.test(text) ? text.slice(-1) : ""
+    return text.slice(0, text.length - this.#half.length)
+  }
+
+  /** @returns the half that is left if no more text follows, or nothing */
+  end(): string {
+    const left = this.#half
+    this.#half = ""
+    return left
+  }
+}

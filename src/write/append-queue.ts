@@ -1,99 +1,129 @@
+import { addCallerStack, captureCallerStack } from "../errors/caller-stack.ts"
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { invalidMessageError } from "../errors/invalid-message-error.ts"
+import { onAbort } from "../http/abort-watch.ts"
 import type { Endpoint } from "../http/endpoint.ts"
+import type { ResponseMetadata } from "../http/request.ts"
+import { askContentType } from "../http/stream-head.ts"
 import { mediaType } from "../protocol/content-type.ts"
-import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
-import { describeUrl } from "../protocol/request-url.ts"
-import { guessContentType, isHopeless, joinParts, type AppendPart } from "./append-body.ts"
-import { AppendCall } from "./append-call.ts"
 import {
-  blamesBody,
+  encodeMessage,
+  guessContentType,
+  joinMessages,
+  takeSnapshot,
+  type MessageContent,
+  type MessageSnapshot,
+} from "../protocol/message.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import {
   isTooLarge,
-  mayBlameContentType,
-  sendAppend,
-  type AppendRequest,
+  mayRejectContentType,
+  mayShareRequest,
+  postWrite,
+  rejectsBody,
   type WriteTerms,
 } from "./append-request.ts"
-import type { StreamContentType } from "./stream-content-type.ts"
-import type { AppendResult } from "./write-options.ts"
+import { isThenable } from "./promised-body.ts"
 
 /**
  * Writes that wait together are joined up to about this size (bytes, or UTF-16 units of text): below the 1 MiB at which
- * gateways often refuse. A larger one goes by itself. Half as much takes twice the requests, and a sixth more time.
+ * gateways often reject. A larger one is sent on its own. Half as much takes twice the requests, and a sixth more time.
  */
 const MAX_JOINED_SIZE = 960 * 1024
 
 /**
- * Sends the writes of a handle in the order in which they were called, one request at a time. What waits while a
- * request is under way is joined into the next one, where content types and marks allow it.
+ * How many of the calls that wait know where they were called from. A stack costs 2 µs and half a kilobyte: for each of
+ * 100,000 calls that nothing awaits it would double the time.
+ */
+const MAX_TRACED_CALLS = 32
+
+/** What a stream is written through: its handle. */
+export interface WriteTarget {
+  readonly endpoint: Endpoint
+  /** Knows the content type, or learns it here. */
+  readonly handle: { contentType?: string | undefined }
+}
+
+/**
+ * The writes of a handle: which of them share a request, and when each is sent.
  *
- * A write whose body is still a promise holds its place: what was called before goes out, what was called after waits.
+ * They are sent in the order of the calls, one request at a time. What waits while a request is in flight is joined into
+ * the next one if content types and terms permit. A write whose body is still a promise keeps its place: what was called
+ * before is sent, what was called after waits.
  */
 export class AppendQueue {
-  readonly #endpoint: Endpoint
-  readonly #contentType: StreamContentType
+  readonly #target: WriteTarget
   /** The stream as messages may show it. */
   readonly #stream: string
-  readonly #joins: boolean
+  readonly #batching: boolean
   readonly #waiting: AppendCall[] = []
   #maxJoinedSize = MAX_JOINED_SIZE
   #isSending = false
 
-  /** @param joins - false sends every write by itself */
-  constructor(endpoint: Endpoint, contentType: StreamContentType, joins: boolean) {
-    this.#endpoint = endpoint
-    this.#contentType = contentType
-    this.#stream = describeUrl(endpoint.url)
-    this.#joins = joins
+  /** @param batching - false sends every write at once and on its own: nothing waits for another call */
+  constructor(target: WriteTarget, batching: boolean) {
+    this.#target = target
+    this.#stream = describeUrl(target.endpoint.url)
+    this.#batching = batching
   }
 
   /**
-   * Queues a write.
+   * Takes a write.
    *
-   * @param terms - what is said of it
-   * @param value - the body, or a promise of it; not looked at where the terms say that there is none
-   * @param signal - ends it, beside the handle's
-   * @returns what the answer to the request that it went out with says of it
+   * @param terms - may be one object for all writes that say the same
+   * @param body - the body, or a promise of it; undefined with `hasBody` false
+   * @param signal - ends it, besides the handle's
+   * @returns once it is stored
    */
-  push(terms: WriteTerms, value: unknown, signal?: AbortSignal): Promise<AppendResult> {
+  push(terms: WriteTerms, body: unknown, signal?: AbortSignal, hasBody = true): Promise<void> {
     return new Promise((settle) => {
-      const call = new AppendCall(terms, settle)
-      if (terms.hasContent) call.take(value, this.#stream)
-      if (this.#endpoint.signal !== undefined) call.obey(this.#endpoint.signal)
-      if (signal !== undefined) call.obey(signal)
+      const call = new AppendCall(terms, hasBody, this.#waiting.length < MAX_TRACED_CALLS, settle)
+      if (hasBody) call.take(body)
+      if (this.#target.endpoint.signal !== undefined) call.endWith(this.#target.endpoint.signal)
+      if (signal !== undefined) call.endWith(signal)
       this.#enqueue(call)
     })
   }
 
   #enqueue(call: AppendCall): void {
     // A body that can never be sent fails now, whatever it would have to wait for.
-    const knownType = call.terms.contentType ?? this.#contentType.current
-    if (call.body !== undefined && (knownType !== undefined || isHopeless(call.body))) {
-      call.encode(knownType ?? guessContentType(call.body), this.#stream)
-    }
+    const type = this.#knownType(call)
+    if (type !== undefined || call.isInvalid) call.encode(type ?? "application/json", this.#stream)
     if (call.isSettled) return
+    if (!this.#batching) {
+      void this.#sendAlone(call)
+      return
+    }
     this.#waiting.push(call)
-    if (!this.#isSending) void this.#work()
+    if (!this.#isSending) void this.#sendWaiting()
   }
 
-  async #work(): Promise<void> {
+  async #sendAlone(call: AppendCall): Promise<void> {
+    // No await without need: the request is made in the caller's own context.
+    if (!call.isReady) await call.arrived
+    await this.#send([call], call)
+  }
+
+  async #sendWaiting(): Promise<void> {
     this.#isSending = true
     for (;;) {
       const [first] = this.#waiting
       if (first === undefined) break
       if (first.isSettled) this.#waiting.shift()
-      else if (first.isReady) await this.#send(first, this.#takeGroup(first))
+      else if (first.isReady) await this.#send(this.#takeGroup(first), first)
       else await first.arrived
     }
     this.#isSending = false
   }
 
-  /** Takes the first call and those behind it that can go out with it. */
+  /** Takes the first call, and those behind it that can share its request. */
   #takeGroup(first: AppendCall): AppendCall[] {
     const type = this.#typeOf(first)
     let count = 1
     let { size } = first
-    for (; this.#joins && first.mayShare; count++) {
+    for (; mayShareRequest(first.terms); count++) {
       const next = this.#waiting[count]
-      if (next === undefined || !next.isReady || !next.mayShare) break
+      if (next === undefined || !next.isReady || !mayShareRequest(next.terms)) break
       // With the comma in front of it.
       size += next.size + 1
       if (size > this.#maxJoinedSize || this.#typeOf(next) !== type) break
@@ -101,94 +131,245 @@ export class AppendQueue {
     return this.#waiting.splice(0, count)
   }
 
-  #typeOf({ terms, body }: AppendCall): string {
-    return terms.contentType ?? this.#contentType.current ?? (body ? guessContentType(body) : "")
+  #knownType({ terms }: AppendCall): string | undefined {
+    return terms.contentType ?? this.#target.handle.contentType
+  }
+
+  #typeOf(call: AppendCall): string {
+    return this.#knownType(call) ?? guessContentType(call.body ?? "")
   }
 
   /**
    * Sends calls in one request. Never rejects: every call is settled when it resolves.
    *
-   * @param lead - the call that speaks for all of them: type and marks are theirs too
+   * @param lead - has the content type and the terms of all of them
    */
-  async #send(lead: AppendCall, calls: readonly AppendCall[]): Promise<void> {
-    const type = this.#typeOf(lead)
-    const { hasContent, contentType, marks } = lead.terms
-    const ready = calls.filter(
-      (call) => !call.isSettled && (!hasContent || call.encode(type, this.#stream)),
-    )
-    if (ready.length === 0) return
+  async #send(calls: readonly AppendCall[], lead: AppendCall): Promise<void> {
     const controller = new AbortController()
-    let waiting = ready.length
-    const onSettled = () => {
-      if (--waiting === 0) controller.abort()
+    try {
+      // An empty body sends nothing that could show whether a guess is right.
+      if (lead.size === 0 && lead.hasBody && this.#knownType(lead) === undefined) {
+        await this.#askType(controller.signal)
+      }
+      const type = this.#typeOf(lead)
+      const ready = calls.filter(
+        (call) => !call.isSettled && (!call.hasBody || call.encode(type, this.#stream)),
+      )
+      if (ready.length > 0) await this.#post(ready, lead, type, controller)
+    } catch (error) {
+      for (const call of calls) call.reject(error)
     }
-    for (const call of ready) call.onSettled = onSettled
-    let sentCount = ready.length
-    // Made anew for every attempt: who gave up in between is left out.
+  }
+
+  async #post(
+    calls: readonly AppendCall[],
+    lead: AppendCall,
+    type: string,
+    controller: AbortController,
+  ): Promise<void> {
+    let unsettledCount = calls.length
+    const onSettled = () => {
+      if (--unsettledCount === 0) controller.abort()
+    }
+    for (const call of calls) call.onSettled = onSettled
+    let sentCount = calls.length
+    // Made anew for every attempt, without the calls that were aborted in between.
     const body = () => {
-      const parts: AppendPart[] = []
-      for (const { isSettled, part } of ready) {
+      const parts: MessageContent[] = []
+      for (const { isSettled, part } of calls) {
         if (!isSettled && part !== undefined) parts.push(part)
       }
       sentCount = parts.length
-      return joinParts(parts, type)
+      return joinMessages(parts, type)
     }
-    const request: AppendRequest = {
-      marks,
-      ...(hasContent && { content: { type, body } }),
-    }
+    const { endpoint, handle } = this.#target
+    // Nothing else is sent empty: only a close can do without content.
+    const content = lead.part === undefined || lead.part.length === 0 ? undefined : { type, body }
     try {
-      const answer = await sendAppend(this.#endpoint, request, controller.signal)
-      if (hasContent && contentType === undefined) this.#contentType.current ??= type
-      const offset = answer.headers.get(STREAM_OFFSET_HEADER) ?? ""
-      for (const call of ready) call.resolve(offset)
+      const response = await postWrite(endpoint, lead.terms, content, controller.signal)
+      if (content !== undefined && lead.terms.contentType === undefined) handle.contentType ??= type
+      for (const call of calls) call.resolve(response)
     } catch (error) {
-      const failed = ready.filter(({ isSettled }) => !isSettled)
-      if (await this.#isWrongGuess(error, lead, type, controller.signal)) {
-        await this.#send(lead, failed)
+      const failed = calls.filter(({ isSettled }) => !isSettled)
+      if (
+        content !== undefined &&
+        (await this.#isWrongGuess(error, lead, type, controller.signal))
+      ) {
+        await this.#send(failed, lead)
+      } else if (sentCount > 1 && rejectsBody(error)) {
+        await this.#sendHalves(failed, lead, error)
       } else {
-        await this.#settleFailed(lead, failed, error, sentCount)
+        for (const call of failed) call.reject(error)
       }
     }
   }
 
-  /**
-   * Finds out which of the calls a failure concerns, and sends the others again where nothing was stored.
-   *
-   * @param sentCount - how many went out together; where somebody gave up meanwhile, the one to blame may be gone
-   */
-  async #settleFailed(
-    lead: AppendCall,
-    calls: readonly AppendCall[],
-    error: unknown,
-    sentCount: number,
-  ): Promise<void> {
-    if (sentCount < 2 || !blamesBody(error)) {
-      for (const call of calls) call.reject(error)
-      return
-    }
+  /** Nothing was stored: finds the calls at fault by sending each half again. */
+  async #sendHalves(calls: readonly AppendCall[], lead: AppendCall, error: unknown): Promise<void> {
     if (isTooLarge(error)) {
       this.#maxJoinedSize = calls.reduce((size, call) => size + call.size, 0) / 2
     }
     const middle = Math.ceil(calls.length / 2)
-    await this.#send(lead, calls.slice(0, middle))
-    await this.#send(lead, calls.slice(middle))
+    await this.#send(calls.slice(0, middle), lead)
+    await this.#send(calls.slice(middle), lead)
   }
 
   /** Whether a request failed because the content type was a guess, and the stream's is known now. */
   async #isWrongGuess(
     error: unknown,
-    lead: AppendCall,
+    { terms }: AppendCall,
     type: string,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { hasContent, contentType } = lead.terms
-    if (!hasContent || contentType !== undefined || !mayBlameContentType(error)) return false
-    // Where the server does not tell, the refusal says more than the failed question.
-    if (this.#contentType.current === undefined) {
-      await this.#contentType.ask(signal).catch(() => undefined)
-    }
-    const known = this.#contentType.current
+    if (terms.contentType !== undefined || !mayRejectContentType(error)) return false
+    // If the server does not tell, its rejection says more than the failed HEAD.
+    await this.#askType(signal).catch(() => undefined)
+    const known = this.#target.handle.contentType
     return known !== undefined && mediaType(known) !== mediaType(type)
   }
+
+  async #askType(signal: AbortSignal): Promise<void> {
+    const { endpoint, handle } = this.#target
+    if (handle.contentType !== undefined) return
+    const asked = await askContentType(endpoint, signal)
+    if (asked !== undefined) handle.contentType ??= asked
+  }
+}
+
+/** Settles a caller's promise: a rejected promise in place of nothing rejects it. */
+type Settle = (result: void | Promise<never>) => void
+
+const hasArrived = Promise.resolve()
+
+/**
+ * One caller's write, from the call until its promise is settled. It is settled once; what comes later has no effect.
+ *
+ * A call costs this object, the one promise that its caller gets, and the one function that settles it: if a hundred
+ * thousand wait, half the time is what the garbage collector needs to keep them.
+ */
+class AppendCall {
+  readonly terms: WriteTerms
+  readonly hasBody: boolean
+  /** Called when the call is settled while it is in flight with others. */
+  onSettled: (() => void) | undefined
+  /** The body as it was at the call, once it has arrived. */
+  body: MessageSnapshot | undefined
+  /** What {@link encode} made of it. */
+  part: MessageContent | undefined
+  #partType: string | undefined
+  /** Undefined once the call is settled. */
+  #settle: Settle | undefined
+  #arrived: Promise<void> | undefined
+  #unwatch: (() => void)[] | undefined
+  readonly #callerStack: object | undefined
+
+  constructor(terms: WriteTerms, hasBody: boolean, isTraced: boolean, settle: Settle) {
+    this.terms = terms
+    this.hasBody = hasBody
+    this.#settle = settle
+    this.#callerStack = isTraced ? captureCallerStack() : undefined
+  }
+
+  /** Ends the call with the signal. */
+  endWith(signal: AbortSignal): void {
+    const end = () => this.reject(new FetchBackoffAbortError(signal.reason))
+    if (signal.aborted) end()
+    else if (!this.isSettled) (this.#unwatch ??= []).push(onAbort(signal, end))
+  }
+
+  /** Takes the body, or waits for it if it is a promise. */
+  take(value: unknown): void {
+    if (!isThenable(value)) {
+      this.body = takeSnapshot(value)
+      return
+    }
+    this.#arrived = new Promise((resolve) => {
+      this.onSettled = resolve
+      // As `await` would: a thenable may throw, resolve twice, or give another promise.
+      Promise.resolve(value)
+        .then((body) => {
+          this.body = takeSnapshot(body)
+          resolve()
+        })
+        .catch((error: unknown) => this.reject(error))
+    })
+  }
+
+  /** Resolves once the body is there, or the call is settled without. */
+  get arrived(): Promise<void> {
+    return this.#arrived ?? hasArrived
+  }
+
+  get isSettled(): boolean {
+    return this.#settle === undefined
+  }
+
+  /** Whether the write can be sent: its body has arrived, or it has none. */
+  get isReady(): boolean {
+    return this.body !== undefined || !this.hasBody
+  }
+
+  /** Whether no stream takes the body. */
+  get isInvalid(): boolean {
+    return typeof this.body === "object" && "kind" in this.body && this.body.kind === "invalid"
+  }
+
+  /** About how large the write is: bytes, or UTF-16 units of text. */
+  get size(): number {
+    const { body = "" } = this
+    if (typeof body === "string" || !("kind" in body)) return body.length
+    return body.kind === "value" ? body.json.length : 1
+  }
+
+  /**
+   * Encodes the body for a content type. A body that cannot be encoded rejects the call, an empty one resolves it.
+   *
+   * @param stream - the stream as messages may show it
+   * @returns whether there is something to send
+   */
+  encode(contentType: string, stream: string): boolean {
+    if (this.isSettled || this.body === undefined) return false
+    if (this.#partType === contentType) return true
+    const part = encodeMessage(this.body, contentType)
+    if (typeof part === "object" && "kind" in part) {
+      this.reject(invalidMessageError(stream, part))
+      return false
+    }
+    if (part.length === 0 && this.terms.close !== true) {
+      if (mayShareRequest(this.terms)) this.resolve()
+      else this.reject(emptyMessageError(stream))
+      return false
+    }
+    this.part = part
+    this.#partType = contentType
+    return true
+  }
+
+  /** Settles the call: it is stored. */
+  resolve(response?: ResponseMetadata): void {
+    if (response !== undefined && !this.isSettled) this.terms.onResponse?.(response)
+    this.#end()
+  }
+
+  /** Settles the call with an error. */
+  reject(error: unknown): void {
+    if (this.isSettled) return
+    addCallerStack(error, this.#callerStack)
+    // Not sooner: a promise that nothing asked for would be an unhandled rejection.
+    this.#end(Promise.reject(error))
+  }
+
+  #end(result?: Promise<never>): void {
+    const settle = this.#settle
+    if (settle === undefined) return
+    this.#settle = undefined
+    this.#unwatch?.forEach((unwatch) => unwatch())
+    settle(result)
+    this.onSettled?.()
+  }
+}
+
+function emptyMessageError(stream: string): Error {
+  const reason = "it is empty, so that its seq or producer numbers would not be used up"
+  return invalidMessageError(stream, { code: "BAD_REQUEST", reason })
 }

@@ -2,8 +2,8 @@ import { FetchError } from "../errors/fetch-error.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import {
   exchange,
-  type ResponseMetadata,
   type RequestBody,
+  type ResponseMetadata,
   type StreamRequest,
 } from "../http/request.ts"
 import {
@@ -22,79 +22,78 @@ export interface ProducerTuple {
   readonly seq: number
 }
 
-/** What a write says beside its content. A write that says any of it shares its request with nobody. */
-export interface AppendMarks {
-  readonly seq?: string
-  readonly producer?: ProducerTuple
-  /** Closes the stream with this write. */
-  readonly close?: boolean
-}
-
-/** What is said of a write beside its body. */
+/** What a write says besides its body. */
 export interface WriteTerms {
   /** Default: the stream's. */
-  readonly contentType: string | undefined
-  readonly marks: AppendMarks
-  /** False where the stream is closed and that is all. */
-  readonly hasContent: boolean
+  readonly contentType?: string | undefined
+  readonly seq?: string | undefined
+  readonly producer?: ProducerTuple | undefined
+  /** Closes the stream with this write. */
+  readonly close?: boolean
+  /** Receives the response to the request that carried the write. */
+  readonly onResponse?: (response: ResponseMetadata) => void
 }
 
-/** One POST: content to append, the closure, or both. */
-export interface AppendRequest {
-  /** Undefined where there is no body: the stream is closed and that is all. */
-  readonly content?: {
-    readonly type: string
-    readonly body: RequestBody | (() => RequestBody)
-  }
-  readonly marks: AppendMarks
-  /** The body can be sent once only, and for as long as it takes. */
-  readonly streamed?: boolean
+/** The body of a write. A function is called for each attempt. */
+export interface WriteContent {
+  readonly type: string
+  readonly body: RequestBody | (() => RequestBody)
+  /** Whether the body is a stream: it can be sent once only, and takes as long as its source. */
+  readonly isStream?: boolean
+}
+
+/** Whether a write can go out in one request with others. */
+export function mayShareRequest({ seq, producer, close }: WriteTerms): boolean {
+  return seq === undefined && producer === undefined && close !== true
 }
 
 /**
- * Makes the POST of an append or a close. A plain append is tried again only where the server says that it stored
- * nothing; one with producer numbers, and a mere closure, whatever fails.
+ * Makes the POST of an append or a close. A plain append is retried only if the server states that it stored nothing, or
+ * never saw it; one with producer numbers, and a close without content, after every failure.
  *
- * @throws as `exchange` does
+ * @param content - undefined to close the stream and store nothing
+ * @throws as `exchange`
  */
-export function sendAppend(
+export function postWrite(
   endpoint: Endpoint,
-  { content, marks, streamed = false }: AppendRequest,
+  { seq, producer, close = false }: WriteTerms,
+  content: WriteContent | undefined,
   signal: AbortSignal,
 ): Promise<ResponseMetadata> {
-  const { seq, producer, close = false } = marks
-  const repeatable = producer !== undefined || (close && content === undefined)
+  const isIdempotent = producer !== undefined || content === undefined
+  const isStream = content?.isStream === true
   const request: StreamRequest = {
     method: "POST",
     operation: close ? "close" : "append",
-    retry: streamed ? "never" : repeatable ? "idempotent" : "not-processed",
+    retry: isStream ? "never" : isIdempotent ? "idempotent" : "not-processed",
     headers: {
       ...(content !== undefined && { [CONTENT_TYPE_HEADER]: content.type }),
       ...(seq !== undefined && { [STREAM_SEQ_HEADER]: seq }),
       ...(close && { [STREAM_CLOSED_HEADER]: "true" }),
-      ...(producer !== undefined && {
-        [PRODUCER_ID_HEADER]: producer.id,
-        [PRODUCER_EPOCH_HEADER]: String(producer.epoch),
-        [PRODUCER_SEQ_HEADER]: String(producer.seq),
-      }),
+      ...(producer !== undefined &&
+        content !== undefined && {
+          [PRODUCER_ID_HEADER]: producer.id,
+          [PRODUCER_EPOCH_HEADER]: String(producer.epoch),
+          [PRODUCER_SEQ_HEADER]: String(producer.seq),
+        }),
     },
     ...(content !== undefined && { body: content.body }),
-    ...(streamed && { timeoutMs: Infinity }),
+    ...(isStream && { timeoutMs: Infinity }),
   }
   return exchange(endpoint, request, signal)
 }
 
-/** Whether an answer refuses a body for what is in it, so that nothing of it was stored. */
-export function blamesBody(error: unknown): boolean {
+/** Whether a response rejects a body for what it contains, so that nothing of it was stored. */
+export function rejectsBody(error: unknown): boolean {
   return error instanceof FetchError && [400, 413, 422].includes(error.status)
 }
 
-/** Whether an answer refuses a body for its size. */
+/** Whether a response rejects a body for its size. */
 export function isTooLarge(error: unknown): boolean {
   return error instanceof FetchError && error.status === 413
 }
 
-/** Whether an answer can mean that the content type is not the stream's. Nothing was stored then. */
-export function mayBlameContentType(error: unknown): boolean {
+/** Whether a response can mean that the content type is not the stream's. Nothing was stored then. */
+export function mayRejectContentType(error: unknown): boolean {
   return error instanceof FetchError && [400, 409, 415].includes(error.status)
 }

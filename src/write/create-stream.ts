@@ -1,102 +1,296 @@
+import { badOption, showValue } from "../errors/bad-option.ts"
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { checkMessage } from "../errors/invalid-message-error.ts"
+import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
+import { LinkedAbortController } from "../http/abort.ts"
 import { checkSignal, type Endpoint } from "../http/endpoint.ts"
+import { checkBoolean } from "../http/option-checks.ts"
+import type { HeadersRecord } from "../http/request-inputs.ts"
 import { exchange } from "../http/request.ts"
+import { headExistingStream } from "../http/stream-head.ts"
 import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
-import { CONTENT_TYPE_HEADER, STREAM_OFFSET_HEADER } from "../protocol/names.ts"
-import type { Offset } from "../protocol/offset.ts"
-import { describeUrl } from "../protocol/request-url.ts"
+import {
+  encodeMessage,
+  guessContentType,
+  takeSnapshot,
+  type MessageContent,
+} from "../protocol/message.ts"
+import {
+  CONTENT_TYPE_HEADER,
+  STREAM_CLOSED_HEADER,
+  STREAM_EXPIRES_AT_HEADER,
+  STREAM_FORKED_FROM_HEADER,
+  STREAM_FORK_OFFSET_HEADER,
+  STREAM_FORK_SUB_OFFSET_HEADER,
+  STREAM_OFFSET_HEADER,
+  STREAM_TTL_HEADER,
+} from "../protocol/names.ts"
+import { NOW_OFFSET } from "../protocol/offset.ts"
+import { describeUrl, pathOf } from "../protocol/request-url.ts"
 import { hasHeader } from "../protocol/response-metadata.ts"
-import { encodeBody, guessContentType, takeBody, type AppendPart } from "./append-body.ts"
-import { createHeaders, hasExpired } from "./create-headers.ts"
-import { disownBody, isThenable, promisedBody } from "./promised-body.ts"
-import { checkContentType } from "./write-checks.ts"
-import type { CreateSettings } from "./write-options.ts"
+import { parseRfc3339 } from "../protocol/rfc3339.ts"
+import type { WriteTarget } from "./append-queue.ts"
+import { awaitBody, disownBody, isThenable } from "./promised-body.ts"
+import { checkContentType, checkText, checkWholeNumber } from "./write-checks.ts"
+import type { CreateSettings, ForkPoint } from "./write-options.ts"
 
-/** What the server said of a stream that was created, or was there already with the same configuration. */
-export interface CreatedStream {
-  readonly contentType: string | undefined
-  readonly offset: Offset | undefined
-}
-
-/** What a create is told beside the settings. */
+/** What a create is told besides the settings. */
 export interface CreateContext {
   readonly signal?: AbortSignal | undefined
-  /** The content type where the settings name none: the handle's. */
+  /** The content type if the settings name none: the handle's. */
   readonly defaultContentType?: string | undefined
-  /** The headers that make a fork of it. */
+  /** The headers that make it a fork. */
   readonly forkHeaders?: Readonly<Record<string, string>>
 }
 
 /**
- * Creates a stream, or makes sure that it is there: a repetition with the same configuration succeeds and stores nothing.
+ * Creates a stream, or makes sure that it exists: a repetition with the same configuration succeeds and stores nothing.
  *
- * @throws DurableStreamError `BAD_REQUEST` or `PARSE_ERROR` for settings that no server takes, else as `exchange`:
- *   `CONFLICT_EXISTS` where a stream with another configuration is there
+ * @returns the stream's content type, if it is known
+ * @throws DurableStreamError `BAD_REQUEST` or `PARSE_ERROR` for settings that no server accepts, else as `exchange`:
+ *   `CONFLICT_EXISTS` if a stream with another configuration exists
  */
 export async function createStream(
   endpoint: Endpoint,
   settings: CreateSettings,
   { signal, defaultContentType, forkHeaders }: CreateContext,
-): Promise<CreatedStream> {
+): Promise<string | undefined> {
   disownBody(settings.body)
   checkSignal(signal)
   checkContentType(settings.contentType)
-  const stream = describeUrl(endpoint.url)
   const lifetime = createHeaders(settings, endpoint.headers)
-  // A body that is here is taken as it is at the call.
-  const first = isThenable(settings.body)
-    ? await promisedBody(settings.body, endpoint.signal, signal)
-    : settings.body
-  const content = firstContent(first, settings.contentType ?? defaultContentType, stream)
-  const type = content.type
-  const { headers } = await exchange(
-    endpoint,
-    {
+  const abort = new LinkedAbortController(endpoint.signal, signal)
+  const expiry =
+    lifetime[STREAM_EXPIRES_AT_HEADER] ?? headerOf(endpoint.headers, STREAM_EXPIRES_AT_HEADER)
+  let serverMs = Number.NaN
+  let expired: Error | undefined
+  const observer = {
+    onResponse(response: Response) {
+      serverMs = Date.parse(response.headers.get("date") ?? "")
+    },
+    onRetry({ error }: { readonly error: Error }) {
+      // Servers that cannot create what has expired say so with a 500, each time. Their clock decides, not this machine's.
+      if (typeof expiry !== "string" || !((parseRfc3339(expiry.trim()) ?? 0) < serverMs)) return
+      expired = error
+      abort.abort()
+    },
+  }
+  try {
+    // A body that is not a promise is taken as it is at the call.
+    const body = isThenable(settings.body)
+      ? await awaitBody(settings.body, abort.signal)
+      : settings.body
+    const stream = describeUrl(endpoint.url)
+    const content = await firstContent(body, settings.contentType ?? defaultContentType, stream)
+    const request = {
       method: "PUT",
       operation: forkHeaders === undefined ? "create" : "fork",
-      // Servers that cannot create what has expired may say so with a 500, for ever.
-      retry: hasExpired(lifetime, endpoint.headers, Date.now()) ? "never" : "idempotent",
+      retry: "idempotent",
       headers: {
-        ...(type !== undefined && { [CONTENT_TYPE_HEADER]: type }),
+        ...(content.type !== undefined && { [CONTENT_TYPE_HEADER]: content.type }),
         ...lifetime,
         ...forkHeaders,
       },
       ...(content.body !== undefined && { body: content.body }),
-    },
-    signal,
-  )
-  return {
-    contentType: typeOfCreated(headers, type),
-    offset: headers.get(STREAM_OFFSET_HEADER) ?? undefined,
+      observer,
+    } as const
+    const { headers } = await exchange(endpoint, request, abort.signal)
+    return typeOfCreated(headers, content.type)
+  } catch (error) {
+    throw expired ?? error
+  } finally {
+    abort.end()
   }
 }
 
-/** What the platform calls a body of text where nobody says what it is. */
+/**
+ * Creates a fork.
+ *
+ * The source's HEAD comes first, and the fork names what it would inherit: a create that is retried after a lost response
+ * is then the same, also if the source's tail has moved on, and the server can tell that it is.
+ *
+ * @param source - the stream to fork
+ * @param target - where the fork will be
+ * @returns the fork's content type, if it is known
+ * @throws as `createStream`; `NOT_FOUND` if there is no source
+ */
+export async function forkStream(
+  { endpoint, handle }: WriteTarget,
+  target: Endpoint,
+  settings: CreateSettings & ForkPoint,
+  signal: AbortSignal | undefined,
+): Promise<string | undefined> {
+  disownBody(settings.body)
+  checkSignal(signal)
+  const { offset, subOffset } = settings
+  if (offset !== undefined) checkText("offset", offset, STREAM_FORK_OFFSET_HEADER)
+  if (subOffset !== undefined) checkWholeNumber("subOffset", subOffset, 0)
+  createHeaders(settings, target.headers)
+  const head = await headExistingStream(endpoint, signal)
+  if (head.contentType !== undefined) handle.contentType = head.contentType
+  const from = offset === undefined || offset === NOW_OFFSET ? head.offset : offset
+  const { ttlSeconds, expiresAt } = namesLifetime(settings, target.headers) ? {} : head
+  return createStream(target, settings, {
+    signal,
+    defaultContentType: handle.contentType,
+    forkHeaders: {
+      ...(ttlSeconds !== undefined
+        ? { [STREAM_TTL_HEADER]: String(ttlSeconds) }
+        : expiresAt !== undefined && { [STREAM_EXPIRES_AT_HEADER]: expiresAt }),
+      [STREAM_FORKED_FROM_HEADER]: pathOf(endpoint.url),
+      ...(from !== undefined && { [STREAM_FORK_OFFSET_HEADER]: from }),
+      ...(subOffset !== undefined && { [STREAM_FORK_SUB_OFFSET_HEADER]: String(subOffset) }),
+    },
+  })
+}
+
+/**
+ * The URL of a fork: absolute, or relative to its source.
+ *
+ * @throws MissingStreamUrlError; DurableStreamError `BAD_REQUEST` if it leads to another origin, which must not get the
+ *   handle's headers and params
+ */
+export function forkUrl(given: unknown, sourceUrl: string): string {
+  if (given === undefined || given === null || given === "") throw new MissingStreamUrlError()
+  // A URL of any realm. Any value but null and undefined may be asked for a property.
+  const url = typeof given === "string" ? given : (given as { readonly href?: unknown }).href
+  if (typeof url !== "string") throw badOption("url", "a string or a URL", given)
+  const source = new URL(sourceUrl)
+  let resolved: URL
+  try {
+    resolved = new URL(url, source)
+  } catch {
+    throw badRequest("The option url of the fork is not a URL.")
+  }
+  if (resolved.origin !== source.origin) {
+    throw badRequest(
+      `The option url leads to another origin than ${describeUrl(sourceUrl)}: a fork is created by its source's server.`,
+    )
+  }
+  // What is certainly absolute stays as it was written, as every stream's URL does.
+  return /^https?:\/\//i.test(url) ? url : resolved.href
+}
+
+/** The headers that only a create may carry. */
+const CREATE_ONLY = [
+  STREAM_TTL_HEADER,
+  STREAM_EXPIRES_AT_HEADER,
+  STREAM_CLOSED_HEADER,
+  STREAM_FORKED_FROM_HEADER,
+  STREAM_FORK_OFFSET_HEADER,
+  STREAM_FORK_SUB_OFFSET_HEADER,
+].map((name) => name.toLowerCase())
+
+/**
+ * Separates the headers that only a create may carry: a caller's own `Stream-Closed` for the create must not close the
+ * stream with the first append.
+ */
+export function splitCreateHeaders(headers: HeadersRecord): {
+  createOnly: HeadersRecord
+  others: HeadersRecord
+} {
+  const isCreateOnly = ([name]: readonly [string, unknown]) =>
+    CREATE_ONLY.includes(name.toLowerCase())
+  const entries = Object.entries(headers)
+  return {
+    createOnly: Object.fromEntries(entries.filter(isCreateOnly)),
+    others: Object.fromEntries(entries.filter((entry) => !isCreateOnly(entry))),
+  }
+}
+
+/**
+ * The headers of a create that say how long the stream lives and whether it is created closed.
+ *
+ * @param given - the caller's own headers, which are checked by the same rules
+ * @throws DurableStreamError `BAD_REQUEST` that names the option
+ */
+export function createHeaders(
+  { ttlSeconds, expiresAt, closed }: CreateSettings,
+  given: HeadersRecord,
+): Record<string, string> {
+  const givenTtl = headerOf(given, STREAM_TTL_HEADER)
+  const givenExpiry = headerOf(given, STREAM_EXPIRES_AT_HEADER)
+  if ((ttlSeconds ?? givenTtl) !== undefined && (expiresAt ?? givenExpiry) !== undefined) {
+    throw badRequest("The options ttlSeconds and expiresAt exclude each other: give one of them.")
+  }
+  if (typeof givenTtl === "string" && !/^[1-9]\d*$/.test(givenTtl.trim())) {
+    throw badRequest(`The header ${STREAM_TTL_HEADER} must be a whole number of seconds above 0.`)
+  }
+  if (typeof givenExpiry === "string") {
+    checkExpiry(`header ${STREAM_EXPIRES_AT_HEADER}`, givenExpiry.trim())
+  }
+  const headers: Record<string, string> = {}
+  if (ttlSeconds !== undefined) {
+    headers[STREAM_TTL_HEADER] = String(checkWholeNumber("ttlSeconds", ttlSeconds, 1))
+  }
+  if (expiresAt !== undefined) {
+    headers[STREAM_EXPIRES_AT_HEADER] = checkExpiry("option expiresAt", expiresAt)
+  }
+  if (checkBoolean("closed", closed) === true) headers[STREAM_CLOSED_HEADER] = "true"
+  return headers
+}
+
+/** Whether a caller says how long a new stream lives. */
+function namesLifetime({ ttlSeconds, expiresAt }: CreateSettings, given: HeadersRecord): boolean {
+  const headers = [STREAM_TTL_HEADER, STREAM_EXPIRES_AT_HEADER].map((name) => headerOf(given, name))
+  return [ttlSeconds, expiresAt, ...headers].some((value) => value !== undefined)
+}
+
+function checkExpiry(name: string, value: unknown): string {
+  if (typeof value === "string" && parseRfc3339(value) !== undefined) return value
+  throw badRequest(
+    `The ${name} must be an RFC 3339 time, such as new Date(…).toISOString(), not ${showValue(value)}.`,
+  )
+}
+
+function headerOf(headers: HeadersRecord, name: string): HeadersRecord[string] | undefined {
+  const wanted = name.toLowerCase()
+  return Object.entries(headers).find(([given]) => given.toLowerCase() === wanted)?.[1]
+}
+
+/** What the platform calls the content type of any text. */
 const TYPE_OF_ANY_TEXT = "text/plain;charset=UTF-8"
 
 /**
- * The stream's content type as the server says it, which may keep another one than was asked for. An answer that has a body, or
- * does not know where the stream goes on, may speak of itself: from that one no more is taken than a spelling.
+ * The content type that the server says, which may keep another one than was requested. A response that has a body, or does
+ * not know the offset, may speak of itself: of that one, no more than a spelling is taken.
  */
-function typeOfCreated(headers: Headers, askedFor: string | undefined): string | undefined {
-  const answered = headers.get(CONTENT_TYPE_HEADER) ?? undefined
-  if (askedFor === undefined || answered === undefined) return answered ?? askedFor
-  if (mediaType(answered) === mediaType(askedFor)) return answered
-  const hasBody = Number(headers.get("content-length")) > 0 || answered === TYPE_OF_ANY_TEXT
-  return hasHeader(headers, STREAM_OFFSET_HEADER) && !hasBody ? answered : askedFor
+function typeOfCreated(headers: Headers, requested: string | undefined): string | undefined {
+  const said = headers.get(CONTENT_TYPE_HEADER) ?? undefined
+  if (requested === undefined || said === undefined) return said ?? requested
+  if (mediaType(said) === mediaType(requested)) return said
+  const hasBody = Number(headers.get("content-length")) > 0 || said === TYPE_OF_ANY_TEXT
+  return hasHeader(headers, STREAM_OFFSET_HEADER) && !hasBody ? said : requested
 }
 
-/** The body of the PUT, which the server takes apart where it is an array on a JSON stream, and its type. */
-function firstContent(
+/**
+ * The body of the PUT, which the server flattens if it is an array on a JSON stream, and its type. No type is invented: a
+ * stream that was created without one would respond with a conflict.
+ */
+async function firstContent(
   body: unknown,
-  type: string | undefined,
+  named: string | undefined,
   stream: string,
-): { type: string | undefined; body?: AppendPart } {
-  if (body === undefined) return { type }
-  const snapshot = takeBody(body, stream)
-  const knownType = type ?? guessContentType(snapshot)
-  const isNothing =
-    (snapshot.kind === "text" && snapshot.text === "") ||
-    (snapshot.kind === "bytes" && snapshot.bytes.byteLength === 0)
-  if (isNothing && !isJsonContentType(knownType)) return { type: knownType }
-  return { type: knownType, body: encodeBody(snapshot, knownType, stream) }
+): Promise<{ type: string | undefined; body?: MessageContent }> {
+  if (body === undefined) return { type: named }
+  const blob = isBlob(body) ? body : undefined
+  const type = named ?? (blob?.type || undefined)
+  const message = takeSnapshot(
+    blob === undefined ? body : await blob.arrayBuffer(),
+    blob === undefined,
+  )
+  // A value without a named type is stored as its JSON text.
+  const content = checkMessage(encodeMessage(message, type ?? guessContentType(message)), stream)
+  if (content.length === 0 && !isJsonContentType(type)) return { type }
+  // The platform would name a type for text, and names none for bytes.
+  const isNamed = type !== undefined || typeof content !== "string"
+  return { type, body: isNamed ? content : new TextEncoder().encode(content) }
+}
+
+function isBlob(value: unknown): value is Blob {
+  return /^\[object (Blob|File)\]$/.test(Object.prototype.toString.call(value))
+}
+
+function badRequest(message: string): DurableStreamError {
+  return new DurableStreamError(message, "BAD_REQUEST")
 }

@@ -4,30 +4,27 @@ import type { Endpoint } from "../http/endpoint.ts"
 import { exchange } from "../http/request.ts"
 
 /**
- * Deletes a stream. Where the answer of an attempt was lost and the next one finds the stream gone, the first one has
- * done it.
+ * Deletes a stream. If an attempt is indeterminate and the next one does not find the stream, the first has deleted it.
  *
- * @throws as `exchange` does: `NOT_FOUND` where there was none, `GONE` where it was deleted before
+ * @throws as `exchange`: `NOT_FOUND` if there was none, `GONE` if it was deleted before
  */
 export async function deleteStream(endpoint: Endpoint, signal?: AbortSignal): Promise<void> {
-  const doubts: unknown[] = []
+  const attempts = { mayHaveDeleted: false }
+  const observer = {
+    onRetry({ error }: { readonly error: unknown }) {
+      attempts.mayHaveDeleted ||= error instanceof FetchError && error.indeterminate
+    },
+  }
   try {
-    await exchange(
-      endpoint,
-      {
-        method: "DELETE",
-        operation: "delete",
-        retry: "idempotent",
-        observer: {
-          onRetry({ error }) {
-            if (error instanceof FetchError && error.indeterminate) doubts.push(error)
-          },
-        },
-      },
-      signal,
-    )
+    const request = {
+      method: "DELETE",
+      operation: "delete",
+      retry: "idempotent",
+      observer,
+    } as const
+    await exchange(endpoint, request, signal)
   } catch (error) {
     const isGone = error instanceof DurableStreamError && ["NOT_FOUND", "GONE"].includes(error.code)
-    if (!isGone || doubts.length === 0) throw error
+    if (!isGone || !attempts.mayHaveDeleted) throw error
   }
 }

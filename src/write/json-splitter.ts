@@ -1,5 +1,13 @@
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import type { ContentSplitter } from "./content-splitter.ts"
+import { checkMessage, invalidMessageError } from "../errors/invalid-message-error.ts"
+import { encodeMessage, type MessageContent } from "../protocol/message.ts"
+
+/** Turns the chunks of a source into the parts of request bodies. */
+export interface ContentSplitter {
+  /** @returns the parts that this chunk completes */
+  push(chunk: Uint8Array | string): MessageContent[]
+  /** @returns what is left at the end of the source */
+  end(): MessageContent[]
+}
 
 /**
  * Where the scan stands between two values:
@@ -127,22 +135,13 @@ export class JsonSplitter implements ContentSplitter {
     this.#begun = ""
     this.#value = "none"
     if (this.#place !== "outside") this.#place = "after-value"
-    try {
-      JSON.parse(message)
-    } catch (cause) {
-      throw this.#malformed(cause)
-    }
+    checkMessage(encodeMessage(message, "application/json"), this.#stream)
     return message
   }
 
-  #malformed(cause?: unknown): DurableStreamError {
-    return new DurableStreamError(
-      `The source for ${this.#stream} is not JSON: values one after another, or arrays of them.`,
-      "PARSE_ERROR",
-      undefined,
-      undefined,
-      { cause },
-    )
+  #malformed(cause?: unknown): Error {
+    const reason = "the source must be JSON values one after another, or arrays of them"
+    return invalidMessageError(this.#stream, { code: "PARSE_ERROR", reason, cause })
   }
 }
 

@@ -1,4 +1,4 @@
-import { LinkedAbortController, raceAbort } from "../http/abort.ts"
+import { raceAbort } from "../http/abort.ts"
 
 /** Whether a value is awaited like a promise. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
@@ -6,38 +6,28 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
   try {
     return "then" in value && typeof value.then === "function"
   } catch {
-    // A proxy that cannot be looked at is none.
+    // A revoked proxy.
     return false
   }
 }
 
 /**
- * Waits for a body, or for what is given in its place if that is no promise.
+ * Waits for a body.
  *
- * @param body - the body, or a promise of it
- * @param signals - end the wait
  * @throws what the promise rejects with; FetchBackoffAbortError on abort
  */
-export async function promisedBody(
-  body: unknown,
-  ...signals: readonly (AbortSignal | undefined)[]
-): Promise<unknown> {
-  const scope = new LinkedAbortController(...signals)
-  try {
-    return await raceAbort(Promise.resolve(body), scope.signal)
-  } finally {
-    scope.end()
-  }
+export function awaitBody(body: PromiseLike<unknown>, signal: AbortSignal): Promise<unknown> {
+  return raceAbort(Promise.resolve(body), signal)
 }
 
 /**
- * Keeps the failure of a body that may never be waited for, because its call fails before, from surfacing as an unhandled
- * rejection. Only a promise can fail so: another thenable may begin its work when it is asked.
+ * Keeps the failure of a body that may never be awaited, because its call fails before, from being an unhandled rejection.
+ * Only a promise can fail so: another thenable may begin its work when it is asked.
  */
 export function disownBody(body: unknown): void {
   try {
     if (body instanceof Promise) body.catch(() => undefined)
   } catch {
-    // A proxy that cannot be looked at is no promise.
+    // A revoked proxy is not a promise.
   }
 }

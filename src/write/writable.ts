@@ -1,16 +1,16 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { byteView } from "../protocol/byte-view.ts"
-import { WholeCharacters } from "./whole-characters.ts"
+import { WholeCharacters } from "../protocol/well-formed.ts"
 
 /** What a writable writes to: a producer. */
 export interface WritableSink {
-  /** Takes one chunk. Throws where it cannot be sent, or nothing can any more. */
+  /** Takes one chunk. Throws if it cannot be sent, or nothing can any more. */
   append(body: unknown): void
-  /** Pending while more is waiting than should be, or than leaves room for a chunk that was refused. */
+  /** Pending while more is waiting than should be, or than leaves room for a chunk that was rejected. */
   readonly ready: Promise<void>
   /** Delivers what was taken, then closes the stream. */
   close(): Promise<unknown>
-  /** Drops what was not delivered and lets go of everything. The stream stays open. */
+  /** Drops what was not delivered and releases everything. The stream stays open. */
   abort(reason: unknown): void
 }
 
@@ -24,6 +24,18 @@ export function writableTo(
 ): WritableStream<Uint8Array | string> {
   let sink: WritableSink
   const text = new WholeCharacters()
+  /** Appends a chunk, once there is room for it. */
+  const append = async (chunk: string | Uint8Array) => {
+    // Pipes carry empty chunks, which are not JSON.
+    if ((typeof chunk === "string" ? chunk : byteView(chunk))?.length === 0) return
+    try {
+      sink.append(chunk)
+    } catch (error) {
+      if (!(error instanceof DurableStreamError) || error.code !== "BUFFER_FULL") throw error
+      await sink.ready
+      sink.append(chunk)
+    }
+  }
   return new WritableStream<Uint8Array | string>({
     start(controller) {
       // Old browsers have no such signal.
@@ -33,41 +45,31 @@ export function writableTo(
         if (signal?.aborted !== true) controller.error(error)
         sink.abort(error)
       })
-      // abort() below waits for the write that is under way, which waits for the server.
+      // abort() below waits for the write that is in flight, which waits for the server.
       signal?.addEventListener("abort", () => {
         sink.abort(signal.reason)
       })
     },
     async write(chunk) {
-      for (const part of partsOf(chunk, text)) await append(sink, part)
+      if (typeof chunk === "string") await append(text.push(chunk))
+      else {
+        await append(text.end())
+        await append(chunk)
+      }
       await sink.ready
     },
     async close() {
-      const left = text.end()
-      if (left !== "") await append(sink, left)
-      await sink.close()
+      try {
+        await append(text.end())
+        await sink.close()
+      } catch (error) {
+        // Nothing can be written any more.
+        sink.abort(error)
+        throw error
+      }
     },
     abort(reason) {
       sink.abort(reason)
     },
   })
-}
-
-/** Appends a chunk, once there is room for it. */
-async function append(sink: WritableSink, chunk: string | Uint8Array): Promise<void> {
-  try {
-    sink.append(chunk)
-  } catch (error) {
-    if (!(error instanceof DurableStreamError) || error.code !== "BUFFER_FULL") throw error
-    await sink.ready
-    sink.append(chunk)
-  }
-}
-
-/** What can be appended of a chunk now. Pipes carry empty chunks; the protocol has no empty append. */
-function partsOf(chunk: string | Uint8Array, text: WholeCharacters): (string | Uint8Array)[] {
-  const parts = typeof chunk === "string" ? [text.push(chunk)] : [text.end(), chunk]
-  return parts.filter((part) =>
-    typeof part === "string" ? part !== "" : byteView(part)?.byteLength !== 0,
-  )
 }

@@ -1,16 +1,16 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkSignal } from "../http/endpoint.ts"
 import { checkBoolean, checkFunction, checkNumber, checkObject } from "../http/option-checks.ts"
-import { checkHeaders } from "../http/request-inputs.ts"
+import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { CONTENT_TYPE_HEADER, PRODUCER_ID_HEADER, STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import type { ProducerTuple, WriteTerms } from "./append-request.ts"
 import type { AppendOptions } from "./write-options.ts"
 
-/** What is said of most appends: one object for all of them. */
-const PLAIN: WriteTerms = { hasContent: true, contentType: undefined, marks: {} }
+/** What most appends say: one object for all of them. */
+const PLAIN: WriteTerms = {}
 
 /**
- * Checks what an append was told.
+ * Checks the options of an append.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option
  */
@@ -23,8 +23,7 @@ export function checkAppendOptions(options?: AppendOptions): WriteTerms {
   if (seq !== undefined) checkExactText("seq", seq, STREAM_SEQ_HEADER)
   const producer = checkProducer(options)
   if (seq === undefined && producer === undefined && contentType === undefined) return PLAIN
-  const marks = { ...(seq !== undefined && { seq }), ...(producer !== undefined && { producer }) }
-  return { hasContent: true, contentType, marks }
+  return { contentType, seq, producer }
 }
 
 /**
@@ -38,9 +37,7 @@ export function checkHandleOptions(options: {
   readonly onError?: unknown
   readonly warnOnHttp?: unknown
 }): void {
-  if (options.contentType !== undefined) {
-    checkText("contentType", options.contentType, CONTENT_TYPE_HEADER)
-  }
+  checkContentType(options.contentType)
   checkBoolean("batching", options.batching)
   checkBoolean("warnOnHttp", options.warnOnHttp)
   checkFunction("onError", options.onError)
@@ -49,17 +46,27 @@ export function checkHandleOptions(options: {
 /**
  * The signal of a call that has no other option.
  *
- * @throws DurableStreamError `BAD_REQUEST` where the options are none, InvalidSignalError where the signal is none
+ * @throws DurableStreamError `BAD_REQUEST` if the options are not an object, InvalidSignalError if the signal is not one
  */
-export function signalOf(options: { readonly signal?: AbortSignal }): AbortSignal | undefined {
+export function signalOf(options: {
+  readonly signal?: AbortSignal | undefined
+}): AbortSignal | undefined {
   const { signal } = checkObject("options", options)
   checkSignal(signal)
   return signal
 }
 
-/** @throws DurableStreamError `BAD_REQUEST` where it is given and no header could carry it */
-export function checkContentType(contentType: string | undefined): void {
+/** @throws DurableStreamError `BAD_REQUEST` if it is given and no header could carry it */
+export function checkContentType(contentType: unknown): void {
   if (contentType !== undefined) checkText("contentType", contentType, CONTENT_TYPE_HEADER)
+}
+
+/** The content type among headers, whatever the case of its name; undefined if a function gives it. */
+export function contentTypeHeader(headers: HeadersRecord = {}): string | undefined {
+  const isContentType = ([name]: readonly [string, unknown]) =>
+    name.toLowerCase() === CONTENT_TYPE_HEADER
+  const value = Object.entries(headers).find(isContentType)?.[1]
+  return typeof value === "string" ? value : undefined
 }
 
 /**
@@ -84,18 +91,12 @@ export function checkText(option: string, value: unknown, header: string): strin
   try {
     checkHeaders({ [header]: value })
   } catch {
-    throw badRequest(
-      `The option ${option} holds characters that the header ${header} cannot carry.`,
-    )
+    throw badRequest(`The option ${option} has characters that the header ${header} cannot carry.`)
   }
   return value
 }
 
-/**
- * Checks a text that must arrive as it is: HTTP takes white space off both ends of a header.
- *
- * @throws as {@link checkText} does
- */
+/** As {@link checkText}, for a text that must arrive as it is: HTTP removes white space from both ends of a header. */
 function checkExactText(option: string, value: unknown, header: string): string {
   const text = checkText(option, value, header)
   if (!/^[\t\n\r ]|[\t\n\r ]$/.test(text)) return text
