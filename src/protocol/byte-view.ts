@@ -24,11 +24,11 @@ export function byteView(value: unknown): Uint8Array | undefined {
   return tag === "[object ArrayBuffer]" ? new Uint8Array(value as ArrayBuffer) : undefined
 }
 
-function tagOf(value: unknown): string {
+/** What `Object.prototype.toString` calls a value; an empty string for a proxy that was revoked. */
+export function tagOf(value: unknown): string {
   try {
     return Object.prototype.toString.call(value)
   } catch {
-    // A proxy that was revoked.
     return ""
   }
 }

@@ -1,4 +1,5 @@
-import { byteView } from "./byte-view.ts"
+import { decodeUtf8Strictly, encodeUtf8 } from "../platform/text.ts"
+import { byteView, tagOf } from "./byte-view.ts"
 import { isJsonContentType } from "./content-type.ts"
 import { joinBytes } from "./join-bytes.ts"
 import { isWellFormed } from "./well-formed.ts"
@@ -85,12 +86,11 @@ function concat(
   tail: string,
 ): MessageContent {
   if (parts.every((part) => typeof part === "string")) return head + parts.join(between) + tail
-  const encoder = new TextEncoder()
   const pieces = parts.flatMap((part, index) => [
-    encoder.encode(index === 0 ? head : between),
-    typeof part === "string" ? encoder.encode(part) : part,
+    encodeUtf8(index === 0 ? head : between),
+    typeof part === "string" ? encodeUtf8(part) : part,
   ])
-  return joinBytes([...pieces, encoder.encode(tail)])
+  return joinBytes([...pieces, encodeUtf8(tail)])
 }
 
 function checkText(content: MessageContent): MessageContent | InvalidMessage {
@@ -100,9 +100,7 @@ function checkText(content: MessageContent): MessageContent | InvalidMessage {
 
 function checkJson(content: MessageContent): MessageContent | InvalidMessage {
   try {
-    // A BOM is not JSON: the decoder must not remove it before the check.
-    const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
-    JSON.parse(typeof content === "string" ? content : decoder.decode(content))
+    JSON.parse(typeof content === "string" ? content : decodeUtf8Strictly(content))
   } catch (cause) {
     return invalid("PARSE_ERROR", "a string or bytes must be exactly one JSON value", cause)
   }
@@ -166,7 +164,7 @@ function findUnserializable(
   if (typeof value !== "object" || value === null) return undefined
   if (ancestors.includes(value)) return found("a circular reference")
   const entries = Object.entries(value)
-  const tag = Object.prototype.toString.call(value).slice(8, -1)
+  const tag = tagOf(value).slice(8, -1)
   // Map, Set, Error, RegExp, Promise, Blob, Headers, ArrayBuffer, …: what they hold is not in their properties.
   if (entries.length === 0 && !TRANSPARENT_TAGS.includes(tag)) return found(tag)
   for (const [name, child] of entries) {

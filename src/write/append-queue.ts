@@ -77,11 +77,14 @@ export class AppendQueue {
    */
   push(terms: WriteTerms, body: unknown, signal?: AbortSignal, hasBody = true): Promise<void> {
     return new Promise((settle) => {
-      const call = new AppendCall(terms, hasBody, this.#waiting.length < MAX_TRACED_CALLS, settle)
+      const call = new AppendCall(terms, hasBody, settle)
       if (hasBody) call.take(body)
       if (this.#target.endpoint.signal !== undefined) call.endWith(this.#target.endpoint.signal)
       if (signal !== undefined) call.endWith(signal)
       this.#enqueue(call)
+      if (this.#waiting.length < MAX_TRACED_CALLS && !call.isSettled) {
+        call.callerStack = captureCallerStack()
+      }
     })
   }
 
@@ -183,8 +186,8 @@ export class AppendQueue {
       return joinMessages(parts, type)
     }
     const { endpoint, handle } = this.#target
-    // Nothing else is sent empty: only a close can do without content.
-    const content = lead.part === undefined || lead.part.length === 0 ? undefined : { type, body }
+    // Only a close can do without content: another empty body is not sent.
+    const content = calls[0]?.part?.length ? { type, body } : undefined
     try {
       const response = await postWrite(endpoint, lead.terms, content, controller.signal)
       if (content !== undefined && lead.terms.contentType === undefined) handle.contentType ??= type
@@ -256,18 +259,18 @@ class AppendCall {
   body: MessageSnapshot | undefined
   /** What {@link encode} made of it. */
   part: MessageContent | undefined
+  /** Where the call comes from, for the error of a later turn. */
+  callerStack: object | undefined
   #partType: string | undefined
   /** Undefined once the call is settled. */
   #settle: Settle | undefined
   #arrived: Promise<void> | undefined
   #unwatch: (() => void)[] | undefined
-  readonly #callerStack: object | undefined
 
-  constructor(terms: WriteTerms, hasBody: boolean, isTraced: boolean, settle: Settle) {
+  constructor(terms: WriteTerms, hasBody: boolean, settle: Settle) {
     this.terms = terms
     this.hasBody = hasBody
     this.#settle = settle
-    this.#callerStack = isTraced ? captureCallerStack() : undefined
   }
 
   /** Ends the call with the signal. */
@@ -354,7 +357,7 @@ class AppendCall {
   /** Settles the call with an error. */
   reject(error: unknown): void {
     if (this.isSettled) return
-    addCallerStack(error, this.#callerStack)
+    addCallerStack(error, this.callerStack)
     // Not sooner: a promise that nothing asked for would be an unhandled rejection.
     this.#end(Promise.reject(error))
   }

@@ -1,23 +1,17 @@
 import { kindOf } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { checkMessage } from "../errors/invalid-message-error.ts"
 import { LinkedAbortController, raceAbort } from "../http/abort.ts"
 import { askContentType, headExistingStream } from "../http/stream-head.ts"
 import { canStreamRequests } from "../platform/request-streams.ts"
+import { encodeUtf8 } from "../platform/text.ts"
 import { byteView } from "../protocol/byte-view.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { joinBytes } from "../protocol/join-bytes.ts"
-import {
-  DEFAULT_CONTENT_TYPE,
-  encodeMessage,
-  joinMessages,
-  type MessageContent,
-} from "../protocol/message.ts"
+import { DEFAULT_CONTENT_TYPE, joinMessages, type MessageContent } from "../protocol/message.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { WholeCharacters } from "../protocol/well-formed.ts"
 import type { WriteTarget } from "./append-queue.ts"
 import { mayShareRequest, postWrite, type WriteTerms } from "./append-request.ts"
-import { JsonSplitter, type ContentSplitter } from "./json-splitter.ts"
+import { ByteSplitter, JsonSplitter, type ContentSplitter } from "./content-splitter.ts"
 import { checkAppendOptions } from "./write-checks.ts"
 import type { AppendOptions } from "./write-options.ts"
 
@@ -127,7 +121,6 @@ async function uploadAsStream(
   parts: Parts,
 ): Promise<boolean> {
   const isJson = isJsonContentType(type)
-  const encoder = new TextEncoder()
   const state: { isRead: boolean; isConverted: boolean; failure?: { readonly error: unknown } } = {
     isRead: false,
     isConverted: false,
@@ -140,9 +133,9 @@ async function uploadAsStream(
           const some = state.isRead ? (await parts.next()).value : beginning
           state.isRead = true
           if (some === undefined) {
-            if (isJson) controller.enqueue(encoder.encode("]"))
+            if (isJson) controller.enqueue(encodeUtf8("]"))
             controller.close()
-          } else if (isJson) controller.enqueue(encoder.encode(lead + some.join(",")))
+          } else if (isJson) controller.enqueue(encodeUtf8(lead + some.join(",")))
           else controller.enqueue(joinBytes(some.filter((part) => typeof part !== "string")))
         } catch (error) {
           // `fetch` hides it.
@@ -221,32 +214,6 @@ async function readAhead(parts: Parts): Promise<ReadAhead> {
     return value === undefined ? {} : { some: value }
   } catch (error) {
     return { failure: { error } }
-  }
-}
-
-/** Passes content on as bytes. Strings become UTF-8, also if a chunk ends between the halves of a character. */
-class ByteSplitter implements ContentSplitter {
-  readonly #stream: string
-  readonly #text = new WholeCharacters()
-
-  constructor(stream: string) {
-    this.#stream = stream
-  }
-
-  push(chunk: Uint8Array | string): Uint8Array[] {
-    if (typeof chunk === "string") return this.#encode(this.#text.push(chunk))
-    // A copy: a source may fill the same buffer again while the network still has the last chunk.
-    return [...this.end(), ...(chunk.byteLength === 0 ? [] : [chunk.slice()])]
-  }
-
-  end(): Uint8Array[] {
-    return this.#encode(this.#text.end())
-  }
-
-  #encode(text: string): Uint8Array[] {
-    if (text === "") return []
-    checkMessage(encodeMessage(text, DEFAULT_CONTENT_TYPE), this.#stream)
-    return [new TextEncoder().encode(text)]
   }
 }
 

@@ -8,6 +8,8 @@ import { checkBoolean } from "../http/option-checks.ts"
 import type { HeadersRecord } from "../http/request-inputs.ts"
 import { exchange } from "../http/request.ts"
 import { headExistingStream } from "../http/stream-head.ts"
+import { encodeUtf8 } from "../platform/text.ts"
+import { tagOf } from "../protocol/byte-view.ts"
 import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import {
   encodeMessage,
@@ -284,11 +286,11 @@ async function firstContent(
   if (content.length === 0 && !isJsonContentType(type)) return { type }
   // The platform would name a type for text, and names none for bytes.
   const isNamed = type !== undefined || typeof content !== "string"
-  return { type, body: isNamed ? content : new TextEncoder().encode(content) }
+  return { type, body: isNamed ? content : encodeUtf8(content) }
 }
 
 function isBlob(value: unknown): value is Blob {
-  return /^\[object (Blob|File)\]$/.test(Object.prototype.toString.call(value))
+  return /^\[object (Blob|File)\]$/.test(tagOf(value))
 }
 
 function badRequest(message: string): DurableStreamError {

@@ -43,9 +43,8 @@ describeInBrowser("Writing in a browser, to another origin", (world) => {
           yield `word ${i}, kůň\n`
         }
       }
-      const { offset } = await handle.appendStream(words())
-      const head = await handle.head()
-      return head.exists && head.offset === offset
+      await handle.appendStream(words())
+      return (await handle.head()).exists
     }, url)
     expect(lines).toBe(true)
     const stored = await (await stream({ url, live: false })).text()

@@ -1,9 +1,11 @@
+import { inspect } from "node:util"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
 import { DurableStream } from "../../src/durable-stream.ts"
 import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
+import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
 import { startTrackedHttpServer } from "../support/tracked-http-server.ts"
 
 let server: ReferenceServer
@@ -74,9 +76,8 @@ describe.each(["at once", "in batches"])("appendStream %s", (way) => {
     const handle = await createStream("text/plain")
     await handle.appendStream(iterate("a", utf8.encode("b"), "", new Uint8Array(), "ç"))
     await handle.appendStream(watchedSource([utf8.encode("d"), "e"]).stream)
-    const { offset } = await handle.appendStream(new Blob(["fgh"]).stream())
+    expect(await handle.appendStream(new Blob(["fgh"]).stream())).toBeUndefined()
     expect(await contentOf(handle)).toBe("abçdefgh")
-    expect(await handle.head()).toMatchObject({ offset })
   })
 
   it("copies what a source fills again for its next chunk", async () => {
@@ -107,8 +108,28 @@ describe.each(["at once", "in batches"])("appendStream %s", (way) => {
   it("encodes characters whole, wherever a string is cut", async () => {
     useWay()
     const handle = await createStream("text/plain")
-    await handle.appendStream(iterate("a\uD83D", "\uDE00b", "\uD83D", utf8.encode("c"), "\uD83D"))
-    expect(await contentOf(handle)).toBe("a😀b\uFFFDc\uFFFD")
+    await handle.appendStream(
+      iterate("a\uD83D", "", "\uDE00b", "\uD83D", "\uDE00", utf8.encode("c")),
+    )
+    expect(await contentOf(handle)).toBe("a😀b😀c")
+  })
+
+  it.each([
+    ["a\uD83D"],
+    ["a\uD83D", utf8.encode("c")],
+    ["a\uD83D", "b"],
+    ["a\uDE00"],
+    ["a", "\uDE00b"],
+  ])("rejects half of a character in %j, as append does", async (...chunks: Chunk[]) => {
+    useWay()
+    const handle = await createStream("text/plain")
+    const error = await rejection(handle.appendStream(iterate(...chunks)))
+    expect(error).toMatchObject({ code: "BAD_REQUEST" })
+    expect(error.message).toContain("half of a character")
+    expect(await contentOf(handle)).toMatch(way === "at once" ? /^$/ : /^a?$/)
+    const json = await createStream("application/json")
+    const message = json.appendStream(iterate('"', ...chunks, '"'))
+    expect(await rejection(message)).toMatchObject({ code: "PARSE_ERROR" })
   })
 
   it("reads one text of JSON values out of the chunks", async () => {
@@ -156,15 +177,14 @@ describe.each(["at once", "in batches"])("appendStream %s", (way) => {
     },
   )
 
-  it("makes no append of an empty source, and resolves with the tail", async () => {
+  it("sends no append for an empty source", async () => {
     useWay()
     await using proxy = await startBreakingProxy(server.url)
     for (const contentType of ["text/plain", json]) {
       const created = await createStream(contentType)
-      const { offset } = await created.append("1")
       const handle = new DurableStream({ url: proxy.through(created.url), contentType })
-      expect(await handle.appendStream(iterate())).toEqual({ offset })
-      expect(await handle.appendStream(iterate("", new Uint8Array()))).toEqual({ offset })
+      await handle.appendStream(iterate())
+      await handle.appendStream(iterate("", new Uint8Array()))
     }
     expect(proxy.requests.filter(({ method }) => method === "POST")).toEqual([])
   })
@@ -307,6 +327,93 @@ describe.each(["at once", "in batches"])("appendStream %s", (way) => {
   })
 })
 
+describe("appendStream with a fetch that makes text of a stream", () => {
+  /** As node-fetch and cross-fetch do with a body that they do not know. */
+  const convert = (body: unknown) => (body instanceof Uint8Array ? Buffer.from(body) : String(body))
+  const ways: [string, (body: object) => string][] = [
+    ["String(body)", String],
+    ["a template", (body) => body as unknown as string],
+    ["body.toString()", (body) => (body as { toString: () => string }).toString()],
+  ]
+
+  it.each(ways)("(%s) sends batches, and never [object ReadableStream]", async (_way, toText) => {
+    const handle = await createStream("text/plain")
+    const converting = new DurableStream({
+      url: handle.url,
+      contentType: "text/plain",
+      fetch: async (url, { duplex: _duplex, ...init }: RequestInit & { duplex?: string } = {}) => {
+        const { body } = init
+        const isStream = typeof body === "object" && body !== null && "getReader" in body
+        return fetch(url, { ...init, ...(isStream && { body: toText(body) }) })
+      },
+    })
+    await converting.appendStream(iterate("a", "b", utf8.encode("c")))
+    await converting.appendStream(watchedSource(["d", "e"]).stream)
+    await converting.appendStream(iterate("f", "g"), { seq: "1" })
+    expect(await contentOf(handle)).toBe("abcdefg")
+  })
+
+  it("stores JSON messages the same way", async () => {
+    const handle = await createStream(json)
+    const fetch: typeof globalThis.fetch = async (url, init) =>
+      globalThis.fetch(url, { ...init, body: convert(init?.body) })
+    const converting = new DurableStream({ url: handle.url, contentType: json, fetch })
+    await converting.appendStream(iterate('{"a":', "1}[2", ",3]"))
+    expect(await contentOf(handle)).toBe('[{"a":1},2,3]')
+  })
+
+  it("can be shown in a log all the same", async () => {
+    const shown: string[] = []
+    const handle = await createStream("text/plain")
+    const logging = new DurableStream({
+      url: handle.url,
+      contentType: "text/plain",
+      fetch: (url, init) => {
+        shown.push(inspect(init))
+        return fetch(url, init)
+      },
+    })
+    await logging.appendStream(iterate("a", "b"))
+    expect(shown).toHaveLength(1)
+    expect(shown[0]).toContain("ReadableStream")
+    expect(await contentOf(handle)).toBe("ab")
+  })
+})
+
+describe("appendStream without a known content type", () => {
+  it.each([400, 401, 403, 405, 501])(
+    "appends octets where the server rejects HEAD with %i",
+    async (status) => {
+      const { fetch, calls } = scriptedFetch([answer(status), answer(204)])
+      const handle = new DurableStream({ url: "http://server.test/s", fetch })
+      await handle.appendStream(iterate("a"))
+      expect(calls.map(({ init }) => init.method)).toEqual(["HEAD", "POST"])
+      expect(calls[1]?.headers).toMatchObject({ "content-type": "application/octet-stream" })
+    },
+  )
+
+  it("waits for about a second for a HEAD that gets no response", async () => {
+    const { fetch, calls } = scriptedFetch(["hang", answer(204)], { ignoresAbort: true })
+    const handle = new DurableStream({ url: "http://server.test/s", fetch })
+    await handle.appendStream(iterate("a"))
+    expect(calls.map(({ init }) => init.method)).toEqual(["HEAD", "POST"])
+  })
+
+  it("retries a HEAD that fails as the append would", async () => {
+    const { fetch, calls } = scriptedFetch([
+      answer(503),
+      new TypeError("fetch failed"),
+      answer(200, { "content-type": "text/css" }),
+      answer(204),
+    ])
+    const backoffOptions = { initialDelay: 1, maxDelay: 1 }
+    const handle = new DurableStream({ url: "http://server.test/s", fetch, backoffOptions })
+    await handle.appendStream(iterate("a"))
+    expect(calls.at(-1)?.headers).toMatchObject({ "content-type": "text/css" })
+    expect(handle.contentType).toBe("text/css")
+  })
+})
+
 describe("appendStream at once", () => {
   it("sends one request as the source goes, and reads no further than the server", async () => {
     const received: string[] = []
@@ -339,7 +446,7 @@ describe("appendStream at once", () => {
     feed(undefined)
     expect((await body?.next())?.done).toBe(true)
     answer()
-    expect(await call).toEqual({ offset: "9" })
+    await call
     expect(received).toEqual(["a", "b", "c"])
     await reading.stop()
   })
@@ -356,7 +463,7 @@ describe("appendStream at once", () => {
         return new Response(null, { status: 204 })
       },
     })
-    expect(await handle.appendStream(iterate("a"))).toEqual({ offset: "" })
+    await handle.appendStream(iterate("a"))
     expect(given.body).toBeInstanceOf(ReadableStream)
     expect(given.duplex).toBe("half")
   })
@@ -367,7 +474,7 @@ describe("appendStream at once", () => {
     })
     const handle = new DurableStream({ url: hasty.url, contentType: "text/plain" })
     const { stream, log } = watchedSource(["a"], "wait")
-    expect(await handle.appendStream(stream)).toEqual({ offset: "9" })
+    await handle.appendStream(stream)
     expect(log.isCancelled).toBe(true)
     // An unhandled rejection would fail the run.
     await new Promise((resolve) => setImmediate(resolve))
@@ -411,7 +518,7 @@ describe("appendStream in batches", () => {
     release()
     await expect.poll(() => bodies.length).toBe(2)
     release()
-    expect(await call).toEqual({ offset: "9" })
+    await call
     expect(bodies).toEqual(["[1]", "[2,3]"])
   })
 

@@ -4,6 +4,7 @@ import { StreamClosedError } from "../../src/errors/stream-closed-error.ts"
 import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
+import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -104,14 +105,15 @@ function revoked(): object {
 describe("append to a stream of bytes or text", () => {
   it("stores strings and bytes side by side", async () => {
     const handle = await createStream("text/plain")
-    const { offset } = await handle.append("ä")
+    await handle.append("ä")
+    const { offset = "" } = await handle.head()
     await Promise.all([handle.append("b"), handle.append(utf8.encode("ç")), handle.append("😀")])
     expect(await contentOf(handle)).toBe("äbç😀")
     const tail = await fetch(`${handle.url}?offset=${offset}`)
     expect(await tail.text()).toBe("bç😀")
   })
 
-  it("refuses an empty body and values at once, without a request", async () => {
+  it("rejects values at once, without a request", async () => {
     await using proxy = await startBreakingProxy(server.url)
     const created = await createStream("text/plain")
     const handle = new DurableStream({
@@ -119,7 +121,7 @@ describe("append to a stream of bytes or text", () => {
       contentType: "text/plain",
     })
     const unserializable = [undefined, () => 1, Symbol("s"), 10n, revoked()]
-    for (const body of ["", new Uint8Array(), { a: 1 }, 1, null, ...unserializable]) {
+    for (const body of [{ a: 1 }, 1, null, ...unserializable]) {
       expect(await rejection(handle.append(body))).toMatchObject({ code: "BAD_REQUEST" })
     }
     for (const body of [new ReadableStream(), (async function* () {})()]) {
@@ -153,6 +155,138 @@ describe("append to a stream of bytes or text", () => {
     }
     await handle.append("x", { seq: "a b" })
     expect(await contentOf(handle)).toBe("x")
+  })
+})
+
+describe("an empty body on a stream that is not JSON", () => {
+  const empty = ["", new Uint8Array(0), new ArrayBuffer(0)]
+
+  it("sends nothing, and resolves: alone, among others, as a promise", async () => {
+    await using proxy = await startBreakingProxy(server.url)
+    const created = await createStream("text/plain")
+    for (const batching of [true, false]) {
+      const url = proxy.through(created.url)
+      const handle = new DurableStream({ url, contentType: "text/plain", batching })
+      for (const body of empty) {
+        expect(await handle.append(body)).toBeUndefined()
+        await handle.append(Promise.resolve(body))
+      }
+    }
+    expect(proxy.requests).toEqual([])
+    const tokens = ["", "a", "", "", "b", new Uint8Array(), "c", ""]
+    await Promise.all(tokens.map((token) => created.append(token)))
+    expect(await contentOf(created)).toBe("abc")
+  })
+
+  it("fails with seq or producer numbers, which it would not use up", async () => {
+    const handle = await createStream("text/plain")
+    const numbers = { producerId: "p", producerEpoch: 0, producerSeq: 0 }
+    for (const body of empty) {
+      for (const options of [{ seq: "1" }, numbers]) {
+        for (const given of [body, Promise.resolve(body)]) {
+          const error = await rejection(handle.append(given, options))
+          expect(error).toMatchObject({ code: "BAD_REQUEST" })
+          expect(error.message).toContain("empty")
+        }
+      }
+    }
+  })
+
+  it("closes the stream without a message where it is the last one", async () => {
+    const handle = await createStream("text/plain")
+    await handle.append("a")
+    const { finalOffset } = await handle.close({ body: "" })
+    expect(await handle.close()).toEqual({ finalOffset })
+    expect(await contentOf(handle)).toBe("a")
+  })
+
+  it("is not one JSON value, also if the content type is not known yet", async () => {
+    const { url } = await createStream(json)
+    const known = new DurableStream({ url, contentType: json })
+    for (const body of empty) {
+      for (const handle of [known, new DurableStream({ url })]) {
+        expect(await rejection(handle.append(body))).toMatchObject({ code: "PARSE_ERROR" })
+      }
+    }
+    const text = await createStream("text/plain")
+    await new DurableStream({ url: text.url }).append("")
+  })
+})
+
+describe("half of a character", () => {
+  it("fails its own call before anything is sent, whatever it would share a request with", async () => {
+    const text = await createStream("text/plain")
+    const halves = ["a\uD83D", "\uDE00b", "\uDE00\uD83D"]
+    const calls = halves.flatMap((half) => [text.append("x"), rejection(text.append(half))])
+    const errors = (await Promise.all(calls)).filter((result) => result instanceof Error)
+    expect(errors).toHaveLength(3)
+    for (const error of errors) {
+      expect(error).toMatchObject({ code: "BAD_REQUEST" })
+      expect(error.message).toContain(`${text.url} was not sent: the text contains half of a`)
+    }
+    expect(await rejection(text.append(Promise.resolve("\uD83D")))).toMatchObject({
+      code: "BAD_REQUEST",
+    })
+    expect(await rejection(text.close({ body: "\uD83D" }))).toMatchObject({ code: "BAD_REQUEST" })
+    expect(await contentOf(text)).toBe("xxx")
+  })
+
+  it("is a character of JSON if it is escaped, as it is in a value", async () => {
+    const handle = await createStream(json)
+    expect(await rejection(handle.append('"\uD83D"'))).toMatchObject({ code: "PARSE_ERROR" })
+    await handle.append({ half: "\uD83D" })
+    await handle.append(JSON.stringify("\uD83D"))
+    expect(JSON.parse(await contentOf(handle))).toEqual([{ half: "\uD83D" }, "\uD83D"])
+  })
+})
+
+describe("a value that has no JSON", () => {
+  it.each([
+    [{ a: { n: 1n } }, "BigInt at .a.n"],
+    [new Map([["a", 1]]), "Map"],
+    [{ a: [new Set([1])] }, "Set at .a[0]"],
+    [new Error("lost"), "Error"],
+    [{ error: new RangeError("lost") }, "Error at .error"],
+    [{ pattern: /x/ }, "RegExp at .pattern"],
+    [{ weak: new WeakMap() }, "WeakMap at .weak"],
+    [{ later: Promise.resolve(1) }, "Promise at .later"],
+    [{ file: new Blob(["x"]) }, "Blob at .file"],
+  ])("%o fails, and says why and where: %s", async (value, why) => {
+    const handle = await createStream(json)
+    for (const call of [
+      () => handle.append(value),
+      () => handle.close({ body: value }),
+      () => handle.create({ body: value }),
+    ]) {
+      const error = await rejection(call())
+      expect(error).toMatchObject({ code: "PARSE_ERROR" })
+      expect(error.message).toContain(`${why} has no JSON`)
+    }
+    expect(await contentOf(handle)).toBe("[]")
+  })
+})
+
+describe("a rejected append", () => {
+  it("shows where it was called", async () => {
+    const handle = await createStream(json)
+    const missing = new DurableStream({ url: server.streamUrl(), contentType: json })
+    const numbers = { producerId: "p", producerEpoch: 0, producerSeq: 7 }
+    for (const call of [
+      () => handle.append("{bad"),
+      () => missing.append(1),
+      () => missing.append(Promise.resolve(1)),
+      () => missing.append(1, { seq: "1" }),
+      () => missing.append(1, numbers),
+      () => new DurableStream({ url: missing.url, batching: false }).append(1),
+    ]) {
+      const error = await rejection(
+        (function callOfTheProgram() {
+          return call()
+        })(),
+      )
+      expect(error.stack).toContain("callOfTheProgram")
+      expect(error.stack?.split("callOfTheProgram")).toHaveLength(2)
+    }
   })
 })
 
@@ -290,5 +424,24 @@ describe("append to a closed stream", () => {
       expect(error).toMatchObject({ code: "STREAM_CLOSED", status: 409, finalOffset })
       expect(error.message).toContain(handle.url)
     }
+  })
+})
+
+describe("a HEAD for the content type", () => {
+  it.each([400, 401, 403, 405, 501])(
+    "that the server rejects with %i leaves the rejection of the append",
+    async (status) => {
+      const { fetch, calls } = scriptedFetch([answer(409), answer(status)])
+      const handle = new DurableStream({ url: "http://server.test/s", fetch })
+      expect(await rejection(handle.append("x"))).toMatchObject({ status: 409 })
+      expect(calls.map(({ init }) => init.method)).toEqual(["POST", "HEAD"])
+    },
+  )
+
+  it("is not waited for longer than about a second", async () => {
+    const { fetch, calls } = scriptedFetch([answer(409), "hang"], { ignoresAbort: true })
+    const handle = new DurableStream({ url: "http://server.test/s", fetch })
+    expect(await rejection(handle.append("x"))).toMatchObject({ status: 409 })
+    expect(calls).toHaveLength(2)
   })
 })

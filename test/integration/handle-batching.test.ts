@@ -1,4 +1,5 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { AsyncLocalStorage } from "node:async_hooks"
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
 import { DurableStream } from "../../src/durable-stream.ts"
 import { startBreakingProxy, type BreakingProxy } from "../support/breaking-proxy.ts"
 import {
@@ -9,12 +10,16 @@ import {
 } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
+import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
   server = await startReferenceServer()
 })
 afterAll(() => server.stop())
+afterEach(() => {
+  vi.unstubAllGlobals()
+})
 
 const json = "application/json"
 const stored = respond(204, { "stream-next-offset": "1" })
@@ -65,10 +70,9 @@ describe("appends that overlap", () => {
   it("share one request while another is under way, in the order of the calls", async () => {
     const { handle, proxy } = await createStream(json)
     const values = Array.from({ length: 500 }, (_, index) => index)
-    const results = await Promise.all(values.map((value) => handle.append(value)))
+    await Promise.all(values.map((value) => handle.append(value)))
     expect(JSON.parse(await contentOf(handle))).toEqual(values)
     expect(proxy.requests.filter(({ method }) => method === "POST")).toHaveLength(2)
-    expect(results.every(({ offset }) => offset !== "")).toBe(true)
     await proxy.stop()
   })
 
@@ -84,17 +88,63 @@ describe("appends that overlap", () => {
     expect(bodies(gated.requests)).toEqual(["a", "bäc"])
   })
 
-  it("are sent one by one with batching off, still in order", async () => {
-    const { handle, proxy } = await createStream("text/plain")
-    const single = new DurableStream({
-      url: handle.url,
+  it("are sent at once and one by one with batching off", async () => {
+    await using gated = await startGatedServer()
+    const options = { url: gated.url, contentType: "text/plain", batching: false }
+    const handle = new DurableStream(options)
+    const texts = "a b c d e f g h".split(" ")
+    const calls = texts.map((text) => handle.append(text))
+    // None is answered before all have arrived.
+    await gated.whenRequested(8)
+    for (const number of texts.keys()) await gated.open(number + 1)
+    await Promise.all(calls)
+    expect(bodies(gated.requests).sort()).toEqual(texts)
+  })
+
+  it("are each made in the context of their own caller with batching off", async () => {
+    const context = new AsyncLocalStorage<string>()
+    const seen: string[] = []
+    const { fetch, calls } = scriptedFetch([
+      async ({ init }) => {
+        seen.push(`${String(init.body)} ${context.getStore() ?? "none"}`)
+        await new Promise(setImmediate)
+        return answer(204)
+      },
+    ])
+    const handle = new DurableStream({
+      url: "http://server.test/s",
       contentType: "text/plain",
       batching: false,
+      headers: { authorization: () => `token of ${context.getStore() ?? "none"}` },
+      fetch,
     })
-    await Promise.all("a b c d e f g h".split(" ").map((text) => single.append(text)))
-    expect(await contentOf(handle)).toBe("abcdefgh")
-    expect(proxy.requests.filter(({ method }) => method === "POST")).toHaveLength(8)
-    await proxy.stop()
+    const append = (user: string, body: unknown) => context.run(user, () => handle.append(body))
+    await Promise.all([append("ann", "a"), append("bob", "b"), append("cy", Promise.resolve("c"))])
+    expect(seen.sort()).toEqual(["a ann", "b bob", "c cy"])
+    expect(calls.map(({ headers }) => headers["authorization"]).sort()).toEqual([
+      "token of ann",
+      "token of bob",
+      "token of cy",
+    ])
+  })
+
+  it("do not wait for each other in workerd, where a request that waits for another one's hangs", async () => {
+    vi.stubGlobal("navigator", { userAgent: "Cloudflare-Workers" })
+    const { fetch, calls } = scriptedFetch(["hang", answer(204, { "stream-next-offset": "1" })])
+    const options = { url: "http://server.test/s", contentType: "text/plain", fetch }
+    const handle = new DurableStream(options)
+    const hanging = handle.append("first request")
+    await handle.append("second request")
+    await handle.close()
+    expect(calls.map(({ init }) => init.body)).toEqual([
+      "first request",
+      "second request",
+      undefined,
+    ])
+    const batching = new DurableStream({ ...options, batching: true })
+    await Promise.all(["a", "b", "c"].map((text) => batching.append(text)))
+    expect(calls.map(({ init }) => init.body).slice(3)).toEqual(["a", "bc"])
+    void hanging
   })
 
   it("never share a request across content types", async () => {
@@ -158,8 +208,8 @@ describe("appends that overlap", () => {
       expect(error).toMatchObject({ code: "PARSE_ERROR" })
       expect(error.message).toContain("http://server.test/s")
     }
-    const empty = handle.append("", { contentType: "text/plain" })
-    expect(await rejection(empty)).toMatchObject({ code: "BAD_REQUEST" })
+    const half = handle.append("\uD83D", { contentType: "text/plain" })
+    expect(await rejection(half)).toMatchObject({ code: "BAD_REQUEST" })
     controller.abort()
     await hanging
   })

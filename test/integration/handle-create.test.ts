@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
 import { DurableStream } from "../../src/durable-stream.ts"
 import { FetchError } from "../../src/errors/fetch-error.ts"
 import { bareAnswer } from "../support/bare-answer.ts"
@@ -6,12 +6,16 @@ import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
+import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
   server = await startReferenceServer()
 })
 afterAll(() => server.stop())
+afterEach(() => {
+  vi.useRealTimers()
+})
 
 async function contentOf(url: string): Promise<string> {
   return (await fetch(`${url}?offset=-1`)).text()
@@ -135,7 +139,7 @@ describe("create", () => {
     expect(requests).toBe(0)
   })
 
-  it("leaves it to the server, once, to create what has expired by this machine's clock", async () => {
+  it("is not retried if it has expired by the clock of the server, which cannot create it", async () => {
     const expiresAt = "1999-01-01T00:00:00Z"
     const seen: unknown[] = []
     const create = (status: number): Promise<DurableStream> =>
@@ -145,7 +149,8 @@ describe("create", () => {
         expiresAt,
         fetch: (_url, init) => {
           seen.push((init?.headers as Record<string, string>)["Stream-Expires-At"])
-          return Promise.resolve(new Response(null, { status }))
+          const headers = { date: "Fri, 01 Jan 1999 00:00:01 GMT" }
+          return Promise.resolve(new Response(null, { status, headers }))
         },
       })
     await create(201)
@@ -179,16 +184,83 @@ describe("create", () => {
     }
   })
 
-  it("takes the content type from the body where nobody names one", async () => {
-    const text = await DurableStream.create({ url: server.streamUrl(), body: "grüße" })
-    expect(text.contentType).toBe("text/plain")
-    expect(await contentOf(text.url)).toBe("grüße")
-    const bytes = await DurableStream.create({ url: server.streamUrl(), body: new Uint8Array([1]) })
-    expect(bytes.contentType).toBe("application/octet-stream")
-    const value = await DurableStream.create({ url: server.streamUrl(), body: { a: 1 } })
-    expect(value.contentType).toBe("application/json")
-    const nothing = await DurableStream.create({ url: server.streamUrl(), body: "" })
-    expect(await contentOf(nothing.url)).toBe("")
+  it("sends no content type unless one is named, as 0.2.x: the same stream is not a conflict", async () => {
+    for (const [body, stored] of [
+      [undefined, ""],
+      ["", ""],
+      ["grüße", "grüße"],
+      [new TextEncoder().encode("bytes"), "bytes"],
+      [{ a: 1 }, '{"a":1}'],
+      [new Blob(["blob"]), "blob"],
+    ] as const) {
+      const types: unknown[] = []
+      const watched: typeof globalThis.fetch = (url, init) => {
+        const request = new Request(url, init)
+        types.push(request.headers.get("content-type"))
+        return fetch(request)
+      }
+      const url = server.streamUrl()
+      await fetch(url, { method: "PUT" })
+      const again = await DurableStream.create({ url, body, fetch: watched })
+      expect(again.contentType).toBe("application/octet-stream")
+      const other = await DurableStream.create({ url: server.streamUrl(), body, fetch: watched })
+      expect(await contentOf(other.url)).toBe(stored)
+      expect(types).toEqual([null, null])
+    }
+  })
+
+  it("stores the bytes of a Blob, with its type unless another is named", async () => {
+    const blob = new Blob(["a", new Uint8Array([0xff])], { type: "text/css" })
+    for (const [contentType, type] of [
+      [undefined, "text/css"],
+      ["image/png", "image/png"],
+    ] as const) {
+      const { url } = await DurableStream.create({
+        url: server.streamUrl(),
+        contentType,
+        body: blob,
+      })
+      const response = await fetch(`${url}?offset=-1`)
+      expect(response.headers.get("content-type")).toBe(type)
+      expect(new Uint8Array(await response.arrayBuffer())).toEqual(new Uint8Array([0x61, 0xff]))
+    }
+    const json = { contentType: "application/json", body: new Blob(["[1,2]"]) }
+    const { url } = await DurableStream.create({ url: server.streamUrl(), ...json })
+    expect(await contentOf(url)).toBe("[1,2]")
+  })
+
+  it("is retried after a 503 although it has expired by this machine's clock", async () => {
+    // The local clock is an hour ahead of the server's.
+    vi.setSystemTime(Date.now() + 3_600_000)
+    const expiresAt = new Date(Date.now() - 1_800_000).toISOString()
+    const url = "https://streams.test/s"
+    for (const date of [undefined, new Date(Date.now() - 3_600_000).toUTCString()]) {
+      const headers = { ...(date !== undefined && { date }) }
+      const { fetch, calls } = scriptedFetch([answer(503, headers), answer(201)])
+      const backoffOptions = { initialDelay: 1, maxDelay: 1 }
+      await DurableStream.create({
+        url,
+        contentType: "text/plain",
+        expiresAt,
+        fetch,
+        backoffOptions,
+      })
+      expect(calls).toHaveLength(2)
+    }
+  })
+
+  it("rejects a body with half of a character before any request", async () => {
+    const { fetch, calls } = scriptedFetch([answer(201)])
+    const create = (options: object) =>
+      DurableStream.create({ url: "http://h/s", fetch, ...options })
+    for (const contentType of [undefined, "text/plain"]) {
+      const error = await rejection(create({ contentType, body: "a\uD83D" }))
+      expect(error).toMatchObject({ code: "BAD_REQUEST" })
+      expect(error.message).toContain("half of a character")
+    }
+    const message = create({ contentType: "application/json", body: '"\uDE00"' })
+    expect(await rejection(message)).toMatchObject({ code: "PARSE_ERROR" })
+    expect(calls).toEqual([])
   })
 
   it("creates a stream that is closed from the start", async () => {

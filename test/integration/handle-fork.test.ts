@@ -4,6 +4,7 @@ import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
+import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -34,7 +35,8 @@ describe("fork", () => {
 
   it("begins at an offset and so many messages past it", async () => {
     const source = await createSource([1])
-    const { offset } = await source.append("2")
+    await source.append("2")
+    const { offset = "" } = await source.head()
     await Promise.all([source.append("3"), source.append("4")])
     const atOffset = await source.fork({ url: server.streamUrl("fork"), offset })
     expect(await contentOf(atOffset)).toBe("[1,2]")
@@ -56,6 +58,47 @@ describe("fork", () => {
     const unknown = new DurableStream({ url })
     const fork = await unknown.fork({ url: server.streamUrl("fork"), body: " and more" })
     expect(await contentOf(fork)).toBe("text and more")
+  })
+
+  it.each([
+    "http://other.test/fork",
+    "https://server.test/fork",
+    "http://server.test:81/fork",
+    "//other.test/fork",
+    "\\\\other.test\\fork",
+    "/\\other.test/fork",
+    " //other.test/fork",
+    "/\t/other.test/fork",
+    "http:\\\\other.test\\fork",
+    "http:/\n/other.test/fork",
+    "ftp://server.test/fork",
+    "data:,fork",
+    new URL("http://other.test/fork"),
+    { href: "http://other.test/fork" },
+  ])("rejects %j, which leads to another origin, before any request", async (url) => {
+    const { fetch, calls } = scriptedFetch([answer(200)])
+    const headers = { authorization: "Bearer hunter2" }
+    const source = new DurableStream({ url: "http://server.test/a/b?key=hunter2", headers, fetch })
+    const error = await rejection(source.fork({ url: url as string }))
+    expect(error).toMatchObject({ code: "BAD_REQUEST" })
+    expect(error.message).toContain("another origin than http://server.test/a/b:")
+    expect(error.message).not.toContain("hunter2")
+    expect(calls).toEqual([])
+  })
+
+  it.each([
+    ["http:fork", "http://server.test/a/fork"],
+    ["../fork", "http://server.test/fork"],
+    ["HTTP://server.test/fork", "HTTP://server.test/fork"],
+    ["http://server.test:80/fork?a=%2f", "http://server.test:80/fork?a=%2f"],
+  ])("sends %j to the source's origin", async (url, sent) => {
+    const { fetch, calls } = scriptedFetch([answer(201, { "stream-next-offset": "1" })])
+    const source = new DurableStream({ url: "http://server.test/a/b", fetch })
+    const fork = await source.fork({ url })
+    expect(calls.map((call) => new URL(call.url).origin)).toEqual(
+      Array(2).fill("http://server.test"),
+    )
+    expect(fork.url).toBe(sent)
   })
 
   it("takes a URL relative to the source's", async () => {

@@ -1,3 +1,5 @@
+import { reactive, ref } from "@vue/reactivity"
+import { proxy } from "valtio/vanilla"
 import { afterEach, describe, expect, it, vi } from "vitest"
 import { DurableStream } from "../../src/durable-stream.ts"
 import { InvalidSignalError } from "../../src/errors/invalid-signal-error.ts"
@@ -63,6 +65,45 @@ describe("new DurableStream", () => {
     expect(new DurableStream({ url: new URL(url) }).url).toBe(url)
     expect(new DurableStream({ url }).contentType).toBeUndefined()
     expect(calls).toEqual([])
+  })
+
+  it("keeps its content type in a plain field, which a subclass can set", async () => {
+    class Notes extends DurableStream {
+      override contentType = "text/markdown"
+    }
+    const { fetch, calls } = scriptedFetch([answer(204)])
+    const notes = new Notes({ url, fetch })
+    await notes.append("# a")
+    notes.contentType = "text/css"
+    await notes.append("a {}")
+    expect(calls.map(({ headers }) => headers["content-type"])).toEqual([
+      "text/markdown",
+      "text/css",
+    ])
+    expect(Object.keys(new DurableStream({ url, contentType: "a/b" }))).toContain("contentType")
+  })
+
+  it("is left alone by libraries that put a proxy around a program's objects", async () => {
+    const { fetch, calls } = scriptedFetch([answer(204)])
+    const handle = new DurableStream({ url, fetch, contentType: "text/plain" })
+    expect(Object.prototype.toString.call(handle)).toBe("[object DurableStream]")
+    await reactive(handle).append("a")
+    await reactive({ handle }).handle.append("b")
+    await ref(handle).value.append("c")
+    await proxy({ handle }).handle.append("d")
+    expect(calls.map(({ init }) => init.body)).toEqual(["a", "b", "c", "d"])
+  })
+
+  it("does not warn of plain http in a browser unless it reads", async () => {
+    const warn = vi.spyOn(console, "warn").mockReturnValue()
+    vi.stubGlobal("window", globalThis)
+    vi.stubGlobal("document", { baseURI: "http://page.test/" })
+    const { fetch } = scriptedFetch([answer(204)])
+    const handle = new DurableStream({ url, fetch, contentType: "text/plain" })
+    await handle.append("a")
+    await handle.close()
+    vi.unstubAllGlobals()
+    expect(warn).not.toHaveBeenCalled()
   })
 
   it.each([undefined, {}, { url: undefined }, { url: null }, { url: "" }, { url: "  " }])(

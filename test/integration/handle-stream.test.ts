@@ -20,7 +20,8 @@ describe("stream() of a handle", () => {
       url: server.streamUrl(),
       contentType: "application/json",
     })
-    const { offset } = await handle.append({ n: 1 })
+    await handle.append({ n: 1 })
+    const { offset = "" } = await handle.head()
     const response = await handle.stream<{ n: number }>({ offset })
     const items: number[] = []
     response.subscribeJson((batch) => {

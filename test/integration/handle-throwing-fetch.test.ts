@@ -90,7 +90,7 @@ describe.each(layers)("a fetch that throws what is no success: %s", (_name, fetc
       respond(502),
     )
     const handle = new DurableStream({ ...json, url: busy.url })
-    expect(await handle.append(1)).toEqual({ offset: "1" })
+    await handle.append(1)
     expect(busy.requests).toHaveLength(2)
     expect(await rejection(handle.append(2))).toMatchObject({ status: 502, indeterminate: true })
     expect(busy.requests).toHaveLength(3)
@@ -104,7 +104,7 @@ it("an append whose answer breaks off in a fetch that waits for the whole of it 
   })
   const fetch = createFetchWithConsumedBody(globalThis.fetch)
   const handle = new DurableStream({ url: broken.url, contentType: "text/plain", fetch })
-  expect(await handle.append("x")).toEqual({ offset: "1" })
+  await handle.append("x")
 })
 
 /** A layer that fails by itself behind so many answers to writes; then it does not. */

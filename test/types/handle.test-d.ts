@@ -4,7 +4,6 @@ import {
   FetchError,
   StreamClosedError,
   type AppendOptions,
-  type AppendResult,
   type CloseOptions,
   type CloseResult,
   type CreateOptions,
@@ -41,6 +40,25 @@ describe("making a handle", () => {
     })
     expectTypeOf<CreateOptions>().toExtend<DurableStreamOptions>()
     expectTypeOf<DurableStreamOptions>().toExtend<StreamHandleOptions>()
+    expectTypeOf<{
+      url: string
+      contentType: string
+      batching: boolean
+    }>().toExtend<StreamHandleOptions>()
+    // Every option can be undefined, whatever exactOptionalPropertyTypes says.
+    expectTypeOf(DurableStream).toBeConstructibleWith({
+      url: "https://h/s",
+      contentType: undefined,
+      onError: undefined,
+      batching: undefined,
+      warnOnHttp: undefined,
+    })
+    expectTypeOf(handle.append).toBeCallableWith("x", { seq: undefined, signal: undefined })
+    class Notes extends DurableStream {
+      override contentType = "text/markdown"
+    }
+    expectTypeOf(new Notes({ url: "https://h/s" }).contentType).toEqualTypeOf<string>()
+    handle.contentType = undefined
     // @ts-expect-error -- a number is no header
     new DurableStream({ url: "https://h/s", headers: { a: 1 } })
     // @ts-expect-error -- neither a string nor a URL
@@ -80,10 +98,10 @@ describe("the methods of a handle", () => {
       producerSeq: 0,
     })
     expectTypeOf(handle.append).parameter(1).toEqualTypeOf<AppendOptions | undefined>()
-    expectTypeOf(handle.append).returns.resolves.toEqualTypeOf<AppendResult>()
-    expectTypeOf<AppendResult>().toEqualTypeOf<{ offset: Offset }>()
-    // A program that expects nothing of it goes on as it is.
-    expectTypeOf<() => Promise<AppendResult>>().toExtend<() => Promise<unknown>>()
+    expectTypeOf(handle.append).returns.toEqualTypeOf<Promise<void>>()
+    // Programs of 0.2.x keep its promises.
+    const pending: Promise<void>[] = [handle.append("x")]
+    expectTypeOf(pending).toExtend<Promise<void>[]>()
     // @ts-expect-error -- no such option
     void handle.append("x", { sequence: "1" })
   })
@@ -97,7 +115,7 @@ describe("the methods of a handle", () => {
       yield new Uint8Array()
     })()
     expectTypeOf(handle.appendStream).toBeCallableWith(iterable, { contentType: "text/plain" })
-    expectTypeOf(handle.appendStream).returns.resolves.toEqualTypeOf<AppendResult>()
+    expectTypeOf(handle.appendStream).returns.toEqualTypeOf<Promise<void>>()
     expectTypeOf(handle.writable).returns.toEqualTypeOf<WritableStream<Uint8Array | string>>()
     expectTypeOf(handle.writable).toBeCallableWith({ producerId: "p", lingerMs: 1, maxInFlight: 2 })
     expectTypeOf(new Blob().stream().pipeTo(handle.writable())).resolves.toBeVoid()

@@ -51,7 +51,8 @@ export async function read(url: string, more: Partial<StreamOptions> = {}): Prom
 
 export async function write(url: string, signal: AbortSignal): Promise<string> {
   const handle = await DurableStream.create({ url, signal, contentType: "application/json" })
-  const { offset } = await handle.append({ id: 1 })
+  await handle.append({ id: 1 })
+  const { offset = "" } = await handle.head()
   await handle.appendStream(new ReadableStream<Uint8Array>())
   const sink: WritableStream<Uint8Array | string> = handle.writable()
   await sink.abort()
