@@ -16,17 +16,12 @@ export const NO_TEXT: PartialText = { text: "", pending: undefined }
  * with it several times slower, and its state cannot be taken back when a page breaks.)
  *
  * @param before - what was decoded before these bytes
- * @param decode - decodes whole characters. Default: what is malformed becomes U+FFFD
  * @returns that text and the characters that the bytes complete
  */
-export function decodeChunk(
-  { text, pending }: PartialText,
-  bytes: Uint8Array,
-  decode = decodeUtf8,
-): PartialText {
+export function decodeChunk({ text, pending }: PartialText, bytes: Uint8Array): PartialText {
   const joined = pending === undefined ? bytes : joinBytes([pending, bytes])
   const end = joined.byteLength - incompleteTail(joined)
-  const decoded = text + decode(joined.subarray(0, end))
+  const decoded = text + decodeUtf8(joined.subarray(0, end))
   // A copy: a view would hold on to the whole chunk.
   return {
     text: decoded,

@@ -1,7 +1,8 @@
 import { checkMessage, invalidMessageError } from "../errors/invalid-message-error.ts"
 import { decodeUtf8Strictly, encodeUtf8 } from "../platform/text.ts"
+import { joinBytes } from "../protocol/join-bytes.ts"
 import { DEFAULT_CONTENT_TYPE, encodeMessage, type MessageContent } from "../protocol/message.ts"
-import { decodeChunk } from "../protocol/utf8-decoder.ts"
+import { decodeChunk, NO_TEXT } from "../protocol/utf8-decoder.ts"
 import { WholeCharacters } from "../protocol/well-formed.ts"
 
 /** Turns the chunks of a source into the parts of request bodies. */
@@ -38,8 +39,7 @@ export class ByteSplitter implements ContentSplitter {
   }
 }
 
-/** What no pending character goes on with. */
-const END = new Uint8Array([0x0a])
+const NEWLINE = Uint8Array.of(0x0a)
 const QUOTE = 0x22
 const COMMA = 0x2c
 const OPEN_ARRAY = 0x5b
@@ -92,10 +92,13 @@ export class JsonSplitter implements ContentSplitter {
   #decode(bytes?: Uint8Array): string {
     if (bytes === undefined && this.#pending === undefined) return ""
     try {
-      const before = { text: "", pending: this.#pending }
-      const { text, pending } = decodeChunk(before, bytes ?? END, decodeUtf8Strictly)
+      const chunk = bytes ?? NEWLINE
+      const joined = this.#pending === undefined ? chunk : joinBytes([this.#pending, chunk])
+      const { text, pending } = decodeChunk(NO_TEXT, joined)
       this.#pending = pending
-      return text
+      // Malformed bytes become U+FFFD, which the bytes may also contain.
+      const whole = joined.subarray(0, joined.byteLength - (pending?.byteLength ?? 0))
+      return text.includes("\uFFFD") ? decodeUtf8Strictly(whole) : text
     } catch (cause) {
       throw this.#malformed(cause)
     }
