@@ -86,9 +86,14 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     return this.#closed
   }
 
-  /** What `Object.prototype.toString` shows; it also keeps proxies (Vue's, valtio's) from wrapping the object. */
+  /** Keeps Vue from wrapping the response in a proxy, behind which private members fail. */
   get [Symbol.toStringTag](): string {
     return "StreamResponse"
+  }
+
+  /** Keeps valtio from wrapping it: it leaves what has this key. */
+  get [Symbol.iterator](): undefined {
+    return undefined
   }
 
   async body(): Promise<Uint8Array> {

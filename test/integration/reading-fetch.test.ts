@@ -21,6 +21,7 @@ import {
   pageHeaders,
   quick,
   Received,
+  type Method,
 } from "./reading-support.ts"
 
 let server: ReferenceServer
@@ -97,6 +98,29 @@ describe("a fetch of the caller's", () => {
     }
     expect(warn).not.toHaveBeenCalled()
     warn.mockRestore()
+  })
+
+  it("may have no streams for bodies on a platform without ReadableStream: all but the streams work", async () => {
+    const target = server.streamUrl()
+    await createStream(target, "application/json", "[1]")
+    await closeStream(target)
+    const fetch = withoutStreams(globalThis.fetch)
+    const streams: Method[] = ["bodyStream", "jsonStream", "textStream"]
+    for (const method of [...METHODS.json, ...METHODS.text, ...METHODS.bytes]) {
+      const response = await stream({ url: target, fetch })
+      vi.stubGlobal("ReadableStream", undefined)
+      try {
+        if (streams.includes(method)) {
+          const error = await rejection(consume(response, method))
+          expect(error).toMatchObject({ name: "DurableStreamError", code: "BAD_REQUEST" })
+          expect(error.message).toMatch(new RegExp(`^${method}\\(\\) needs ReadableStream`))
+          // That was no consumption.
+          expect(await response.text()).toBe("[1]")
+        } else expect(await consume(response, method)).toMatch(/^(1\n|\[1\])$/)
+      } finally {
+        vi.unstubAllGlobals()
+      }
+    }
   })
 
   it("may have no streams for bodies: SSE that is asked for is given up at once, and let go", async () => {

@@ -152,6 +152,34 @@ describe("where a read starts", () => {
   })
 })
 
+describe("iterating over a response", () => {
+  it.each(contentTypes)("delivers the batches that fit %s", async (contentType) => {
+    const url = server.streamUrl()
+    await createStream(url, contentType, CONTENT[contentType].stored)
+    const response = await stream({ ...quick, url, live: false })
+    const received = new Received()
+    const keys = new Set<string>()
+    for await (const batch of response) {
+      received.add(batch)
+      for (const key of Object.keys(batch)) keys.add(key)
+    }
+    const method = contentType === "application/json" ? "json" : "text"
+    check(received.content, expected(contentType, method, false))
+    const content = { "application/json": "items", "application/octet-stream": "data" } as const
+    expect([...keys]).toContain(content[contentType as keyof typeof content] ?? "text")
+  })
+
+  it("is a consumption, and delivers messages if json is true", async () => {
+    const url = server.streamUrl()
+    await createStream(url, "text/plain", "[1,2]")
+    const response = await stream<number>({ ...quick, url, live: false, json: true })
+    for await (const batch of response) expect(batch).toMatchObject({ items: [1, 2] })
+    expect(() => response.textChunks()).toThrow(
+      expect.objectContaining({ code: "ALREADY_CONSUMED" }),
+    )
+  })
+})
+
 describe("what a response says of itself", () => {
   it("before anything is consumed: the first answer, and nothing delivered", async () => {
     const url = server.streamUrl()

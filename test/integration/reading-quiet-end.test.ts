@@ -331,6 +331,57 @@ describe("ends from within", () => {
   })
 })
 
+describe("return() on an iterator whose next() is pending", () => {
+  const iterators = {
+    bodyStream: (response) => response.bodyStream()[Symbol.asyncIterator](),
+    textStream: (response) => response.textStream()[Symbol.asyncIterator](),
+    jsonStream: (response) => response.jsonStream()[Symbol.asyncIterator](),
+    "values() of bodyStream": (response) => response.bodyStream().values(),
+    jsonBatches: (response) => response.jsonBatches(),
+    byteChunks: (response) => response.byteChunks(),
+    textChunks: (response) => response.textChunks(),
+    "the response": (response) => response[Symbol.asyncIterator](),
+  } as const satisfies Record<string, (response: StreamResponse) => AsyncIterator<unknown>>
+
+  it.each(Object.keys(iterators) as (keyof typeof iterators)[])(
+    "of %s ends the session at once, and next() with done",
+    async (name) => {
+      for (const live of ["long-poll", "sse"] as const) {
+        const stage = new Stage()
+        stage.start([tail, "hang"], { live }, async (response) => {
+          const iterator = iterators[name](response)
+          await iterator.next()
+          const pending = iterator.next()
+          await stage.reached(2)
+          expect(await iterator.return?.()).toEqual({ done: true, value: undefined })
+          expect(await pending).toEqual({ done: true, value: undefined })
+          expect(await iterator.next()).toEqual({ done: true, value: undefined })
+        })
+        await expect.poll(() => stage.settled.length).toBe(3)
+        await stage.expectQuiet("opened", "closed", "used")
+      }
+    },
+  )
+
+  it.each(["bodyStream", "textStream"] as const)(
+    "of %s in the middle of a page ends the session, too",
+    async (method) => {
+      const stage = new Stage()
+      const half = stage.body(pageHeaders("o1", { type: "text/plain" }), "half")
+      stage.start([half], { readAhead: 0 }, async (response) => {
+        const iterator: AsyncIterator<unknown> = response[method]()[Symbol.asyncIterator]()
+        await iterator.next()
+        const pending = iterator.next()
+        await oneTurn()
+        await iterator.return?.()
+        expect(await pending).toEqual({ done: true, value: undefined })
+      })
+      await expect.poll(() => stage.settled.length).toBe(3)
+      await stage.expectQuiet("opened", "closed", "used")
+    },
+  )
+})
+
 describe("on the wire", () => {
   it("the server sees the end of every answer that was not read", async () => {
     for (const end of ["abort", "cancel"] as const) {

@@ -194,9 +194,10 @@ export class PageReader<S extends { readonly size: number }, T> implements Reade
   #add(part: Part): void {
     try {
       this.#state = this.#format.add(this.#state, part)
-    } catch (cause) {
-      // The text is longer than the engine's strings can be.
-      throw pageTooLarge(this.#url, "A page", undefined, cause)
+    } catch (error) {
+      // The text is longer than the engine's strings can be. (Firefox: InternalError)
+      const isTooLong = /^(Range|Internal)Error$/.test((error as Error).name)
+      throw isTooLong ? pageTooLarge(this.#url, "A page", undefined, error) : error
     }
   }
 
