@@ -1,14 +1,27 @@
-import { readFileSync } from "node:fs"
+import { existsSync, readFileSync, readdirSync } from "node:fs"
 import { defineConfig, type UserConfig } from "tsdown"
+
+/** Each folder of src/ with an index.ts is an export of its own: src/x/index.ts is `@durable-streams/client/x`. */
+const capabilities = readdirSync("src").filter((name) => existsSync(`src/${name}/index.ts`))
+const entry = Object.fromEntries([
+  ["index", "src/index.ts"],
+  ...capabilities.map((name) => [name, `src/${name}/index.ts`]),
+])
+
+/** What is in no capability: the capabilities share it with ".", which does not grow by them. */
+const isShared = (id: string) =>
+  /\/src\/(?!index\.ts)|\/node_modules\/(fastq|reusify)\/|rolldown\/runtime/.test(id) &&
+  !capabilities.some((name) => id.includes(`/src/${name}/`))
 
 // TypeScript before 5.2, and a lib without ESNext.Disposable, do not know this symbol. @types/node declares it the same way.
 const asyncDispose =
   "declare global { interface SymbolConstructor { readonly asyncDispose: unique symbol } }"
 
-// Node takes a quarter of this package's import for each further file, so a build is one file, without the docstrings:
-// those are in the declarations. The maps name the sources, which the package has; those of its dependencies lie beside it.
+// Node takes a twentieth of the import for each further file, so there is one, and two if there are capabilities. They
+// are without the docstrings: those are in the declarations. The maps name the sources, which the package has; those of its
+// dependencies lie beside it.
 const shared: UserConfig = {
-  entry: "src/index.ts",
+  entry,
   platform: "neutral",
   target: ["es2022", "node18"],
   tsconfig: "tsconfig.src.json",
@@ -21,6 +34,11 @@ const shared: UserConfig = {
     sourcemapExcludeSources: true,
     sourcemapPathTransform: (source) => source.replace(/^\.\.\/node_modules\//, "../../../"),
     comments: { legal: true, annotation: true, jsdoc: false },
+    ...(capabilities.length > 0 && {
+      codeSplitting: {
+        groups: [{ name: (id) => (/\.d\.c?ts$/.test(id) ? "client.d" : "client"), test: isShared }],
+      },
+    }),
   },
   banner: { dts: asyncDispose },
 }
@@ -29,38 +47,22 @@ const licenses = ["fastq", "reusify"]
   .map((name) => `${name}\n\n${readFileSync(`node_modules/${name}/LICENSE`, "utf8")}`)
   .join("\n")
 
-/** fastq as an ES module: the same code, its `require` and `module.exports` as `import` and `export`. */
-const fastqAsModule = {
-  name: "fastq-as-module",
-  transform: {
-    filter: { id: /\/(fastq\/queue|reusify\/reusify)\.js$/ },
-    handler(code: string) {
-      const converted = code
-        .replace("'use strict'", "")
-        .replace("var reusify = require('reusify')", 'import reusify from "reusify"')
-        .replace(
-          /module\.exports = (\w+)(\s+module\.exports\.promise = (\w+))?\s*$/,
-          (_text, name: string, _promise, promise?: string) =>
-            promise === undefined
-              ? `export default ${name}`
-              : `export { ${name} as default, ${promise} as promise }`,
-        )
-      if (/require\(|module\.exports/.test(converted))
-        throw new Error("fastq has changed: convert it anew")
-      return converted
-    },
-  },
-}
-
 export default defineConfig([
   {
     ...shared,
     format: "esm",
-    // Loading one CommonJS module takes Node as long as importing this whole package, no bundler can drop its unused
-    // parts, and no browser can import it. The CommonJS build requires it as it is.
+    // To load one CommonJS module takes Node as long as to import this whole package, and no browser can import it. The
+    // CommonJS build requires fastq as it is.
     deps: { alwaysBundle: ["fastq", "reusify"], onlyBundle: ["fastq", "reusify"] },
     inputOptions: { resolve: { mainFields: ["main"] } },
-    plugins: [fastqAsModule],
+    plugins: [
+      {
+        name: "droppable-fastq",
+        // Bundlers drop a call that is marked so if its result is not used.
+        renderChunk: (code: string) =>
+          code.replaceAll("__toESM(require_", "__toESM(/* @__PURE__ */ require_"),
+      },
+    ],
     banner: { dts: asyncDispose, js: `/* Includes ${licenses}*/` },
   },
   { ...shared, format: "cjs" },
