@@ -5,6 +5,7 @@ import { build } from "esbuild"
 import type { TestProject } from "vitest/node"
 import { installBuiltPackage } from "../support/built-package.ts"
 import { findChromium } from "./chromium.ts"
+import { knownBrowsers } from "./installed-browsers.ts"
 
 declare module "vitest" {
   export interface ProvidedContext {
@@ -17,14 +18,11 @@ declare module "vitest" {
 
 /** Builds the package and bundles the test page with it, as an application would. */
 export default async function setUp(project: TestProject): Promise<() => Promise<void>> {
-  const chromiumPath = findChromium()
-  project.provide("chromiumPath", chromiumPath)
-  if (chromiumPath === undefined) {
-    console.warn(
-      "No Chromium is installed here (apt-get install chromium): its tests are left out.",
-    )
-    project.provide("pageScript", "")
-    return () => Promise.resolve()
+  project.provide("chromiumPath", findChromium())
+  for (const { name, packages, start } of knownBrowsers()) {
+    if (start === undefined) {
+      console.warn(`${name} is not installed (apt-get install ${packages}): its tests are skipped.`)
+    }
   }
   const folder = await mkdtemp(join(tmpdir(), "durable-streams-browser-"))
   await installBuiltPackage(folder)

@@ -1,4 +1,5 @@
 import * as client from "@durable-streams/client"
+import { runSmokeCases, type SmokeResult } from "../../runtimes/smoke-cases.ts"
 
 /** What a tail brought so far; plain data, so that it can be taken out of the page. */
 export interface TailRecord {
@@ -26,6 +27,8 @@ export interface TestPage {
   readonly tails: Record<string, TailRecord>
   /** Begins to tail; what comes is found in `tails[name]`. Resolves with the first answer. */
   tail(name: string, options: TailOptions): Promise<void>
+  /** Runs the cases that hold on every platform. */
+  smoke(serverUrl: string): Promise<SmokeResult[]>
   /** An error in one line. */
   describe(error: unknown): string
 }
@@ -78,4 +81,6 @@ async function tail(name: string, { as, ...options }: TailOptions): Promise<void
   }
 }
 
-window.testPage = { client, tails, tail, describe }
+const smoke = (serverUrl: string) => runSmokeCases(client, serverUrl)
+
+window.testPage = { client, tails, tail, smoke, describe }
