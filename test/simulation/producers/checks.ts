@@ -228,8 +228,8 @@ function isSupposedToSucceed({ plan }: LifetimeOutcome, scenario: ProducerScenar
     scenario.forgetsAtMs.length === 0 &&
     scenario.closedAtMs === undefined &&
     plan.ending !== "abort" &&
-    // So many rejections in a row look like a server that accepts nothing.
-    scenario.poison < 0.1 &&
+    // A rejection after an attempt without a response is final; so many in a row look like a server that accepts nothing.
+    (scenario.poison === 0 || (faults.length === 0 && scenario.poison < 0.1)) &&
     scenario.maxBodyBytes === Infinity &&
     scenario.rules.length === 0
   )

@@ -91,7 +91,8 @@ async function checkResume(
 ): Promise<string[]> {
   const offset = outcome.collected.checkpoints.at(-1)?.offset
   const position = offset === undefined ? undefined : positionOf(offset)
-  if (offset === undefined || position === undefined) return []
+  const isHealing = Object.keys(scenario.lastingFaults).length === 0
+  if (offset === undefined || position === undefined || !isHealing) return []
   run.network.heal()
   const stored = run.server.stream("/readers/stream").length
   const response = await stream({

@@ -122,6 +122,7 @@ const FAULTS: readonly FaultName[] = [
   "cut-clean",
   "short-length",
   "wrong-length",
+  "rebuilt",
   "unreadable-body",
   "double-headers",
   "html",
@@ -160,6 +161,7 @@ const LASTING: readonly FaultName[] = [
   "sse-silent",
   "double-headers",
   "wrong-length",
+  "rebuilt",
   "unreadable-body",
 ]
 

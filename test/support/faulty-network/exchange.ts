@@ -91,7 +91,7 @@ export class Exchange {
     // A HEAD response has no body, whatever its headers say.
     if (response.body.kind === "none" || this.record.method === "HEAD" || BODILESS.has(status)) {
       this.#finish()
-      return this.#resolve(new Response(null, { status, headers }))
+      return this.#resolve(this.#fromNetwork(new Response(null, { status, headers })))
     }
     this.#hanging = this.plan.fault === "hang-in-body" || this.plan.fault === "sse-silent"
     const body = new TrackedBody((state) => {
@@ -102,7 +102,7 @@ export class Exchange {
     })
     this.#body = body
     this.record.body = body.state
-    this.#resolve(new Response(body.stream, { status, headers }))
+    this.#resolve(this.#fromNetwork(new Response(body.stream, { status, headers })))
     this.#stopBody = pumpBody(response.body, body, this.plan, this.#clock)
     if (this.#over) this.#stopBody()
   }
@@ -116,6 +116,15 @@ export class Exchange {
     this.record.outcome = "aborted"
     this.#finish()
     this.#reject(reason)
+  }
+
+  /** What tells a response of the network from one that a program made. */
+  #fromNetwork(response: Response): Response {
+    if (this.plan.fault === "rebuilt") return response
+    return Object.defineProperties(response, {
+      url: { value: this.record.url },
+      type: { value: "basic" },
+    })
   }
 
   async #wait(delayMs: number): Promise<void> {

@@ -35,6 +35,8 @@ export type FaultName =
   | "short-length"
   /** The Content-Length is another one than the length of the body, which is complete. */
   | "wrong-length"
+  /** A layer over fetch made a response of its own, and kept the Content-Length of another body. */
+  | "rebuilt"
   /** The start of a body that broke off comes before the whole body, under the Content-Length of the whole (Bun ≤ 1.3.11). */
   | "joined-body"
   /** The body is lost, the headers are not: Content-Length 0. */

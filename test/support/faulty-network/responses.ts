@@ -107,7 +107,7 @@ export function distort(
   if (response.body.kind === "bytes" && (needsLength || plan.dice() < 0.5)) {
     headers["content-length"] = String(length)
   }
-  if (plan.fault === "wrong-length" && length > 0) {
+  if ((plan.fault === "wrong-length" || plan.fault === "rebuilt") && length > 0) {
     const off = 1 + Math.floor(plan.dice() * length)
     headers["content-length"] = String(plan.dice() < 0.5 ? length + off : length - off)
   }
