@@ -150,6 +150,8 @@ export class RequestSequence {
     const headers: Record<string, string> = {}
     if (random.chance(0.97)) headers["content-type"] = this.#type()
     if (random.chance(0.1)) headers["stream-seq"] = random.pick(["a", "b", "B", "10", "9"])
+    // The reference server ignores the header, as the model does unless it is told otherwise.
+    if (random.chance(0.05)) headers["stream-expected-offset"] = random.pick(["-1", "0", "x"])
     if (random.chance(0.06)) headers["stream-closed"] = random.pick(["true", "true", "yes"])
     // Closing without content under the number of an append is no honest producer's request: not compared. On a
     // deleted stream that forks keep it is 410; the reference server closes it.

@@ -2,6 +2,7 @@ import type { FaultName } from "../../support/faulty-network/faults.ts"
 import { ENDLESS_PIECE_BYTES } from "../../support/faulty-network/body.ts"
 import type { RequestRecord } from "../../support/faulty-network/request-record.ts"
 import { ConsumerFailure } from "./consumers.ts"
+import { LATE_START_MS } from "./scenario.ts"
 import type { Evidence } from "./content-checks.ts"
 
 /**
@@ -52,7 +53,8 @@ export function checkEnding({ scenario, outcome, records }: Evidence): string[] 
   }
   // What was read before a cancel is still handed out; a slow reader takes its time for it.
   const isSlow = scenario.method === "jsonStream" && scenario.ending.kind !== "abort"
-  const graceMs = isSlow && scenario.slownessMs > 0 ? Number.POSITIVE_INFINITY : scenario.slownessMs
+  const slowMs = isSlow && scenario.slownessMs > 0 ? Infinity : scenario.slownessMs
+  const graceMs = slowMs + (scenario.startsLate ? LATE_START_MS : 0)
   if (interruptedMs !== undefined && endedMs > interruptedMs + graceMs) {
     problems.push(`interrupted at ${interruptedMs} ms, ended at ${endedMs} ms`)
   }

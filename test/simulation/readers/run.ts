@@ -12,7 +12,7 @@ import type { SeededRandom } from "../../support/seeded-random.ts"
 import type { VirtualClock } from "../../support/virtual-clock.ts"
 import { Collected, consume } from "./consumers.ts"
 import { ContentWriter, STREAM_URL } from "./content.ts"
-import type { PageEvent, ReaderScenario } from "./scenario.ts"
+import { LATE_START_MS, type PageEvent, type ReaderScenario } from "./scenario.ts"
 import { ToggledVisibility } from "./toggled-visibility.ts"
 import { VirtualPage } from "./virtual-page.ts"
 
@@ -115,7 +115,7 @@ export class ReaderRun {
     try {
       this.#response = await stream(this.#options())
       firstResponseMs = this.#clock.elapsedMs
-      if (this.#scenario.startsLate) await this.#clock.sleep(5000)
+      if (this.#scenario.startsLate) await this.#clock.sleep(LATE_START_MS)
       this.#firstOffset = this.#response.offset
       this.#collected.isText = this.#scenario.content === "text"
       if (this.#interruptionIsDue) this.#interrupt()
@@ -194,7 +194,7 @@ export class ReaderRun {
 
   #goOn(): object | undefined {
     this.#errorsAsked++
-    return this.#errorsAsked < (Object.keys(this.#scenario.lastingFaults).length > 0 ? 20 : 500)
+    return this.#errorsAsked < (Object.keys(this.#scenario.lastingFaults).length > 0 ? 3 : 500)
       ? {}
       : undefined
   }

@@ -88,6 +88,9 @@ export interface ReaderScenario {
   asksOnError: boolean
 }
 
+/** How long a program that starts late does something else. */
+export const LATE_START_MS = 5000
+
 const METHODS: Record<ContentKind, readonly Method[]> = {
   json: ["json", "jsonStream", "subscribeJson", "jsonBatches"],
   text: [
