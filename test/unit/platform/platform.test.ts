@@ -2,7 +2,7 @@ import { afterEach, describe, expect, it, vi } from "vitest"
 import { asAsyncIterableReadableStream } from "../../../src/platform/async-iterable-stream.ts"
 import { decodeBase64 } from "../../../src/platform/base64.ts"
 import { randomId } from "../../../src/platform/random-id.ts"
-import { canStreamRequests } from "../../../src/platform/request-streams.ts"
+import { canStreamRequests } from "../../../src/platform/runtime.ts"
 import { rejection } from "../../support/rejection.ts"
 
 afterEach(() => {
