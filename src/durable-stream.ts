@@ -19,6 +19,7 @@ import { openStream } from "./read/open-stream.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
 import { AppendQueue, type WriteTarget } from "./write/append-queue.ts"
 import { appendStream, type AppendSource } from "./write/append-stream.ts"
+import { appendWithResult } from "./write/append-with-result.ts"
 import { closeStream } from "./write/close-stream.ts"
 import { createStream, forkStream, forkUrl, splitCreateHeaders } from "./write/create-stream.ts"
 import { deleteStream } from "./write/delete-stream.ts"
@@ -30,7 +31,13 @@ import {
   contentTypeHeader,
   signalOf,
 } from "./write/write-checks.ts"
-import type { AppendOptions, CloseOptions, CloseResult } from "./write/write-options.ts"
+import type {
+  AppendOptions,
+  AppendResult,
+  AppendWithResultOptions,
+  CloseOptions,
+  CloseResult,
+} from "./write/write-options.ts"
 
 /**
  * A handle of one stream: creates, writes, closes, forks and deletes it, and reads it. A handle holds no connection and
@@ -196,6 +203,24 @@ export class DurableStream {
       disownBody(body)
       return Promise.reject(error)
     }
+  }
+
+  /**
+   * Appends one body, as `append` does, always in a request of its own, and returns its outcome: conflicts are results and not
+   * exceptions. Every other failure rejects.
+   *
+   * With `expectedOffset` or `close`, and no producer numbers of yours, the handle sends its own: after a lost response it retries,
+   * and the server recognises what it has stored. After an attempt whose outcome is unknown, a conflict may be that attempt's own
+   * doing: it is not returned, and the call rejects with `indeterminate: true`.
+   *
+   * @returns once the server has stored it, or rejected it for a conflict; nothing was stored then
+   * @throws as `append` does; FetchError `CONTENT_TYPE_MISMATCH` if a conflict cannot be told from a wrong content type
+   */
+  async appendWithResult(
+    body: unknown,
+    options: AppendWithResultOptions = {},
+  ): Promise<AppendResult> {
+    return appendWithResult(this.#target, this.#queue, body, options)
   }
 
   /**

@@ -88,4 +88,10 @@ export type {
 export type { StreamResponse } from "./read/stream-response.ts"
 
 export type { AppendSource } from "./write/append-stream.ts"
-export type { AppendOptions, CloseOptions, CloseResult } from "./write/write-options.ts"
+export type {
+  AppendOptions,
+  AppendResult,
+  AppendWithResultOptions,
+  CloseOptions,
+  CloseResult,
+} from "./write/write-options.ts"

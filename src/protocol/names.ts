@@ -65,3 +65,6 @@ export const DURABLE_STREAM_PROTOCOL_QUERY_PARAMS: readonly string[] = [
   LIVE_QUERY_PARAM,
   CURSOR_QUERY_PARAM,
 ]
+
+/** Request header of an append: the offset that the stream's tail must have, or the append is rejected. */
+export const STREAM_EXPECTED_OFFSET_HEADER = "Stream-Expected-Offset"

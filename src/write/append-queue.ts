@@ -339,7 +339,8 @@ class AppendCall {
       return false
     }
     if (part.length === 0 && this.terms.close !== true) {
-      if (mayShareRequest(this.terms)) this.resolve()
+      const { seq, producer } = this.terms
+      if (seq === undefined && producer === undefined) this.resolve()
       else this.reject(emptyMessageError(stream))
       return false
     }

@@ -12,8 +12,11 @@ import {
   PRODUCER_ID_HEADER,
   PRODUCER_SEQ_HEADER,
   STREAM_CLOSED_HEADER,
+  STREAM_EXPECTED_OFFSET_HEADER,
   STREAM_SEQ_HEADER,
 } from "../protocol/names.ts"
+
+import type { Offset } from "../protocol/offset.ts"
 
 /** The numbers that make a write idempotent. */
 export interface ProducerTuple {
@@ -30,6 +33,12 @@ export interface WriteTerms {
   readonly producer?: ProducerTuple | undefined
   /** Closes the stream with this write. */
   readonly close?: boolean
+  /** The tail at which alone the body is stored. */
+  readonly expectedOffset?: Offset | undefined
+  /** Whether the write has to have a request of its own. */
+  readonly isAlone?: boolean
+  /** Receives the error of an attempt that is retried. */
+  readonly onRetry?: (error: Error) => void
   /** Receives the response to the request that carried the write. */
   readonly onResponse?: (response: ResponseMetadata) => void
 }
@@ -43,8 +52,8 @@ export interface WriteContent {
 }
 
 /** Whether a write can go out in one request with others. */
-export function mayShareRequest({ seq, producer, close }: WriteTerms): boolean {
-  return seq === undefined && producer === undefined && close !== true
+export function mayShareRequest({ seq, producer, close, isAlone }: WriteTerms): boolean {
+  return seq === undefined && producer === undefined && close !== true && isAlone !== true
 }
 
 /**
@@ -56,7 +65,7 @@ export function mayShareRequest({ seq, producer, close }: WriteTerms): boolean {
  */
 export function postWrite(
   endpoint: Endpoint,
-  { seq, producer, close = false }: WriteTerms,
+  { seq, producer, close = false, expectedOffset, onRetry }: WriteTerms,
   content: WriteContent | undefined,
   signal: AbortSignal,
 ): Promise<ResponseMetadata> {
@@ -69,6 +78,7 @@ export function postWrite(
     headers: {
       ...(content !== undefined && { [CONTENT_TYPE_HEADER]: content.type }),
       ...(seq !== undefined && { [STREAM_SEQ_HEADER]: seq }),
+      ...(expectedOffset !== undefined && { [STREAM_EXPECTED_OFFSET_HEADER]: expectedOffset }),
       ...(close && { [STREAM_CLOSED_HEADER]: "true" }),
       ...(producer !== undefined &&
         content !== undefined && {
@@ -79,6 +89,11 @@ export function postWrite(
     },
     ...(content !== undefined && { body: content.body }),
     ...(isStream && { timeoutMs: Infinity }),
+    observer: {
+      onRetry({ error }) {
+        onRetry?.(error)
+      },
+    },
   }
   return exchange(endpoint, request, signal)
 }

@@ -97,7 +97,7 @@ export function checkText(option: string, value: unknown, header: string): strin
 }
 
 /** As {@link checkText}, for a text that must arrive as it is: HTTP removes white space from both ends of a header. */
-function checkExactText(option: string, value: unknown, header: string): string {
+export function checkExactText(option: string, value: unknown, header: string): string {
   const text = checkText(option, value, header)
   if (!/^[\t\n\r ]|[\t\n\r ]$/.test(text)) return text
   throw badRequest(

@@ -23,6 +23,41 @@ export interface AppendOptions {
   producerSeq?: number | undefined
 }
 
+/** The options of an append whose outcome is a value. */
+export interface AppendWithResultOptions extends AppendOptions {
+  /**
+   * Stores the body only if the stream's tail is this offset: one that the server gave, never `-1` or `now`. **A server that does
+   * not know conditional appends ignores it** and stores the body; success alone does not tell which. To find out, append once
+   * with an offset that is certainly not the tail any more: only a server that knows them returns a conflict.
+   */
+  expectedOffset?: Offset | undefined
+  /** Closes the stream together with the append, or does neither. Default false. */
+  close?: boolean | undefined
+}
+
+/** The outcome of an append. Nothing was stored unless it is `ok`. */
+export type AppendResult =
+  | {
+      kind: "ok"
+      /** The stream's tail after the append, if the server says it. */
+      nextOffset?: Offset
+      /** Whether an earlier attempt, or an earlier append with the same producer numbers, had stored it. */
+      deduped: boolean
+      /** Whether the stream is closed now. */
+      closed?: boolean
+    }
+  | {
+      /** The `seq` is not greater than the last one, or the tail is not `expectedOffset`. */
+      kind: "seq-conflict"
+      /** The stream's tail, if the server says it. */
+      nextOffset?: Offset
+      /** `unknown` if both were sent and the server does not say which one it was. */
+      conflict: "seq" | "expected-offset" | "unknown"
+    }
+  | { kind: "closed"; nextOffset?: Offset }
+  | { kind: "stale-epoch"; currentEpoch: number }
+  | { kind: "producer-gap"; expectedSeq: number; receivedSeq: number }
+
 /** The options of a close. */
 export interface CloseOptions {
   /** A last message, stored together with the closure or not at all. */

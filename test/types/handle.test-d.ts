@@ -4,6 +4,7 @@ import {
   FetchError,
   StreamClosedError,
   type AppendOptions,
+  type AppendResult,
   type CloseOptions,
   type CloseResult,
   type CreateOptions,
@@ -104,6 +105,39 @@ describe("the methods of a handle", () => {
     expectTypeOf(pending).toExtend<Promise<void>[]>()
     // @ts-expect-error -- no such option
     void handle.append("x", { sequence: "1" })
+  })
+
+  it("appendWithResult", () => {
+    expectTypeOf(handle.appendWithResult).toBeCallableWith({ a: 1 })
+    expectTypeOf(handle.appendWithResult).toBeCallableWith("x", {
+      expectedOffset: "5",
+      close: true,
+      seq: "1",
+    })
+    expectTypeOf(handle.appendWithResult).returns.resolves.toEqualTypeOf<AppendResult>()
+    const result = {} as AppendResult
+    switch (result.kind) {
+      case "ok":
+        expectTypeOf(result.deduped).toEqualTypeOf<boolean>()
+        expectTypeOf(result.nextOffset).toEqualTypeOf<Offset | undefined>()
+        expectTypeOf(result.closed).toEqualTypeOf<boolean | undefined>()
+        break
+      case "seq-conflict":
+        expectTypeOf(result.conflict).toEqualTypeOf<"seq" | "expected-offset" | "unknown">()
+        break
+      case "closed":
+        expectTypeOf(result.nextOffset).toEqualTypeOf<Offset | undefined>()
+        break
+      case "stale-epoch":
+        expectTypeOf(result.currentEpoch).toEqualTypeOf<number>()
+        break
+      case "producer-gap":
+        expectTypeOf(result.expectedSeq).toEqualTypeOf<number>()
+        expectTypeOf(result.receivedSeq).toEqualTypeOf<number>()
+        break
+      default:
+        expectTypeOf(result).toBeNever()
+    }
   })
 
   it("appendStream and writable", () => {
