@@ -1,3 +1,5 @@
+import { isWellFormed } from "./well-formed.ts"
+
 /**
  * A position in a stream: an opaque, case-sensitive token that only a server makes. Store it, send it back,
  * compare it for equality; never parse, build or change one. Two values have a meaning of their own:
@@ -10,3 +12,8 @@ export const START_OFFSET: Offset = "-1"
 
 /** The tail of a stream at the time of the request. */
 export const NOW_OFFSET: Offset = "now"
+
+/** Whether a value can be an offset. JSON can write strings that no URL can hold. */
+export function isOffset(value: unknown): value is Offset {
+  return typeof value === "string" && value !== "" && isWellFormed(value)
+}

@@ -1,54 +1,72 @@
-/** How often the clock is looked at, so that a machine that slept is noticed soon after it wakes. */
+import { transferError } from "../http/failure.ts"
+import { monotonicMs } from "../platform/clock.ts"
+import type { TransferFailure } from "./payload.ts"
+
+/** How often the clocks are read, so that a suspended machine is noticed soon after it wakes. */
 const TICK_MS = 5_000
 
-/** A clock that is further ahead than this, of where a tick should have found it, has slept. */
-const SLEPT_MS = 10_000
+/** A timer that fires later than this past its time was suspended, or throttled, as in a hidden tab. */
+const LATE_MS = 10_000
 
-/** What was noticed: nothing came for too long, or the machine slept and nothing on the wire can be trusted. */
-export type Silence = "idle" | "slept"
+/** How long a connection has, after a late timer, to prove that it is alive. */
+const PROOF_MS = 1_000
 
-/** Who is told of it. */
-export interface SilenceListener {
-  /**
-   * Called once for a silence; the watch waits no further then.
-   *
-   * @param timeoutMs - how long a silence may last in the wait that it ended
-   */
-  onSilence(silence: Silence, timeoutMs: number): void
+/** Who is told. */
+export interface IdleListener {
+  /** Called once for a wait; the watch waits no further then. */
+  onIdle(failure: TransferFailure): void
 }
 
 /**
- * Watches a wait for the network. Only waiting counts: a consumer that takes its time is no silence. At most one timer
- * runs, and none once `end` was called.
+ * Watches waits for the network. Only waiting counts: a slow consumer is no idle connection. At most one timer runs, and
+ * none after `end`.
+ *
+ * Late timers alone do not prove a suspension: hidden tabs run them once a minute. A connection counts as suspended if a
+ * timer is late, and nothing has arrived since it was due nor arrives shortly after it.
  */
 export class IdleWatch {
-  readonly #listener: SilenceListener
+  readonly #url: string
+  readonly #listener: IdleListener
   #timeoutMs = Infinity
   #timer: ReturnType<typeof setTimeout> | undefined
-  #waitingSince: number | undefined
-  #tickAt = 0
+  #waitingSinceMs: number | undefined
+  /** When the timer is due: by the monotonic clock, which may stop while the machine sleeps, and by the wall clock. */
+  #dueMs = 0
+  #wallDueMs = 0
+  #heardAtWallMs = 0
+  #isLate = false
+  #failure: TransferFailure | undefined
 
-  constructor(listener: SilenceListener) {
+  constructor(url: string, listener: IdleListener) {
+    this.#url = url
     this.#listener = listener
   }
 
-  /** Begins to wait for a sound. */
+  /** What ended the last wait, if nothing arrived. */
+  get failure(): TransferFailure | undefined {
+    return this.#failure
+  }
+
+  /** Begins a wait. */
   listen(timeoutMs: number): void {
+    const nowMs = monotonicMs()
     this.#timeoutMs = timeoutMs
-    this.#waitingSince = Date.now()
+    this.#waitingSinceMs = nowMs
     // A tick of the wait before may be due later than this wait allows.
-    if (this.#timer !== undefined && this.#tickAt > this.#waitingSince + timeoutMs) this.#disarm()
+    if (this.#timer !== undefined && this.#dueMs > nowMs + timeoutMs) this.#disarm()
     if (this.#timer === undefined) this.#arm(timeoutMs)
   }
 
-  /** Ends the wait: something came. */
+  /** Ends the wait: something arrived. */
   heard(): void {
-    this.#waitingSince = undefined
+    this.#waitingSinceMs = undefined
+    this.#heardAtWallMs = Date.now()
+    this.#isLate = false
   }
 
   /** Ends the watch. */
   end(): void {
-    this.#waitingSince = undefined
+    this.#waitingSinceMs = undefined
     this.#disarm()
   }
 
@@ -59,7 +77,8 @@ export class IdleWatch {
 
   #arm(remainingMs: number): void {
     const delayMs = Math.min(TICK_MS, remainingMs)
-    this.#tickAt = Date.now() + delayMs
+    this.#dueMs = monotonicMs() + delayMs
+    this.#wallDueMs = Date.now() + delayMs
     this.#timer = setTimeout(IdleWatch.#onTick, delayMs, this)
   }
 
@@ -69,18 +88,28 @@ export class IdleWatch {
 
   #tick(): void {
     this.#timer = undefined
-    const since = this.#waitingSince
-    if (since === undefined) return
-    const now = Date.now()
-    const slept = now - this.#tickAt > SLEPT_MS
-    // A clock that was set back would make the wait endless: begin it anew.
-    const waitedMs = now < since ? 0 : now - since
-    if (now < since) this.#waitingSince = now
-    if (!slept && waitedMs < this.#timeoutMs) {
-      this.#arm(this.#timeoutMs - waitedMs)
+    const sinceMs = this.#waitingSinceMs
+    const nowMs = monotonicMs()
+    if (sinceMs === undefined) return
+    if (this.#isLate) {
+      this.#idle("suspended")
       return
     }
-    this.#waitingSince = undefined
-    this.#listener.onSilence(slept ? "slept" : "idle", this.#timeoutMs)
+    const lateMs = Math.max(nowMs - this.#dueMs, Date.now() - this.#wallDueMs)
+    this.#isLate = lateMs > LATE_MS && this.#heardAtWallMs <= this.#wallDueMs
+    const remainingMs = this.#isLate ? PROOF_MS : this.#timeoutMs - (nowMs - sinceMs)
+    if (remainingMs > 0) this.#arm(remainingMs)
+    else this.#idle("timeout")
+  }
+
+  #idle(kind: "timeout" | "suspended"): void {
+    this.#waitingSinceMs = undefined
+    const reason =
+      kind === "timeout"
+        ? `nothing arrived for ${this.#timeoutMs} ms`
+        : "its connection did not survive the suspension of this machine"
+    const error = transferError(this.#url, { kind, reason })
+    this.#failure = { kind, error }
+    this.#listener.onIdle(this.#failure)
   }
 }

@@ -1,7 +1,7 @@
 import { NOW_OFFSET, START_OFFSET, type Offset } from "../protocol/offset.ts"
-import { bufferedPayload, type Payload } from "./payload.ts"
+import type { Payload, TransferFailure } from "./payload.ts"
 
-/** The place of one page in its stream. */
+/** The end of a page in its stream. */
 export interface PageMark {
   /** Where the next read starts. */
   readonly offset: Offset
@@ -10,32 +10,78 @@ export interface PageMark {
   readonly streamClosed: boolean
 }
 
-/** What one answer, or one control event, brought. */
-export interface Page extends PageMark {
+/** How a session ended. */
+export type SessionOutcome =
+  | { readonly kind: "eof" }
+  | { readonly kind: "up-to-date" }
+  | { readonly kind: "cancelled"; readonly reason: unknown }
+  | { readonly kind: "aborted"; readonly reason: unknown }
+  | { readonly kind: "failed"; readonly error: unknown }
+
+/** A page as a consumer gets it. */
+export interface SourcePage {
+  /** The offset that it was requested at. */
+  readonly start: Offset
+  /** Where it ends, as the server said. `commit` returns where it ends for the caller. */
+  readonly end: PageMark
   readonly payload: Payload
+  /** Leading bytes that the caller already has, from an earlier transfer that failed. */
+  readonly deliveredBytes: number
+  /** Whether it is the first page at an offset that the error handler chose. */
+  readonly restarted: boolean
+}
+
+/** What a page held. */
+export interface PageContent {
+  readonly empty: boolean
+  /** Its size, for consumers that deliver parts of pages. */
+  readonly bytes?: number
 }
 
 /**
- * Where a page ends for its reader. A page that holds nothing and ends before it began comes from a server that has
- * less than the one before (a replica that lags behind): who followed it there would read what lies between twice.
- *
- * @param mark - the end as the server told it
- * @param start - where the page was asked for
- * @param empty - whether it held nothing
+ * A session as its consumer sees it. After `next` gave a page, exactly one of `commit`, `hold`, `reject` and `fail` follows,
+ * then `next` again. Calls after the end of the session change nothing.
  */
-export function endOf<TMark extends { readonly offset: Offset }>(
-  mark: TMark,
-  start: Offset,
-  empty: boolean,
-): TMark {
-  const sentinel = start === START_OFFSET || start === NOW_OFFSET
-  // The protocol lets offsets be compared as strings; servers that count without padding get that wrong as they grow.
-  const behind = mark.offset.length === start.length && mark.offset < start
-  return empty && !sentinel && behind ? { ...mark, offset: start } : mark
+export interface PageSource {
+  /** The stream's content type, after the first response. */
+  readonly contentType: string | undefined
+  /** What users see: the end of what was committed. Moves in `commit` and nowhere else. */
+  readonly position: PageMark
+  /** How the session ended; undefined while it lives. */
+  readonly outcome: SessionOutcome | undefined
+  /** Settles, and never rejects, when the session is over. */
+  readonly ended: Promise<SessionOutcome>
+  readonly maxPageBytes: number | undefined
+  /**
+   * The next page; undefined at the end, after `cancel`, and at the tail of a finite read. Says that the consumer has dealt
+   * with the page before. One call at a time.
+   *
+   * @throws what ended the session
+   */
+  next(): Promise<SourcePage | undefined>
+  /** The page is the caller's. Returns its end, clamped ({@link clampedEnd}). Comes before the callback runs. */
+  commit(page: SourcePage, content: PageContent): PageMark
+  /** Reads on behind the page, while `position` stays: it goes to the caller with a later page. */
+  hold(page: SourcePage, content: PageContent): void
+  /** The page is not whole, or not valid; `deliveredBytes` of it, from its start, are the caller's. It is read again. */
+  reject(page: SourcePage, failure: TransferFailure, deliveredBytes?: number): void
+  /** Ends the session with an exception. Takes back a commit that no `next` followed. */
+  fail(error: unknown): void
+  /** The consumer wants no more than what is stored: the session ends at the tail, and does not pause. */
+  readToTail(): void
+  cancel(reason: unknown): void
 }
 
-/** A page whose content is not wanted: its place, and what it says of the stream. */
-export function withoutContent(page: Page): Page {
-  page.payload.release()
-  return { ...page, payload: bufferedPayload(new Uint8Array()) }
+/**
+ * Where a page ends for its reader. A page that is empty and ends before it began comes from a server that has less than the
+ * one before (a replica that lags behind): a reader that followed it would read what lies between twice.
+ */
+export function clampedEnd(
+  { start, end }: Pick<SourcePage, "start" | "end">,
+  empty: boolean,
+): PageMark {
+  const isSentinel = start === START_OFFSET || start === NOW_OFFSET
+  // Offsets may be compared as strings; servers that count without padding get that wrong as they grow.
+  const isBehind = end.offset.length === start.length && end.offset < start
+  return empty && !isSentinel && isBehind ? { ...end, offset: start } : end
 }

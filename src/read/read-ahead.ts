@@ -1,66 +1,67 @@
 import { LinkedAbortController } from "../http/abort.ts"
-import type { Offset } from "../protocol/offset.ts"
-import type { Opened } from "./transport.ts"
+import type { Opened, ReadRequest } from "./transport.ts"
 
-/** A request that is under way. */
+/** A request that is in flight. */
 export interface PendingRequest {
-  readonly offset: Offset
-  readonly scope: LinkedAbortController
+  readonly request: ReadRequest
+  readonly controller: LinkedAbortController
   readonly opened: Promise<Opened>
 }
 
-const none: readonly PendingRequest[] = []
-
 /**
- * Requests catch-up pages before the consumer asks for them: the next one as soon as the headers of this one name its
- * offset, so that a far server costs one round trip less for every page. Never more than `limit` at a time.
+ * Requests pages before the consumer asks for them: catch-up pages as soon as the headers of one name the next offset, and
+ * the next long-poll while a callback runs. A distant server then costs one round trip less per page. Never more than `limit`
+ * requests at a time.
  */
 export class ReadAhead {
   readonly #limit: number
-  readonly #open: (offset: Offset, scope: LinkedAbortController) => Promise<Opened>
-  #requests = none
+  readonly #open: (request: ReadRequest, controller: LinkedAbortController) => Promise<Opened>
+  #pending: readonly PendingRequest[] = []
 
   /**
    * @param limit - how many requests may be ahead
-   * @param open - makes a catch-up request; never rejects
+   * @param open - makes a request; never rejects
    */
   constructor(
     limit: number,
-    open: (offset: Offset, scope: LinkedAbortController) => Promise<Opened>,
+    open: (request: ReadRequest, controller: LinkedAbortController) => Promise<Opened>,
   ) {
     this.#limit = limit
     this.#open = open
   }
 
-  /** Requests the page at an offset, and those behind it as far as the limit goes. */
-  begin(offset: Offset): void {
-    if (this.#requests.length >= this.#limit || this.#find(offset) !== undefined) return
-    const scope = new LinkedAbortController()
-    const request = { offset, scope, opened: this.#open(offset, scope) }
-    this.#requests = [...this.#requests, request]
-    void request.opened.then((result) => {
-      if (!this.#requests.includes(request) || result.kind !== "page") return
-      const { page } = result
-      if (!page.upToDate && page.offset !== offset) this.begin(page.offset)
+  /** Makes a request, and those for the catch-up pages behind it as far as the limit allows. */
+  begin(request: ReadRequest): void {
+    if (this.#pending.length >= this.#limit || this.#find(request) !== undefined) return
+    const controller = new LinkedAbortController()
+    const pending = { request, controller, opened: this.#open(request, controller) }
+    this.#pending = [...this.#pending, pending]
+    if (request.transport !== "catch-up") return
+    void pending.opened.then((opened) => {
+      if (!this.#pending.includes(pending) || opened.kind !== "page") return
+      const { offset, upToDate } = opened.end
+      if (!upToDate && offset !== request.offset) this.begin({ ...request, offset })
     })
   }
 
-  /** Hands over the request at an offset. One at another offset means that the reader went elsewhere: all are dropped. */
-  take(offset: Offset): PendingRequest | undefined {
-    const request = this.#find(offset)
-    if (request === undefined) this.drop()
-    else this.#requests = this.#requests.filter((other) => other !== request)
-    return request
+  /** Hands over a request. If there is none, the reader went elsewhere: all are dropped. */
+  take(request: ReadRequest): PendingRequest | undefined {
+    const found = this.#find(request)
+    if (found === undefined) this.drop()
+    else this.#pending = this.#pending.filter((other) => other !== found)
+    return found
   }
 
-  /** Ends all requests and releases their answers. */
+  /** Ends all requests and releases their responses. */
   drop(): void {
-    const requests = this.#requests
-    this.#requests = none
-    for (const { scope } of requests) scope.abort()
+    const pending = this.#pending
+    this.#pending = []
+    for (const { controller } of pending) controller.abort()
   }
 
-  #find(offset: Offset): PendingRequest | undefined {
-    return this.#requests.find((request) => request.offset === offset)
+  #find({ transport, offset }: ReadRequest): PendingRequest | undefined {
+    return this.#pending.find(
+      ({ request }) => request.transport === transport && request.offset === offset,
+    )
   }
 }

@@ -10,7 +10,7 @@ import { collect, iterateBatches, subscribe, type ToBatch } from "./consumers/de
 import { bytesFormat, jsonFormat, textFormat, type Format } from "./consumers/formats.ts"
 import { MAX_PART_SIZE, PageReader, type Reader, type ReadMode } from "./consumers/page-reader.ts"
 import { pulledStream, pullMessages, pullValues, type Pull } from "./consumers/pulled-stream.ts"
-import { pageSource, type PageSource } from "./page-source.ts"
+import type { PageSource } from "./page.ts"
 import type { Session } from "./session.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import type { LiveMode } from "./stream-options.ts"
@@ -45,19 +45,19 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     if (session.contentType !== undefined) this.contentType = session.contentType
     this.#isJson = settings.json || isJsonContentType(session.contentType)
     this.#session = session
-    this.#source = pageSource(session, settings.offset)
+    this.#source = session
   }
 
   get headers(): Headers {
-    return this.#session.newest?.headers ?? new Headers()
+    return this.#session.latest?.headers ?? new Headers()
   }
 
   get status(): number {
-    return this.#session.newest?.status ?? 0
+    return this.#session.latest?.status ?? 0
   }
 
   get statusText(): string {
-    return this.#session.newest?.statusText ?? ""
+    return this.#session.latest?.statusText ?? ""
   }
 
   get ok(): boolean {

@@ -8,9 +8,8 @@ import {
   checkNumber,
   checkObject,
 } from "../http/option-checks.ts"
-import { documentVisibility, type VisibilitySource } from "../platform/visibility.ts"
-import { START_OFFSET, type Offset } from "../protocol/offset.ts"
-import { isWellFormed } from "../protocol/well-formed.ts"
+import { documentVisibility, type VisibilitySource } from "../platform/page-lifecycle.ts"
+import { isOffset, START_OFFSET, type Offset } from "../protocol/offset.ts"
 import type { StreamEvent } from "./stream-event.ts"
 import type {
   LiveMode,
@@ -31,7 +30,10 @@ export interface SessionSettings {
   readonly sse: SseSettings
   readonly idleTimeoutMs: number
   readonly visibility: VisibilitySource | undefined
+  readonly hiddenGraceMs: number
   readonly readAhead: number
+  readonly maxPageBytes: number | undefined
+  readonly cursor: string | undefined
 }
 
 const DEFAULT_IDLE_TIMEOUT_MS = 75_000
@@ -56,7 +58,7 @@ export function sessionSettings(options: ReadOptions): SessionSettings {
   checkBoolean("warnOnHttp", options.warnOnHttp)
   const { offset = START_OFFSET, live = true, readAhead = 1 } = options
   const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, pauseWhenHidden = true } = options
-  if (typeof offset !== "string" || offset === "" || !isWellFormed(offset)) {
+  if (!isOffset(offset)) {
     throw badOption("offset", 'a stored offset, "-1" or "now"', offset)
   }
   if (![true, false, "long-poll", "sse"].includes(live)) {
@@ -72,7 +74,10 @@ export function sessionSettings(options: ReadOptions): SessionSettings {
     sse: sseSettings(options.sseResilience),
     idleTimeoutMs: checkDuration("idleTimeoutMs", idleTimeoutMs),
     visibility: visibilityOf(pauseWhenHidden),
+    hiddenGraceMs: checkGrace(options.hiddenGraceMs ?? 0),
     readAhead: checkCount("readAhead", readAhead),
+    maxPageBytes: checkPageBytes(options.maxPageBytes),
+    cursor: options.cursor,
   }
 }
 
@@ -106,6 +111,17 @@ function visibilityOf(option: boolean | VisibilitySource): VisibilitySource | un
   // JavaScript callers can give anything.
   if (typeof (option as Partial<VisibilitySource> | null)?.subscribe === "function") return option
   throw badOption("pauseWhenHidden", "a boolean or a VisibilitySource", option)
+}
+
+function checkGrace(ms: unknown): number {
+  const isMs = (given: number) => Number.isFinite(given) && given >= 0
+  return checkNumber("hiddenGraceMs", ms, isMs, "a number of milliseconds, 0 or more")
+}
+
+function checkPageBytes(bytes: unknown): number | undefined {
+  if (bytes === undefined) return undefined
+  const isLimit = (given: number) => given >= 1 && (given === Infinity || Number.isInteger(given))
+  return checkNumber("maxPageBytes", bytes, isLimit, "a whole number, 1 or more, or Infinity")
 }
 
 function checkAmount(option: string, value: number): void {

@@ -1,93 +1,280 @@
+/* eslint-disable max-lines -- the machine is one idea: its types, transitions and effects are read together */
 /**
- * The state machine of a reading session: when the next page is asked for and how, when a connection is replaced, when
- * a failure is somebody's to decide, when it is over.
+ * The state machine of a reading session: what is requested next and how, when a connection is replaced, when the error
+ * handler decides, when the session is over. Pure: the driver (session.ts) executes the effects of each step.
  *
  * ```
- *            page          delivered (SSE) ──────────▶ receiving ──┐ page
+ *            page          proceed (SSE) ────────────▶ receiving ──┐ page
  *  requesting ──▶ delivering                               ▲       │
- *   ▲ ▲  │ │          │ ▲ └─ delivered ─▶ requesting       │       ▼
+ *   ▲ ▲  │ │          │ ▲ └─ proceed ─▶ requesting         │       ▼
  *   │ │  │ └──────────┼─┼───────────────── opened ─────────┘   delivering
- *   │ │  │ failed     │ │
- *   │ │  ▼            │ └─ page
- *   │ │ asking ── decided: end ─▶ ended ◀── eof, caught up, cancel, abort, fail (from every state)
+ *   │ │  │ failed     │ └─ page
+ *   │ │  ▼            │
+ *   │ │ handling-error ── error-handled: end ─▶ ended ◀── end of stream, caught up, cancel, abort, fail (every state)
  *   │ │  │            │
- *   │ │  └ again ─▶ waiting ◀── broken, stalled, SSE ended (from requesting, delivering, receiving)
- *   │ └─── woke ──────┘ │
- *   │                   ▼ pause (also from requesting, receiving, and instead of the next request)
- *   └───── resume ──── paused
+ *   │ │  └ retry ─▶ waiting ◀── transfer failed, no progress, SSE closed (requesting, delivering, receiving)
+ *   │ └ timer-fired ──┘ │
+ *   │                   ▼ hidden (also from requesting, receiving, and instead of the next request)
+ *   └─── visible ──── paused
  * ```
  *
- * Invariants:
- * 1. `offset` is the place up to which the consumer has taken everything. Only `delivered` moves it.
- * 2. A page that does not move, or goes back to where the session was before, is never delivered with data: the same
- *    data would come again.
- * 3. Every way back to `requesting` that brought nothing new waits and counts, and the count is bounded. (SSE
- *    connections that lived, and long-polls that were held open, are followed in their own time and do not count.)
- * 4. While there is a reason to pause, no request is begun, tried again or waited for, once the session has had its
- *    first answer. A page that is on its way already is delivered.
- * 5. What follows a pause is a catch-up request: it needs no waiting on the server.
- * 6. `ended` is never left.
+ * Invariants, enforced by test/property/session-state.test.ts under the same numbers:
+ * 1. `offset` is the end of what the consumer has dealt with. It moves with `proceed`, with the response to `now`, which
+ *    names the tail, and with an offset that the error handler chooses.
+ * 2. A page that does not move, or leads back to where the session was, is never delivered with content.
+ * 3. Every way back to `requesting` that brought nothing new is bounded (see below).
+ * 4. While the page is hidden, no request is begun, retried or waited for, once the first response has arrived. A page that
+ *    is on its way is delivered.
+ * 5. A pause is followed by a catch-up request.
+ * 6. `ended` is final.
+ *
+ * Ways back to `requesting`, and what bounds each:
+ * - a page with content: the content
+ * - the tail is reached: the catch-up request that reached it
+ * - no progress: backoff, then `NO_PROGRESS` ({@link MAX_STALLS}, {@link MAX_LIVE_STALLS})
+ * - a failed transfer: backoff and `maxRetries`; {@link MAX_MALFORMED}; {@link MAX_IDENTICAL} for the same failure
+ * - an empty long-poll, or one without a response: {@link POLL_INTERVAL_MS}
+ * - a closed SSE connection: sse-health.ts
+ * - the error handler: at once the first time ({@link HANDLER_INTERVAL_MS}), then backoff
+ * - suspended, network-changed, visible: one request per event of the platform
  *
  * @module
  */
 
-import { backoffDelayMs, spacingDelayMs } from "../http/backoff.ts"
-import type { Offset } from "../protocol/offset.ts"
-import { leadsBack, noteMove, untrodden } from "./offset-loop.ts"
-import { endOf, type PageMark } from "./page.ts"
-import {
-  afterEmptyPoll,
-  ask,
-  end,
-  enter,
-  FORGIVEN,
-  readingOf,
-  receive,
-  request,
-  stall,
-  wait,
-  type SessionEnvironment,
-} from "./session-moves.ts"
-import type { Reading, SessionEvent, SessionState } from "./session-types.ts"
-import { isShort, judgeSse, UNTRIED_SSE } from "./sse-health.ts"
-import type { PauseReason, SseFallbackReason } from "./stream-event.ts"
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { backoffDelayMs, spacingDelayMs, type Backoff } from "../http/backoff.ts"
+import { NOW_OFFSET, START_OFFSET, type Offset } from "../protocol/offset.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { leadsBack, visit, visitedFrom, type Visited } from "./loop-detection.ts"
+import type { PageMark, SessionOutcome } from "./page.ts"
+import type { TransferFailure } from "./payload.ts"
+import { isShort, judgeSse, type SseEnding } from "./sse-health.ts"
+import type { SseFallbackReason, StreamEvent, Transport } from "./stream-event.ts"
+import type { SseSettings } from "./stream-options.ts"
 
-/** What follows an event. The new state's kind is the effect: the driver does what it says. */
-export interface Step {
-  readonly state: SessionState
-  /** SSE was given up by this step. */
-  readonly fellBack?: SseFallbackReason
+/** Catch-up pages in a row that may make no progress. */
+export const MAX_STALLS = 10
+/** Live responses in a row that may arrive at once and empty. */
+export const MAX_LIVE_STALLS = 20
+/** Malformed pages in a row: a captive portal disappears, a broken server does not. */
+export const MAX_MALFORMED = 4
+/** Transfers in a row that may fail in the same way, at the same byte: a network fails in many ways. */
+export const MAX_IDENTICAL = 16
+
+/** A long-poll that is answered sooner than this with nothing was not held open by its server. */
+export const MIN_HELD_MS = 50
+/** A distant server takes longer to respond at once; no longer than this, though. */
+export const MAX_HELD_MS = 500
+/** A long-poll that took this long was certainly held. */
+const CERTAINLY_HELD_MS = 1_000
+/** Empty long-polls are at least this far apart on average, start to start. */
+const POLL_INTERVAL_MS = 400
+/** Retries that the error handler requests, with content between them, are at least this far apart on average. */
+const HANDLER_INTERVAL_MS = 400
+
+/** How the session reads after it has caught up. A transport's counters begin and end with it. */
+export type Live =
+  | { readonly kind: "none" }
+  | { readonly kind: "long-poll" }
+  /** `failures`: SSE connections in a row that did not work. */
+  | { readonly kind: "sse"; readonly failures: number }
+
+/** What has failed since the last content. */
+export interface Retries {
+  /** Responses that made no progress. */
+  readonly noProgress: number
+  readonly transferErrors: number
+  readonly malformed: number
+  /** Retries that the error handler requested. */
+  readonly handler: number
+  /** How often the last failure occurred in the same way, and which one it was. */
+  readonly identical: number
+  readonly signature: string | undefined
 }
 
-/** Damaged pages in a row: a captive portal goes away, a broken server does not. */
-export const MAX_MALFORMED = 4
+/** What every state has. */
+export interface SessionContext {
+  /** Where the next request starts. */
+  readonly offset: Offset
+  readonly cursor: string | undefined
+  readonly upToDate: boolean
+  readonly visited: Visited
+  /** Bytes behind `offset` that the caller already has: parts of a page whose transfer failed. */
+  readonly deliveredBytes: number
+  readonly live: Live
+  readonly retries: Retries
+  /** The fastest catch-up response so far, in milliseconds: how distant the server is. */
+  readonly roundTripMs: number
+  /** Whether the first response has arrived. */
+  readonly started: boolean
+  readonly hidden: boolean
+  /** Whether the server has not yet confirmed the offset that the caller stored. */
+  readonly unconfirmed: boolean
+  /** Whether the next page is the first one at an offset that the error handler chose. */
+  readonly restarted: boolean
+  /** The transport of the latest request. */
+  readonly transport: Transport
+}
 
-/** A handler that says go on after failures between which there was something new is followed no more often on average. */
-const DECISION_INTERVAL_MS = 400
+/** What a session is doing. */
+export type SessionState = { readonly context: SessionContext } & (
+  | { readonly kind: "requesting"; readonly transport: Transport }
+  /** An SSE connection is open; nothing is with the consumer. */
+  | { readonly kind: "receiving" }
+  /** A page is with the consumer. */
+  | {
+      readonly kind: "delivering"
+      readonly transport: Transport
+      readonly end: PageMark
+      readonly elapsedMs: number
+      readonly committed: Committed | undefined
+    }
+  | { readonly kind: "waiting"; readonly transport: Transport }
+  | { readonly kind: "handling-error"; readonly transport: Transport }
+  | { readonly kind: "paused" }
+  | { readonly kind: "ended"; readonly outcome: SessionOutcome }
+)
 
-const NOT_PAUSED: ReadonlySet<PauseReason> = new Set()
+interface Committed {
+  /** The end of the page, clamped. */
+  readonly end: PageMark
+  readonly empty: boolean
+  readonly bytes: number
+}
+
+/** What happened. */
+export type SessionEvent =
+  /** A response, or an SSE control event, announced a page. */
+  | { readonly kind: "page"; readonly end: PageMark; readonly elapsedMs: number }
+  /** An SSE connection is open. */
+  | { readonly kind: "opened" }
+  | { readonly kind: "sse-closed"; readonly ending: SseEnding }
+  /** A transfer ended before its page was whole; `deliveredBytes` of the page are with the caller. */
+  | {
+      readonly kind: "transfer-failed"
+      readonly failure: TransferFailure
+      readonly deliveredBytes: number
+    }
+  /** A long-poll got no response in time. */
+  | { readonly kind: "poll-timed-out"; readonly elapsedMs: number }
+  /** A request failed and is not retried. */
+  | { readonly kind: "request-failed"; readonly error: unknown }
+  | ({ readonly kind: "committed" } & Committed)
+  /** The consumer has dealt with the committed page. */
+  | { readonly kind: "proceed" }
+  | {
+      readonly kind: "error-handled"
+      readonly retry: boolean
+      readonly error: unknown
+      /** Where to continue instead. */
+      readonly offset: Offset | undefined
+      /** The rest of the time that the server asked to wait. */
+      readonly retryAfterMs: number
+      /** From the last retry that the handler requested to this failure; Infinity if there was none. */
+      readonly sinceLastMs: number
+    }
+  | { readonly kind: "timer-fired" }
+  | { readonly kind: "hidden" }
+  | { readonly kind: "visible" }
+  /** Connections of before are dead: the network changed, or the page was frozen. */
+  | { readonly kind: "network-changed" }
+  | { readonly kind: "live-changed"; readonly live: Live["kind"] }
+  /** The stream holds what SSE cannot carry unchanged. */
+  | { readonly kind: "sse-unsuitable" }
+  | { readonly kind: "cancel"; readonly reason: unknown }
+  | { readonly kind: "abort"; readonly reason: unknown }
+  /** The consumer failed, or the driver. */
+  | { readonly kind: "fail"; readonly error: unknown }
+
+/** What the driver does, in order. `notify` and `warn` come last: they call the caller's code. */
+export type Effect =
+  /** End what is in flight: request, connection, page, wait, error handler. */
+  | { readonly kind: "release" }
+  | { readonly kind: "drop-ahead" }
+  | ({ readonly kind: "request" } & RequestPlace)
+  | ({ readonly kind: "read-ahead" } & RequestPlace)
+  /** Read the next page from the SSE connection. */
+  | { readonly kind: "receive" }
+  | {
+      readonly kind: "deliver"
+      readonly start: Offset
+      readonly end: PageMark
+      readonly deliveredBytes: number
+      readonly restarted: boolean
+      /** Whether the page's content is new. */
+      readonly hasContent: boolean
+      /** Whether nothing lies between `start` and the page's end, so that users may see its end at once. */
+      readonly visible: boolean
+    }
+  | { readonly kind: "wait"; readonly delayMs: number }
+  | { readonly kind: "handle-error"; readonly error: unknown }
+  | { readonly kind: "end"; readonly outcome: SessionOutcome }
+  | { readonly kind: "notify"; readonly event: StreamEvent }
+  | { readonly kind: "warn-fallback"; readonly reason: SseFallbackReason }
+
+interface RequestPlace {
+  readonly transport: Transport
+  readonly offset: Offset
+  readonly cursor: string | undefined
+}
+
+/** What follows an event. */
+export interface Step {
+  readonly state: SessionState
+  readonly effects: readonly Effect[]
+}
+
+/** What a transition may use besides the state: settings and chance. No clock: events carry durations. */
+export interface SessionEnvironment {
+  readonly url: string
+  readonly backoff: Backoff
+  readonly sse: SseSettings
+  /** Between 0 and 1, new for every event. */
+  readonly random: number
+}
+
+/** Nothing has failed. */
+export const NO_RETRIES: Retries = {
+  noProgress: 0,
+  transferErrors: 0,
+  malformed: 0,
+  handler: 0,
+  identical: 0,
+  signature: undefined,
+}
+
+const LONG_POLL: Live = { kind: "long-poll" }
+const NO_EFFECTS: readonly Effect[] = []
+const RELEASE: Effect = { kind: "release" }
+const DROP_AHEAD: Effect = { kind: "drop-ahead" }
 
 /** The state of a session that has not made a request yet. */
 export function initialState(
   offset: Offset,
-  liveTransport: Reading["liveTransport"],
-): SessionState {
-  return {
-    kind: "requesting",
-    transport: "catch-up",
+  live: Live["kind"],
+  cursor?: string,
+): Extract<SessionState, { kind: "requesting" }> {
+  const context: SessionContext = {
     offset,
-    track: untrodden(offset),
-    cursor: undefined,
+    cursor,
     upToDate: false,
-    streamClosed: false,
-    handedOnBytes: 0,
-    answered: false,
-    liveTransport,
+    visited: visitedFrom(offset),
+    deliveredBytes: 0,
+    live: liveOf(live),
+    retries: NO_RETRIES,
     roundTripMs: Infinity,
-    pausedFor: NOT_PAUSED,
-    sse: UNTRIED_SSE,
-    ...FORGIVEN,
+    started: false,
+    hidden: false,
+    unconfirmed: offset !== START_OFFSET && offset !== NOW_OFFSET,
+    restarted: false,
+    transport: "catch-up",
   }
+  return { kind: "requesting", context, transport: "catch-up" }
+}
+
+/** The effect of the initial state. */
+export function firstRequest({ context }: SessionState): Effect {
+  return requestEffect("request", context, "catch-up")
 }
 
 /** What follows an event in a state. Pure. An event that a state does not expect changes nothing. */
@@ -96,199 +283,401 @@ export function transition(
   event: SessionEvent,
   env: SessionEnvironment,
 ): Step {
-  if (state.kind === "ended") return { state }
+  const { context } = state
+  if (state.kind === "ended") return stay(state)
   switch (event.kind) {
     case "page":
-      return { state: onPage(state, event.mark, event.elapsedMs, env) }
+      return onPage(state, event, env)
     case "opened":
-      if (state.kind !== "requesting" || state.transport !== "sse") return { state }
-      return { state: receive(state) }
-    case "live-transport":
-      return { state: { ...state, liveTransport: event.transport } }
-    case "delivered":
-      return { state: onDelivered(state, event, env) }
-    case "broken":
-      return onBroken(state, event, env)
-    case "sse-ended":
-      return onSseEnded(state, event, env)
-    case "unanswered":
-      if (state.kind !== "requesting" || state.transport !== "long-poll") return { state }
-      return { state: afterEmptyPoll(state, event.elapsedMs, env) }
-    case "inexact":
-      return { state: state.kind === "receiving" ? onInexact(state) : state }
-    case "failed":
-      if (state.kind !== "requesting") return { state }
-      // A long-poll for what SSE could not carry was but a try.
-      if (isAside(state)) return { state: request(state, "sse") }
-      return { state: ask(state, state.transport, event.error) }
-    case "decided":
-      return { state: onDecided(state, event, env) }
-    case "woke":
-      return { state: state.kind === "waiting" ? request(state, state.transport) : state }
-    case "pause":
-      return {
-        state: onPause({ ...state, pausedFor: new Set([...state.pausedFor, event.reason]) }),
-      }
-    case "resume": {
-      const pausedFor = new Set(state.pausedFor)
-      pausedFor.delete(event.reason)
-      const resumed = { ...state, pausedFor }
-      return { state: state.kind === "paused" ? request(resumed, "catch-up") : resumed }
+      if (state.kind !== "requesting" || state.transport !== "sse") return stay(state)
+      return receive(context)
+    case "sse-closed": {
+      const isSse =
+        state.kind === "receiving" || (state.kind === "requesting" && state.transport === "sse")
+      return isSse ? afterSse(context, event.ending, env) : stay(state)
     }
+    case "transfer-failed":
+      return onTransferFailed(state, event, env)
+    case "poll-timed-out":
+      if (state.kind !== "requesting" || state.transport !== "long-poll") return stay(state)
+      return pollAgain(context, event.elapsedMs, env)
+    case "request-failed":
+      if (state.kind !== "requesting") return stay(state)
+      return handleError(context, state.transport, event.error)
+    case "committed":
+      return onCommitted(state, event)
+    case "proceed":
+      return onProceed(state, env)
+    case "error-handled":
+      return onErrorHandled(state, event, env)
+    case "timer-fired":
+      return state.kind === "waiting" ? request(context, state.transport) : stay(state)
+    case "network-changed":
+      return onNetworkChanged(state)
+    case "hidden":
+      return onHidden(state)
+    case "visible": {
+      const shown = update(context, { hidden: false })
+      if (state.kind !== "paused") return stay({ ...state, context: shown })
+      const step = request(shown, "catch-up")
+      return { ...step, effects: [...step.effects, notify({ kind: "resume", reason: "hidden" })] }
+    }
+    case "live-changed": {
+      const changed = { ...state, context: update(context, { live: liveOf(event.live) }) }
+      return { state: changed, effects: [DROP_AHEAD] }
+    }
+    case "sse-unsuitable":
+      if (context.live.kind !== "sse") return stay(state)
+      return stay({ ...state, context: update(context, { live: LONG_POLL }) })
     case "cancel":
-      return { state: end(state, { kind: "cancelled", reason: event.reason }) }
+      return end(context, { kind: "cancelled", reason: event.reason })
     case "abort":
-      return { state: end(state, { kind: "aborted", reason: event.reason }) }
+      return end(context, { kind: "aborted", reason: event.reason })
     case "fail":
-      return { state: end(state, { kind: "failed", error: event.error }) }
+      return end(context, { kind: "failed", error: event.error })
   }
 }
 
-function onPage(
-  state: SessionState,
-  mark: PageMark,
-  elapsedMs: number,
-  env: SessionEnvironment,
-): SessionState {
-  if (state.kind !== "requesting" && state.kind !== "receiving") return state
+type EventOf<K extends SessionEvent["kind"]> = Extract<SessionEvent, { kind: K }>
+
+function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnvironment): Step {
+  if (state.kind !== "requesting" && state.kind !== "receiving") return stay(state)
+  const { end, elapsedMs } = event
+  const before = state.context
   const transport = state.kind === "receiving" ? "sse" : state.transport
-  const news = mark.streamClosed || (mark.upToDate && !state.upToDate)
-  const reading: Reading = {
-    ...readingOf(state),
-    answered: true,
-    roundTripMs:
-      transport === "catch-up" ? Math.min(state.roundTripMs, elapsedMs) : state.roundTripMs,
-    cursor: mark.cursor ?? state.cursor,
+  const isNow = before.offset === NOW_OFFSET
+  const moved = end.offset !== before.offset
+  const news = end.streamClosed || (end.upToDate && !before.upToDate)
+  const context = update(before, {
+    started: true,
+    cursor: end.cursor ?? before.cursor,
+    ...(isNow && { offset: end.offset, visited: visitedFrom(end.offset) }),
+    ...(transport === "catch-up" && { roundTripMs: Math.min(before.roundTripMs, elapsedMs) }),
+  })
+  if (moved && leadsBack(before.visited, end.offset)) return stall(context, transport, env)
+  if (!moved && !news) {
+    if (transport === "sse") return receive(context)
+    if (transport === "long-poll") return afterEmptyPoll(context, elapsedMs, env)
+    return end.upToDate ? atTail(context) : stall(context, transport, env)
   }
-  if (leadsBack(state.track, state.offset, mark.offset)) return stall(reading, transport, env)
-  if (mark.offset !== state.offset || news) {
-    return enter(reading, { kind: "delivering", transport, mark, elapsedMs })
+  const effects: Effect[] = [
+    {
+      kind: "deliver",
+      start: before.offset,
+      end,
+      deliveredBytes: before.deliveredBytes,
+      restarted: before.restarted,
+      hasContent: moved || !before.started,
+      visible: !before.started && (isNow || !moved),
+    },
+  ]
+  if (transport === "catch-up" && moved && !end.upToDate && !before.hidden) {
+    effects.push(requestEffect("read-ahead", { ...context, offset: end.offset }, transport))
   }
-  if (transport === "sse") return enter(reading, { kind: "receiving" })
-  if (transport === "long-poll") return afterEmptyPoll(reading, elapsedMs, env)
-  if (!mark.upToDate) return stall(reading, "catch-up", env)
-  return afterCatchUp(reading)
+  return {
+    state: { kind: "delivering", context, transport, end, elapsedMs, committed: undefined },
+    effects,
+  }
 }
 
-function onDelivered(
-  state: SessionState,
-  event: { readonly bytes: number; readonly empty: boolean },
-  env: SessionEnvironment,
-): SessionState {
-  if (state.kind !== "delivering") return state
-  const { mark, transport } = state
-  const news = mark.upToDate && !state.upToDate
-  const { offset } = endOf(mark, state.offset, event.empty)
-  const reading: Reading = {
-    ...readingOf(state),
-    offset,
-    track: noteMove(state.track, state.offset, offset, mark.upToDate),
-    upToDate: mark.upToDate,
-    streamClosed: mark.streamClosed,
-    handedOnBytes: Math.max(0, state.handedOnBytes - event.bytes),
-    // News that bring no content forgive nothing: a server can tell the same ones for ever.
-    ...(!event.empty && FORGIVEN),
+function onCommitted(state: SessionState, event: EventOf<"committed">): Step {
+  if (state.kind !== "delivering") return stay(state)
+  const { end: clamped, empty, bytes } = event
+  const { context, transport, end } = state
+  const effects: Effect[] = []
+  const goesOn = transport === "long-poll" && context.live.kind === "long-poll" && !context.hidden
+  if (goesOn && !empty && !clamped.streamClosed && clamped.offset !== context.offset) {
+    effects.push(requestEffect("read-ahead", { ...context, offset: clamped.offset }, transport))
   }
-  if (mark.streamClosed) return end(reading, { kind: "eof" })
-  if (transport === "sse") return receive(reading)
-  // Pages that move and bring nothing are as much a loop as pages that stand still.
-  const idle = event.empty && !news
-  if (idle && transport === "long-poll") return afterEmptyPoll(reading, state.elapsedMs, env)
-  if (mark.upToDate) return afterCatchUp(reading)
-  return idle ? stall(reading, transport, env) : request(reading, transport)
+  const { offset, unconfirmed } = context
+  const mismatch = unconfirmed && empty && end.upToDate && end.offset !== offset
+  if (mismatch) effects.push(notify({ kind: "offset-mismatch", offset, nextOffset: end.offset }))
+  const confirmed = unconfirmed && (mismatch || !empty)
+  return {
+    state: {
+      ...state,
+      context: confirmed ? update(context, { unconfirmed: false }) : context,
+      committed: { end: clamped, empty, bytes },
+    },
+    effects,
+  }
 }
 
-function onBroken(
+function onProceed(state: SessionState, env: SessionEnvironment): Step {
+  if (state.kind !== "delivering" || state.committed === undefined) return stay(state)
+  const { transport, elapsedMs } = state
+  const before = state.context
+  const { end: to, empty, bytes } = state.committed
+  const news = to.upToDate && !before.upToDate
+  const context = update(before, {
+    offset: to.offset,
+    visited: visit(before.visited, before.offset, to.offset),
+    upToDate: to.upToDate,
+    deliveredBytes: Math.max(0, before.deliveredBytes - bytes),
+    restarted: false,
+    // News without content reset nothing: a server can repeat them indefinitely.
+    ...(!empty && { retries: NO_RETRIES }),
+  })
+  if (to.streamClosed) return end(context, { kind: "eof" })
+  if (transport === "sse") return receive(context)
+  // Pages that move and hold nothing are as much a loop as pages that do not move.
+  const idle = empty && !news
+  if (idle && transport === "long-poll") return afterEmptyPoll(context, elapsedMs, env)
+  if (to.upToDate) return atTail(context)
+  return idle ? stall(context, transport, env) : request(context, transport)
+}
+
+function onTransferFailed(
   state: SessionState,
-  event: Extract<SessionEvent, { kind: "broken" }>,
+  { failure, deliveredBytes }: EventOf<"transfer-failed">,
   env: SessionEnvironment,
 ): Step {
-  if (state.kind !== "delivering" && state.kind !== "requesting") return { state }
+  if (state.kind !== "delivering" && state.kind !== "requesting") return stay(state)
+  const { context } = state
   if (state.kind === "delivering" && state.transport === "sse") {
-    const ending = {
-      kind: "malformed",
-      livedMs: 0,
-      spoke: true,
-      progressed: false,
-      buffered: false,
-    } as const
-    return onSseEnded(enter(state, { kind: "receiving" }), { kind: "sse-ended", ending }, env)
+    const ending = { kind: "malformed", hasResponse: true, livedMs: 0, hasEvents: true } as const
+    return afterSse(context, { ...ending, progressed: false, buffered: false }, env)
   }
-  if (isAside(state)) return { state: request(state, "sse") }
-  const handedOnBytes = Math.max(event.handedOnBytes, state.handedOnBytes)
-  const breaks = handedOnBytes > state.handedOnBytes ? 1 : state.breaks + 1
-  const malformed = event.damage === "malformed"
-  const damages = state.damages + (malformed ? 1 : 0)
-  const reading = { ...readingOf(state), handedOnBytes, breaks, damages }
-  // A clock that jumped says nothing about the server: what stands behind it is replaced at once.
-  if (event.damage === "stale")
-    return { state: request({ ...reading, breaks: state.breaks }, "catch-up") }
-  const { maxRetries } = env.backoff
-  const tooOften = malformed ? damages > Math.min(MAX_MALFORMED, maxRetries) : breaks > maxRetries
+  const further = deliveredBytes > context.deliveredBytes
+  const known = further ? update(context, { deliveredBytes }) : context
+  // A connection that did not survive a suspension says nothing about the server.
+  if (failure.kind === "suspended") return request(known, "catch-up")
+  const { retries } = context
+  const { signature } = failure
+  const isMalformed = failure.kind === "malformed"
+  const isSame = !further && signature !== undefined && signature === retries.signature
+  const transferErrors = further ? 1 : retries.transferErrors + 1
+  const malformed = retries.malformed + (isMalformed ? 1 : 0)
+  const identical = isSame ? retries.identical + 1 : 1
+  const failed = update(known, {
+    retries: { ...retries, transferErrors, malformed, identical, signature },
+  })
   const transport = state.kind === "requesting" ? state.transport : "catch-up"
-  if (tooOften) return { state: ask(reading, transport, event.error) }
-  return { state: wait(reading, transport, backoffDelayMs(env.backoff, breaks, env.random)) }
+  const { maxRetries } = env.backoff
+  const isTooMany = isMalformed
+    ? malformed > Math.min(MAX_MALFORMED, maxRetries)
+    : transferErrors > maxRetries || identical > MAX_IDENTICAL
+  if (isTooMany) return handleError(failed, transport, failure.error)
+  const delayMs = backoffDelayMs(env.backoff, transferErrors, env.random)
+  const retry = { kind: "retry", transport, attempt: transferErrors, delayMs } as const
+  return wait(failed, transport, delayMs, notify({ ...retry, error: failure.error }))
 }
 
-function onSseEnded(
+/** What follows an SSE connection, or a request for one that failed. */
+function afterSse(context: SessionContext, ending: SseEnding, env: SessionEnvironment): Step {
+  const before = context.live.kind === "sse" ? context.live.failures : 0
+  const verdict = judgeSse(ending, before, env.sse, env.random)
+  if (verdict.kind === "fall-back") {
+    const { reason } = verdict
+    const polling = context.live.kind === "sse" ? update(context, { live: LONG_POLL }) : context
+    const step = request(polling, polling.live.kind === "none" ? "catch-up" : "long-poll", reason)
+    return { ...step, effects: [...step.effects, { kind: "warn-fallback", reason }] }
+  }
+  const { failures, delayMs } = verdict
+  const live: Live = context.live.kind === "sse" ? { kind: "sse", failures } : context.live
+  const retries = isShort(ending, env.sse) ? context.retries : NO_RETRIES
+  const transport = live.kind === "sse" ? verdict.transport : "catch-up"
+  const notice =
+    ending.failure &&
+    notify({
+      kind: "retry",
+      transport: "sse",
+      attempt: failures,
+      delayMs,
+      error: ending.failure.error,
+    })
+  return wait(update(context, { live, retries }), transport, delayMs, notice)
+}
+
+function onErrorHandled(
   state: SessionState,
-  { ending }: Extract<SessionEvent, { kind: "sse-ended" }>,
+  event: EventOf<"error-handled">,
   env: SessionEnvironment,
 ): Step {
-  if (state.kind !== "receiving" && !(state.kind === "requesting" && state.transport === "sse")) {
-    return { state }
-  }
-  const verdict = judgeSse(ending, state.sse, env.sse, env.random)
-  if (verdict.kind === "fall-back") {
-    const reading: Reading = { ...readingOf(state), liveTransport: "long-poll" }
-    return { state: request(reading, "long-poll"), fellBack: verdict.reason }
-  }
-  const lived = !isShort(ending, env.sse)
-  const reading = { ...readingOf(state), ...(lived && FORGIVEN), sse: verdict.health }
-  return { state: wait(reading, verdict.transport, verdict.delayMs) }
-}
-
-/**
- * Other transports carry bytes. A catch-up answer may come from a cache that knows no more than before, a long-poll's does
- * not; where neither brings anything, the text is taken as SSE brings it (MAX_INEXACT).
- */
-function onInexact(reading: Reading): SessionState {
-  const inexact = reading.inexact + 1
-  return request({ ...reading, inexact }, inexact === 1 ? "catch-up" : "long-poll")
-}
-
-function onDecided(
-  state: SessionState,
-  event: Extract<SessionEvent, { kind: "decided" }>,
-  env: SessionEnvironment,
-): SessionState {
-  if (state.kind !== "asking") return state
-  if (!event.again) return end(state, { kind: "failed", error: event.error })
-  // The first time the handler has changed something: try it at once, unless it was the first time a moment ago, too. After
-  // that its word alone is no reason to hurry.
+  if (state.kind !== "handling-error") return stay(state)
+  const { context } = state
+  if (!event.retry) return end(context, { kind: "failed", error: event.error })
+  const { handler } = context.retries
+  // The first time the handler has changed something. After that its word alone is no reason to hurry.
   const delayMs =
-    state.decisions === 0
-      ? spacingDelayMs(DECISION_INTERVAL_MS, event.sinceLastMs, env.random)
-      : backoffDelayMs(env.backoff, state.decisions, env.random)
-  const reading = { ...readingOf(state), ...FORGIVEN, decisions: state.decisions + 1 }
-  return wait(reading, state.transport, Math.max(delayMs, event.retryAfterMs))
+    handler === 0
+      ? spacingDelayMs(HANDLER_INTERVAL_MS, event.sinceLastMs, env.random)
+      : backoffDelayMs(env.backoff, handler, env.random)
+  const retries = { ...NO_RETRIES, handler: handler + 1 }
+  const { offset } = event
+  const next = update(context, {
+    retries,
+    ...(offset !== undefined && {
+      offset,
+      visited: visitedFrom(offset),
+      cursor: undefined,
+      upToDate: false,
+      deliveredBytes: 0,
+      unconfirmed: false,
+      restarted: true,
+    }),
+  })
+  const transport = offset === undefined ? state.transport : "catch-up"
+  return wait(next, transport, Math.max(delayMs, event.retryAfterMs))
 }
 
-function onPause(state: SessionState): SessionState {
-  const between = state.kind === "requesting" || state.kind === "waiting"
-  return (between && state.answered) || state.kind === "receiving"
-    ? enter(state, { kind: "paused" })
-    : state
+function onNetworkChanged(state: SessionState): Step {
+  const { context } = state
+  if (state.kind === "receiving") return request(context, "sse")
+  const isPending = state.kind === "requesting" || state.kind === "waiting"
+  return isPending ? request(context, state.transport) : stay(state)
 }
 
-/** Whether a session that is live by SSE asks by long-poll: for text that SSE could not carry. */
-function isAside(state: SessionState): boolean {
-  const isPolling = state.kind === "requesting" && state.transport === "long-poll"
-  return isPolling && state.liveTransport === "sse"
+function onHidden(state: SessionState): Step {
+  const context = update(state.context, { hidden: true })
+  const isPending = state.kind === "requesting" || state.kind === "waiting"
+  if ((isPending && context.started) || state.kind === "receiving") return pause(context)
+  return { state: { ...state, context }, effects: [DROP_AHEAD] }
 }
 
 /** At the tail: live, or the end of a finite read. */
-function afterCatchUp(reading: Reading): SessionState {
-  if (reading.liveTransport === undefined) return end(reading, { kind: "up-to-date" })
-  return request(reading, reading.liveTransport)
+function atTail(context: SessionContext): Step {
+  const { live } = context
+  return live.kind === "none" ? end(context, { kind: "up-to-date" }) : request(context, live.kind)
+}
+
+/** What follows a long-poll that brought nothing. One that the server did not hold open makes no progress. */
+function afterEmptyPoll(context: SessionContext, elapsedMs: number, env: SessionEnvironment): Step {
+  const atOnceMs = Math.max(MIN_HELD_MS, Math.min(2 * context.roundTripMs, MAX_HELD_MS))
+  if (elapsedMs < atOnceMs) return stall(context, "long-poll", env)
+  return pollAgain(context, elapsedMs, env)
+}
+
+function pollAgain(context: SessionContext, elapsedMs: number, env: SessionEnvironment): Step {
+  const retries = elapsedMs < CERTAINLY_HELD_MS ? context.retries : NO_RETRIES
+  const delayMs = spacingDelayMs(POLL_INTERVAL_MS, elapsedMs, env.random)
+  return wait(update(context, { retries }), "long-poll", delayMs)
+}
+
+/** Nothing new although there should have been: later again, a bounded number of times. */
+function stall(context: SessionContext, transport: Transport, env: SessionEnvironment): Step {
+  const noProgress = context.retries.noProgress + 1
+  if (noProgress > (transport === "catch-up" ? MAX_STALLS : MAX_LIVE_STALLS)) {
+    return handleError(context, transport, noProgressError(context, transport, env.url))
+  }
+  const retries = { ...context.retries, noProgress }
+  const delayMs = backoffDelayMs(env.backoff, noProgress, env.random)
+  return wait(update(context, { retries }), transport, delayMs)
+}
+
+function request(context: SessionContext, transport: Transport, reason?: SseFallbackReason): Step {
+  if (context.started && context.hidden) return pause(context)
+  const from = context.transport
+  const next = from === transport ? context : update(context, { transport })
+  const effects: Effect[] = [RELEASE, requestEffect("request", next, transport)]
+  if (from !== transport) {
+    effects.push(
+      notify({ kind: "transport", from, to: transport, ...(reason !== undefined && { reason }) }),
+    )
+  }
+  return { state: { kind: "requesting", context: next, transport }, effects }
+}
+
+function receive(context: SessionContext): Step {
+  if (context.hidden) return pause(context)
+  return { state: { kind: "receiving", context }, effects: [{ kind: "receive" }] }
+}
+
+function wait(
+  context: SessionContext,
+  transport: Transport,
+  delayMs: number,
+  notice?: Effect,
+): Step {
+  if (context.started && context.hidden) return pause(context)
+  if (delayMs === 0) return request(context, transport)
+  return {
+    state: { kind: "waiting", context, transport },
+    effects: [RELEASE, { kind: "wait", delayMs }, ...(notice === undefined ? [] : [notice])],
+  }
+}
+
+function handleError(context: SessionContext, transport: Transport, error: unknown): Step {
+  return {
+    state: { kind: "handling-error", context, transport },
+    effects: [RELEASE, DROP_AHEAD, { kind: "handle-error", error }],
+  }
+}
+
+function pause(context: SessionContext): Step {
+  return {
+    state: { kind: "paused", context },
+    effects: [RELEASE, DROP_AHEAD, notify({ kind: "pause", reason: "hidden" })],
+  }
+}
+
+function end(context: SessionContext, outcome: SessionOutcome): Step {
+  const error = outcome.kind === "failed" ? { error: outcome.error } : {}
+  return {
+    state: { kind: "ended", context, outcome },
+    effects: [
+      RELEASE,
+      DROP_AHEAD,
+      { kind: "end", outcome },
+      notify({ kind: "end", reason: outcome.kind, ...error }),
+    ],
+  }
+}
+
+function stay(state: SessionState): Step {
+  return { state, effects: NO_EFFECTS }
+}
+
+function notify(event: StreamEvent): Effect {
+  return { kind: "notify", event }
+}
+
+function requestEffect(
+  kind: "request" | "read-ahead",
+  { offset, cursor }: SessionContext,
+  transport: Transport,
+): Effect {
+  return { kind, transport, offset, cursor }
+}
+
+/**
+ * A context with some fields changed. Not by a spread: V8 gives each object that is spread a hidden class of its own, half a
+ * kilobyte for every session that waits.
+ */
+function update(context: SessionContext, changes: Partial<SessionContext>): SessionContext {
+  const copy: SessionContext = {
+    offset: context.offset,
+    cursor: context.cursor,
+    upToDate: context.upToDate,
+    visited: context.visited,
+    deliveredBytes: context.deliveredBytes,
+    live: context.live,
+    retries: context.retries,
+    roundTripMs: context.roundTripMs,
+    started: context.started,
+    hidden: context.hidden,
+    unconfirmed: context.unconfirmed,
+    restarted: context.restarted,
+    transport: context.transport,
+  }
+  return Object.assign(copy, changes)
+}
+
+function liveOf(kind: Live["kind"]): Live {
+  return kind === "sse" ? { kind, failures: 0 } : { kind }
+}
+
+function noProgressError(
+  { offset }: SessionContext,
+  transport: Transport,
+  url: string,
+): DurableStreamError {
+  const stream = describeUrl(url)
+  const why =
+    transport === "catch-up"
+      ? "returns the same pages again and again without being up to date. Check for a stuck cache, and that " +
+        "Stream-Up-To-Date is neither stripped nor hidden by CORS (Access-Control-Expose-Headers)"
+      : "answers live requests at once with nothing. Check for a cache, for a proxy that drops the query, and that " +
+        "Stream-Closed is neither stripped nor hidden by CORS (Access-Control-Expose-Headers)"
+  return new DurableStreamError(`No progress at offset ${offset}: ${stream} ${why}.`, "NO_PROGRESS")
 }

@@ -1,297 +1,391 @@
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { LinkedAbortController } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { sleep } from "../http/sleep.ts"
-import { onOnline } from "../platform/online.ts"
-import { isPlainInSse } from "../protocol/content-type.ts"
-import type { Offset } from "../protocol/offset.ts"
-import type { AnswerHead } from "./answer-head.ts"
-import { arrivesInParts } from "./body-payload.ts"
-import { decideOn } from "./error-question.ts"
-import { withoutContent, type Page } from "./page.ts"
-import type { BrokenPayload } from "./payload.ts"
+import { monotonicMs } from "../platform/clock.ts"
+import { isJsonContentType } from "../protocol/content-type.ts"
+import { arrivesInParts, type BodyPlatform } from "./body.ts"
+import { handleError } from "./error-handler.ts"
+import { Lifetime } from "./lifetime.ts"
+import {
+  clampedEnd,
+  type PageContent,
+  type PageMark,
+  type PageSource,
+  type SessionOutcome,
+  type SourcePage,
+} from "./page.ts"
+import { emptyPayload, type Payload, type TransferFailure } from "./payload.ts"
 import { ReadAhead, type PendingRequest } from "./read-ahead.ts"
-import { SessionLifetime, throwOutcome } from "./session-lifetime.ts"
-import { SessionNarrator } from "./session-narrator.ts"
-import { interrupts, MAX_INEXACT } from "./session-moves.ts"
+import { SessionEvents, type ResponseHead } from "./session-events.ts"
 import type { SessionSettings } from "./session-settings.ts"
-import { initialState, transition } from "./session-state.ts"
-import type { SessionEvent, SessionOutcome, SessionState } from "./session-types.ts"
+import {
+  firstRequest,
+  initialState,
+  transition,
+  type Effect,
+  type SessionEvent,
+  type SessionState,
+} from "./session-state.ts"
 import type { SseConnection } from "./sse-connection.ts"
 import type { RetryOpts } from "./stream-options.ts"
-import type { Transport } from "./stream-event.ts"
-import { TextFidelity } from "./text-fidelity.ts"
-import { openTransport, type Opened } from "./transport.ts"
+import { openTransport, type Opened, type ReadRequest } from "./transport.ts"
 
-const woke = (): SessionEvent => ({ kind: "woke" })
+/** An effect that takes time: it is carried out while the consumer waits for a page. */
+type Work = Extract<Effect, { kind: "request" | "receive" | "wait" | "handle-error" }>
+
+const CARRIAGE_RETURN = 0x0d
 
 /**
- * Carries out what the state machine decides (session-state.ts): makes requests, waits, asks the error handler, and
- * hands pages to one consumer that pulls them. Nothing is requested that the consumer has not asked for, but for what
- * `readAhead` allows.
+ * Executes the effects of the state machine (session-state.ts): makes requests, waits, calls the error handler, and gives
+ * pages to one consumer that pulls them. Nothing is requested that the consumer has not asked for, except what `readAhead`
+ * allows. Here alone is decided what the consumer gets twice or never: see `commit` and `reject`.
  */
-export class Session {
+export class Session implements PageSource {
   readonly #settings: SessionSettings
-  readonly #narrator: SessionNarrator
-  readonly #lifetime = new SessionLifetime()
-  readonly #fidelity = new TextFidelity()
+  readonly #events: SessionEvents
+  readonly #lifetime: Lifetime
+  readonly #platform: BodyPlatform = { lacksArrayBuffer: false }
   #endpoint: Endpoint
   #state: SessionState
-  /** What is under way: a request with its body or connection, a wait, a question. */
+  /** What to do next. */
+  #work: Work | undefined
+  /** What is in flight: a request with its body or connection, a wait, the error handler. */
   #current: LinkedAbortController | undefined
-  #page: Page | undefined
   #connection: SseConnection | undefined
+  /** The content of the page that the next `deliver` effect is about. */
+  #payload: Payload | undefined
+  #page: SourcePage | undefined
   #readAhead: ReadAhead | undefined
+  /** What to request ahead once the consumer has begun. */
+  #ahead: ReadRequest | undefined
+  #isStarted = false
   #contentType: string | undefined
-  /** When the error handler's last decision to go on was, or will be, carried out. */
-  #wentOnAt = -Infinity
-  #consuming = false
+  #position: PageMark
+  /** The position before the last commit, until the consumer has dealt with its page. */
+  #positionBefore: PageMark | undefined
+  /** When the last retry that the error handler requested was, or will be, made. */
+  #lastRetryAtMs = -Infinity
+  #isConsuming = false
   #wake: (() => void) | undefined
 
   constructor(endpoint: Endpoint, settings: SessionSettings) {
+    const { offset, cursor, visibility, hiddenGraceMs } = settings
     this.#endpoint = endpoint
     this.#settings = settings
-    this.#narrator = new SessionNarrator(endpoint.url, settings)
-    const live = settings.live === true ? "sse" : settings.live || undefined
-    this.#state = initialState(settings.offset, live)
-    const dispatch = this.#dispatch.bind(this)
-    // A finite read goes on while nobody looks: it ends by itself.
-    if (live !== undefined) this.#lifetime.watch(settings.visibility, dispatch)
-    this.#lifetime.follow([endpoint.signal, settings.signal], dispatch)
+    this.#events = new SessionEvents(endpoint.url, settings)
+    this.#position = { offset, cursor: undefined, upToDate: false, streamClosed: false }
+    const live = settings.live === true ? "sse" : settings.live || "none"
+    this.#state = initialState(offset, live, cursor)
+    this.#execute(firstRequest(this.#state))
+    this.#lifetime = new Lifetime(this.#dispatch.bind(this))
+    // A finite read goes on while hidden: it ends by itself.
+    if (live !== "none") this.#lifetime.watchVisibility(visibility, hiddenGraceMs)
+    this.#lifetime.watchNetwork()
+    this.#lifetime.follow([endpoint.signal, settings.signal])
   }
 
-  /** Settles, and never rejects, once the session is over. */
   get ended(): Promise<SessionOutcome> {
     return this.#lifetime.ended
   }
 
-  /** What the session is doing. */
-  get state(): SessionState {
-    return this.#state
+  get outcome(): SessionOutcome | undefined {
+    return this.#lifetime.outcome
   }
 
-  /** The newest HTTP answer. */
-  get newest(): AnswerHead | undefined {
-    return this.#narrator.newest
+  get position(): PageMark {
+    return this.#position
   }
 
-  /** The stream's content type, once an answer has told it. */
+  get maxPageBytes(): number | undefined {
+    return this.#settings.maxPageBytes
+  }
+
   get contentType(): string | undefined {
     return this.#contentType
   }
 
+  /** The latest HTTP response. */
+  get latest(): ResponseHead | undefined {
+    return this.#events.latest
+  }
+
   /**
-   * Waits for the first answer.
+   * Waits for the first response.
    *
-   * @throws what ended the session before it came
+   * @throws what ended the session before it arrived
    */
   async start(): Promise<void> {
     await this.#run()
   }
 
-  /**
-   * The next page, or undefined at the end. What the last one became must have been said before, by `delivered` or
-   * `broken`. One call at a time.
-   *
-   * @throws what ended the session, unless that was its end, a cancel, or having caught up
-   */
-  next(): Promise<Page | undefined> {
-    if (!this.#consuming) {
-      this.#consuming = true
-      this.#lookAhead()
+  next(): Promise<SourcePage | undefined> {
+    this.#positionBefore = undefined
+    this.#dispatch({ kind: "proceed" })
+    if (!this.#isConsuming) {
+      this.#isConsuming = true
+      if (this.#ahead !== undefined) this.#requestAhead(this.#ahead)
     }
     return this.#run()
   }
 
-  /** The consumer has taken the page. */
-  delivered(bytes: number, empty: boolean): void {
-    if (this.#fidelity.needsBytes && this.#state.liveTransport === "sse") {
-      this.#dispatch({ kind: "live-transport", transport: "long-poll" })
+  commit(page: SourcePage, content: PageContent): PageMark {
+    const end = clampedEnd(page, content.empty)
+    const outcome = this.outcome?.kind
+    // What was collected is committed at the end of the session.
+    if (page !== this.#page && outcome !== "up-to-date" && outcome !== "eof") return end
+    const { offset, upToDate, streamClosed } = end
+    this.#positionBefore = this.#position
+    // Without the payload, which must not be kept for as long as the position is.
+    const cursor = end.cursor ?? this.#position.cursor
+    this.#position = { offset, upToDate, streamClosed, cursor }
+    this.#committed(end, content)
+    return end
+  }
+
+  hold(page: SourcePage, content: PageContent): void {
+    if (page === this.#page) this.#committed(clampedEnd(page, content.empty), content)
+  }
+
+  reject(page: SourcePage, failure: TransferFailure, deliveredBytes = 0): void {
+    if (page === this.#page) {
+      this.#dispatch({ kind: "transfer-failed", failure, deliveredBytes })
     }
-    this.#dispatch({ kind: "delivered", bytes, empty })
   }
 
-  /** The page ended before it was whole; the consumer had been handed some bytes behind the session's offset. */
-  broken(payload: Omit<BrokenPayload, "kind">, handedOnBytes: number): void {
-    this.#dispatch({ ...payload, kind: "broken", handedOnBytes })
+  fail(error: unknown): void {
+    if (this.outcome !== undefined) return
+    this.#position = this.#positionBefore ?? this.#position
+    this.#dispatch({ kind: "fail", error })
   }
 
-  /** The consumer wants no more than what is there: such a read ends by itself, and goes on while nobody looks. */
-  readToTail(): void {
-    this.#lifetime.unwatch()
-    this.#dispatch({ kind: "resume", reason: "hidden" })
-    this.#dispatch({ kind: "live-transport", transport: undefined })
-  }
-
-  /** Ends the session. */
   cancel(reason: unknown): void {
     this.#dispatch({ kind: "cancel", reason })
   }
 
-  /** Ends the session with what its consumer failed with. */
-  fail(error: unknown): void {
-    this.#dispatch({ kind: "fail", error })
+  readToTail(): void {
+    this.#lifetime.unwatchVisibility()
+    this.#dispatch({ kind: "visible" })
+    this.#dispatch({ kind: "live-changed", live: "none" })
   }
 
   /**
-   * Does what the state says until there is a page to hand over, or the session is over. A session waits here for most
-   * of its life, and each async function that waits is kept in memory: what can be long is awaited here and nowhere else.
+   * Does the work that the effects have left until there is a page for the consumer, or the session is over. A session waits
+   * here for most of its life, and each async function that waits is kept in memory: what can be long is awaited here and
+   * nowhere else. Whatever throws ends the session.
    */
-  async #run(): Promise<Page | undefined> {
+  async #run(): Promise<SourcePage | undefined> {
     for (;;) {
-      const state = this.#state
-      switch (state.kind) {
-        case "delivering":
-          return this.#page
-        case "ended":
-          throwOutcome(state.outcome)
-          return undefined
-        case "requesting": {
-          const { scope, opened } = this.#request(state.transport, state.offset)
-          this.#take(await opened, scope)
-          break
-        }
-        case "receiving": {
-          const scope = this.#current
-          const read = await this.#connection?.next()
-          if (this.#current !== scope || read === undefined) break
-          if (read.kind === "page") this.#turnTo(read.page, Infinity)
-          else this.#dispatch(read)
-          break
-        }
-        case "waiting":
-          await this.#perform(({ signal }) => sleep(state.delayMs, signal, onOnline).then(woke))
-          break
-        case "asking":
-          await this.#ask(state.error)
-          break
-        case "paused":
-          await new Promise<void>((resolve) => void (this.#wake = resolve))
-          break
+      const { outcome } = this
+      if (outcome?.kind === "aborted") throw new FetchBackoffAbortError(outcome.reason)
+      // As it is: a header function may have thrown anything.
+      if (outcome?.kind === "failed") throw outcome.error
+      if (outcome !== undefined) return undefined
+      if (this.#page !== undefined) return this.#page
+      try {
+        await this.#doWork()
+      } catch (error) {
+        this.fail(error)
       }
     }
   }
 
-  #request(transport: Transport, offset: Offset): PendingRequest {
-    const early = transport === "catch-up" ? this.#readAhead?.take(offset) : undefined
-    const scope = early?.scope ?? new LinkedAbortController()
-    this.#current = scope
-    return early ?? { offset, scope, opened: this.#open(transport, offset, scope) }
+  #doWork(): Promise<void> {
+    const work = this.#work
+    this.#work = undefined
+    switch (work?.kind) {
+      case undefined:
+        return new Promise((resolve) => void (this.#wake = resolve))
+      case "request": {
+        const { controller, opened } = this.#request(work)
+        this.#current = controller
+        return opened.then((result) => {
+          if (this.#current === controller) this.#opened(result)
+          else controller.abort()
+        })
+      }
+      case "receive":
+        return this.#finish(this.#connection?.next(), (read) => {
+          if (read.kind === "page") this.#turnTo(read.end, read.payload, Infinity)
+          else this.#dispatch(read)
+        })
+      case "wait":
+        return this.#finish(sleep(work.delayMs, this.#begin()), () => {
+          this.#dispatch({ kind: "timer-fired" })
+        })
+      case "handle-error":
+        return this.#handleError(work.error)
+    }
   }
 
-  #open(transport: Transport, offset: Offset, scope: LinkedAbortController): Promise<Opened> {
-    const { cursor, inexact } = this.#state
+  /** Uses the result of what is in flight, unless an event has ended it. */
+  #finish<T>(promise: Promise<T> | undefined, use: (result: T) => void): Promise<void> {
+    const current = this.#current
+    if (promise === undefined) return Promise.resolve()
+    return promise.then(
+      (result) => {
+        if (this.#current === current) use(result)
+      },
+      (error: unknown) => {
+        if (this.#current === current) throw error
+      },
+    )
+  }
+
+  #begin(): AbortSignal {
+    this.#current = new LinkedAbortController()
+    return this.#current.signal
+  }
+
+  #request(request: ReadRequest): PendingRequest {
+    const ahead = this.#readAhead?.take(request)
+    if (ahead !== undefined) return ahead
+    const controller = new LinkedAbortController()
+    return { request, controller, opened: this.#open(request, controller) }
+  }
+
+  #open(
+    { transport, offset, cursor }: ReadRequest,
+    controller: LinkedAbortController,
+  ): Promise<Opened> {
+    const { idleTimeoutMs, maxPageBytes } = this.#settings
     const context = {
       endpoint: this.#endpoint,
-      idleTimeoutMs: this.#settings.idleTimeoutMs,
+      idleTimeoutMs,
+      maxPageBytes,
       contentType: this.#contentType,
-      fidelity: this.#fidelity,
-      narrator: this.#narrator,
+      events: this.#events,
+      platform: this.#platform,
+      onText: this.#inspectText,
     }
-    const request = { transport, offset, cursor, anyText: inexact >= MAX_INEXACT }
-    return openTransport(context, request, scope)
+    return openTransport(context, { transport, offset, cursor }, controller)
   }
 
-  #take(opened: Opened, scope: LinkedAbortController): void {
-    if (this.#current !== scope) {
-      scope.abort()
-      return
-    }
+  /** SSE delivers CR and CRLF as LF: a stream that has them is read over long-poll. */
+  readonly #inspectText = (bytes: Uint8Array): void => {
+    if (this.#settings.live !== "sse" || !bytes.includes(CARRIAGE_RETURN)) return
+    this.#dispatch({ kind: "sse-unsuitable" })
+  }
+
+  #opened(opened: Opened): void {
     switch (opened.kind) {
       case "page":
         this.#learn(opened.response)
-        this.#turnTo(opened.page, opened.elapsedMs)
-        this.#lookAhead()
+        this.#turnTo(opened.end, opened.payload, opened.elapsedMs)
         break
       case "connection":
         this.#connection = opened.connection
         this.#dispatch({ kind: "opened" })
-        break
-      case "broken":
-        this.broken(opened, this.#state.handedOnBytes)
         break
       default:
         this.#dispatch(opened)
     }
   }
 
-  /** The first answer tells the content type, and with it the transport that fits. */
+  /** The first response determines the content type, and with it the transport. */
   #learn(response: Response): void {
-    if (this.#state.answered) return
+    if (this.#isStarted) return
+    this.#isStarted = true
     this.#contentType = response.headers.get("content-type") ?? undefined
-    const sse = isPlainInSse(this.#contentType) && arrivesInParts(response)
-    if (this.#settings.live === true && !sse) {
-      this.#dispatch({ kind: "live-transport", transport: "long-poll" })
+    const isSse = isJsonContentType(this.#contentType) && arrivesInParts(response)
+    if (this.#settings.live === true && !isSse) {
+      this.#dispatch({ kind: "live-changed", live: "long-poll" })
     }
   }
 
-  #lookAhead(): void {
-    const state = this.#state
-    if (!this.#consuming || state.kind !== "delivering" || state.transport !== "catch-up") return
-    const { mark, pausedFor, offset } = state
-    if (!mark.upToDate && mark.offset !== offset && pausedFor.size === 0) {
-      this.#readAhead ??= new ReadAhead(this.#settings.readAhead, this.#open.bind(this, "catch-up"))
-      this.#readAhead.begin(mark.offset)
-    }
+  #turnTo(end: PageMark, payload: Payload, elapsedMs: number): void {
+    this.#payload = payload
+    this.#dispatch({ kind: "page", end, elapsedMs })
   }
 
-  #turnTo(page: Page, elapsedMs: number): void {
-    const { answered, offset } = this.#state
-    // What comes with an offset that the session is at has been delivered; the page can still bring news.
-    this.#page = answered && page.offset === offset ? withoutContent(page) : page
-    this.#dispatch({ kind: "page", mark: page, elapsedMs })
+  #committed(end: PageMark, { empty, bytes = 0 }: PageContent): void {
+    this.#dispatch({ kind: "committed", end, empty, bytes })
   }
 
-  async #ask(error: unknown): Promise<void> {
+  #requestAhead(request: ReadRequest): void {
+    this.#readAhead ??= new ReadAhead(this.#settings.readAhead, this.#open.bind(this))
+    this.#readAhead.begin(request)
+  }
+
+  async #handleError(error: unknown): Promise<void> {
     const { onError } = this.#settings
-    const sinceLastMs = performance.now() - this.#wentOnAt
+    const sinceLastMs = monotonicMs() - this.#lastRetryAtMs
     const change = (changes: RetryOpts) => {
       this.#endpoint = extendEndpoint(this.#endpoint, changes)
     }
-    await this.#perform(({ signal }) => decideOn({ onError, sinceLastMs, change }, error, signal))
-    const after = this.#state
-    this.#wentOnAt = performance.now() + (after.kind === "waiting" ? after.delayMs : 0)
-  }
-
-  /** Does one thing that an event can interrupt. */
-  async #perform(operate: (scope: LinkedAbortController) => Promise<SessionEvent>): Promise<void> {
-    const scope = new LinkedAbortController()
-    this.#current = scope
-    try {
-      const event = await operate(scope)
-      if (this.#current === scope) this.#dispatch(event)
-    } catch (error) {
-      if (this.#current === scope) throw error
-    }
+    const context = { onError, sinceLastMs, change }
+    await this.#finish(handleError(context, error, this.#begin()), (event) => {
+      this.#dispatch(event)
+    })
+    const next = this.#work
+    this.#lastRetryAtMs = monotonicMs() + (next?.kind === "wait" ? next.delayMs : 0)
   }
 
   #dispatch(event: SessionEvent): void {
-    const before = this.#state
-    const { backoff } = this.#endpoint
-    const env = { url: this.#endpoint.url, backoff, sse: this.#settings.sse, random: Math.random() }
-    const step = transition(before, event, env)
-    const after = step.state
-    if (after === before) return
-    this.#state = after
-    if (interrupts(before, event, after)) this.#drop()
-    // An event that was delivered is not kept while the next is waited for.
-    else if (after.kind === "receiving") this.#page = undefined
-    if (after.kind === "ended" || after.pausedFor.size > 0) this.#readAhead?.drop()
-    this.#narrator.tell(before, after, event, step.fellBack)
-    if (after.kind === "ended") this.#lifetime.end(after.outcome)
+    const { url, backoff } = this.#endpoint
+    const env = { url, backoff, sse: this.#settings.sse, random: Math.random() }
+    const { state, effects } = transition(this.#state, event, env)
+    this.#state = state
+    for (const effect of effects) this.#execute(effect)
     this.#wake?.()
+    this.#wake = undefined
   }
 
-  /** Ends what is under way; a page or connection that hangs on it goes with it. */
-  #drop(): void {
-    const scope = this.#current
-    const page = this.#page
-    const isOver = this.#connection === undefined && page?.payload.isHere === true
+  #execute(effect: Effect): void {
+    switch (effect.kind) {
+      case "release":
+        this.#release()
+        break
+      case "drop-ahead":
+        this.#ahead = undefined
+        this.#readAhead?.drop()
+        break
+      case "read-ahead":
+        this.#ahead = effect
+        if (this.#isConsuming) this.#requestAhead(effect)
+        break
+      case "deliver":
+        this.#deliver(effect)
+        break
+      case "end":
+        this.#work = undefined
+        this.#lifetime.end(effect.outcome)
+        break
+      case "notify":
+        this.#events.notify(effect.event)
+        break
+      case "warn-fallback":
+        this.#events.warnFallback(effect.reason)
+        break
+      default:
+        // A page that was delivered is not kept while the next one is waited for.
+        this.#page = undefined
+        this.#payload = undefined
+        this.#work = effect
+    }
+  }
+
+  #deliver(effect: Extract<Effect, { kind: "deliver" }>): void {
+    const { start, end, deliveredBytes, restarted } = effect
+    if (!effect.hasContent) this.#payload?.release()
+    this.#payload = effect.hasContent ? this.#payload : undefined
+    const payload = (this.#payload ??= emptyPayload())
+    if (effect.visible) this.#position = end
+    this.#page = { start, end, payload, deliveredBytes, restarted }
+  }
+
+  /** Ends what is in flight; a page or connection that depends on it goes with it. */
+  #release(): void {
+    const current = this.#current
+    const isComplete = this.#connection === undefined && this.#payload?.isComplete === true
+    this.#payload?.release()
     this.#current = undefined
     this.#connection = undefined
+    this.#payload = undefined
     this.#page = undefined
-    page?.payload.release()
+    this.#work = undefined
     // An abort makes an exception with a stack, and a trace of a request that was read to its end shows it as aborted.
-    if (isOver) scope?.end()
-    else scope?.abort()
+    if (isComplete) current?.end()
+    else current?.abort()
   }
 }

@@ -1,191 +1,213 @@
+import { pageTooLarge } from "../errors/page-too-large.ts"
 import { decodeBase64 } from "../platform/base64.ts"
+import { monotonicMs } from "../platform/clock.ts"
 import { isJsonContentType, isPlainInSse } from "../protocol/content-type.ts"
 import { joinBytes } from "../protocol/join-bytes.ts"
 import { STREAM_SSE_DATA_ENCODING_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { SseEventParser } from "../sse/event-parser.ts"
 import { SsePageAssembler, type SsePage } from "../sse/page-assembler.ts"
-import { bodyPayload, type BodyContext } from "./body-payload.ts"
-import type { Page } from "./page.ts"
+import { bodyPayload, type BodyContext } from "./body.ts"
+import type { PageMark } from "./page.ts"
 import { bufferedPayload, textPayload, type Payload } from "./payload.ts"
 import type { SseEnding } from "./sse-health.ts"
-import type { TextFidelity } from "./text-fidelity.ts"
-import { SilentRead } from "./silent-read.ts"
-import type { ReadRequest } from "./read-request.ts"
 
-/** What a connection's events are taken for. */
+/** What a connection's events are read with. */
 export interface SseContext {
-  readonly request: ReadRequest
+  /** Where the connection starts. */
+  readonly offset: Offset
+  /** The stream's content type. */
   readonly contentType: string | undefined
-  readonly fidelity: TextFidelity
-  /** When the request went out, as `performance.now()` tells it. */
-  readonly startedAt: number
+  /** When the request was sent, by `monotonicMs()`. */
+  readonly startedAtMs: number
+  /** How long the first byte may take: headers without a body come from something that buffers it. */
+  readonly firstByteTimeoutMs: number
+  readonly maxPageBytes: number | undefined
 }
 
 /** What a connection brought next. */
 export type SseRead =
-  | { readonly kind: "page"; readonly page: Page }
-  /** Text that SSE could not carry faithfully: read it by another transport. */
-  | { readonly kind: "inexact" }
-  | { readonly kind: "sse-ended"; readonly ending: SseEnding }
+  | { readonly kind: "page"; readonly end: PageMark; readonly payload: Payload }
+  | { readonly kind: "sse-closed"; readonly ending: SseEnding }
 
-/** How events are encoded: decided once for a connection. */
 type Encoding = "json" | "text" | "base64"
 
 /** A connection that was waited for no longer than this after its first event brought everything in one burst. */
 const BURST_MS = 100
 
-/** A buffered connection is one that stayed silent for longer than any healthy server does before it speaks. */
-const HELD_BACK_MS = 1_000
+/** A buffered connection is one that stayed silent for longer than any healthy server does before its first event. */
+const BUFFERED_MS = 1_000
 
-/** An open SSE connection. Reports what comes as values; does not reconnect. */
+/** The default of `maxPageBytes` for a line or an event. */
+const MAX_EVENT_BYTES = 64 * 1024 * 1024
+
+/** An open SSE connection. Reports what arrives as values; does not reconnect. */
 export class SseConnection {
   readonly #body: Payload
-  readonly #idleTimeoutMs: number
+  readonly #bodyContext: BodyContext
   readonly #context: SseContext
   readonly #encoding: Encoding
   readonly #assembler = new SsePageAssembler()
   readonly #parser = new SseEventParser((event) => {
-    this.#spokeAt ??= performance.now()
+    this.#firstEventAtMs ??= monotonicMs()
     const arrival = this.#assembler.take(event)
     if (arrival.kind === "page") this.#arrived.push(arrival.page)
-    if (arrival.kind === "malformed") this.#malformed = true
+    if (arrival.kind !== "nothing") this.#unclaimedBytes = 0
+    if (arrival.kind === "malformed") this.#defect ??= "malformed"
   })
   #arrived: SsePage[] = []
-  #malformed = false
-  #inexact = false
-  #spokeAt: number | undefined
-  #listenedSinceMs = 0
+  /** What ends the connection once the pages before it are taken. */
+  #defect: "malformed" | "lossy-text" | undefined
+  #hasBytes = false
+  #firstEventAtMs: number | undefined
+  #listenedMs = 0
   #progressed = false
   /** The end of the last content. */
   #position: Offset
-  #pendingSince: number | undefined
+  /** Data whose control event has not arrived: since when, and how many bytes arrived since then. */
+  #unclaimedSinceMs: number | undefined
+  #unclaimedBytes = 0
 
   constructor(response: Response, body: BodyContext, context: SseContext) {
     this.#body = bodyPayload(response, body)
-    this.#idleTimeoutMs = body.idleTimeoutMs
+    this.#bodyContext = body
     this.#context = context
-    this.#position = context.request.offset
+    this.#position = context.offset
     this.#encoding = encodingOf(response, context.contentType)
   }
 
   /**
-   * The next page: all that one chunk of the network completed, as one, since a consumer gains nothing from taking
-   * it in smaller parts. One call at a time.
+   * The next page: all that one chunk of the network completed, as one, because a consumer gains nothing from smaller parts.
+   * One call at a time.
+   *
+   * @throws DurableStreamError `PAGE_TOO_LARGE`
    */
   async next(): Promise<SseRead> {
     for (;;) {
       const page = this.#takeArrived()
-      if (page !== undefined) return { kind: "page", page }
-      if (this.#inexact) return { kind: "inexact" }
-      if (this.#malformed) return this.#ended("malformed")
-      const spoke = this.#spokeAt !== undefined
-      const listeningSince = performance.now()
-      const part = await this.#body.read()
+      if (page !== undefined) return page
+      if (this.#defect !== undefined) return this.#closed(this.#defect)
+      const hadEvents = this.#firstEventAtMs !== undefined
+      const sinceMs = monotonicMs()
+      const part = await this.#read()
       // A consumer that takes its time between two reads says nothing about the connection.
-      if (spoke) this.#listenedSinceMs += performance.now() - listeningSince
+      if (hadEvents) this.#listenedMs += monotonicMs() - sinceMs
       if (part.kind === "chunk") this.#feed(part.bytes)
-      else if (part.kind === "end") return this.#ended("closed")
-      else if (part.error instanceof SilentRead) {
-        return this.#ended(part.damage === "stale" ? "slept" : "idle")
-      } else return this.#ended("closed")
+      else return this.#closed(part.kind === "end" ? "closed" : part.failure.kind)
     }
   }
 
-  /** Data whose control event does not come, for as long as a silence may last, is no stream of pages. */
+  #read(): ReturnType<Payload["read"]> {
+    const read = this.#body.read()
+    if (!this.#hasBytes) this.#bodyContext.watch.listen(this.#context.firstByteTimeoutMs)
+    return read
+  }
+
   #feed(bytes: Uint8Array): void {
+    const { maxPageBytes = MAX_EVENT_BYTES } = this.#context
+    const { url, idleTimeoutMs } = this.#bodyContext
+    this.#hasBytes = true
     this.#parser.feed(bytes)
-    const now = performance.now()
-    this.#pendingSince = this.#assembler.isPending ? (this.#pendingSince ?? now) : undefined
-    if (now - (this.#pendingSince ?? now) > this.#idleTimeoutMs) this.#malformed = true
+    const { isPending } = this.#assembler
+    const nowMs = monotonicMs()
+    this.#unclaimedBytes = isPending ? this.#unclaimedBytes + bytes.byteLength : 0
+    this.#unclaimedSinceMs = isPending ? (this.#unclaimedSinceMs ?? nowMs) : undefined
+    if (this.#parser.heldBytes > maxPageBytes) {
+      throw pageTooLarge(url, "A line or event of SSE", maxPageBytes)
+    }
+    if (this.#unclaimedBytes > maxPageBytes) {
+      throw pageTooLarge(url, "SSE data without a control event", maxPageBytes)
+    }
+    // Data whose control event does not arrive for as long as a silence may last is not a stream of pages.
+    if (nowMs - (this.#unclaimedSinceMs ?? nowMs) > idleTimeoutMs) this.#defect ??= "malformed"
   }
 
-  /** Pages that go on from each other, as one. One that is empty, stands still or goes back is the session's to judge. */
-  #takeArrived(): Page | undefined {
-    const texts: string[] = []
-    const chunks: Uint8Array[] = []
+  /** Pages that continue each other, as one. One that is empty, does not move or goes back is the session's to judge. */
+  #takeArrived(): SseRead | undefined {
+    const contents: Content[] = []
     const passed = new Set([this.#position])
-    let count = 0
     let last: SsePage | undefined
-    let content = false
     for (const page of this.#arrived) {
-      const decoded = this.#decode(page)
-      if (decoded === undefined) break
-      const filled = hasContent(decoded)
-      const goesOn = filled && !passed.has(page.offset)
-      if (!goesOn && last !== undefined) break
-      if (decoded.kind === "bytes") chunks.push(decoded.bytes)
-      else for (const text of decoded.texts) texts.push(text)
+      const content = this.#decode(page)
+      if (content === undefined) break
+      const filled = hasContent(content)
+      const continues = filled && !passed.has(page.offset)
+      if (!continues && last !== undefined) break
+      contents.push(content)
       passed.add(page.offset)
-      content ||= filled
       last = page
-      count++
-      if (!goesOn || page.streamClosed) break
+      if (!continues || page.streamClosed) break
     }
-    const isOver = this.#inexact || this.#malformed || last?.streamClosed === true
-    this.#arrived = isOver ? [] : this.#arrived.slice(count)
+    const isOver = this.#defect !== undefined || last?.streamClosed === true
+    this.#arrived = isOver ? [] : this.#arrived.slice(contents.length)
     if (last === undefined) return undefined
     const { offset, cursor, upToDate, streamClosed } = last
-    if (offset !== this.#position && content) {
+    if (offset !== this.#position && contents.some(hasContent)) {
       this.#progressed = true
       this.#position = offset
     }
     const payload =
-      this.#encoding === "base64" ? bufferedPayload(joinBytes(chunks)) : textPayload(texts)
-    return { offset, cursor, upToDate, streamClosed, payload }
+      this.#encoding === "base64"
+        ? bufferedPayload(joinBytes(contents.flatMap(({ chunks }) => chunks)))
+        : textPayload(contents.length === 1 ? last.data : contents.flatMap(({ texts }) => texts))
+    return { kind: "page", end: { offset, cursor, upToDate, streamClosed }, payload }
   }
 
-  #decode(page: SsePage): DecodedData | undefined {
-    const { fidelity, request } = this.#context
-    if (this.#encoding === "text" && !request.anyText && !fidelity.trusts(page.data)) {
-      this.#inexact = true
+  #decode({ data }: SsePage): Content | undefined {
+    if (this.#encoding === "base64") {
+      const chunks = decodeAll(data)
+      if (chunks === undefined) this.#defect ??= "malformed"
+      return chunks && { texts: [], chunks }
+    }
+    // A page that begins or ends inside a character arrives with U+FFFD in place of the halves.
+    if (this.#encoding === "text" && data.some((text) => text.includes("\uFFFD"))) {
+      this.#defect ??= "lossy-text"
       return undefined
     }
-    const decoded = decode(page.data, this.#encoding)
-    this.#malformed ||= decoded === undefined
-    return decoded
+    return { texts: data, chunks: [] }
   }
 
-  #ended(kind: SseEnding["kind"]): SseRead {
-    const now = performance.now()
-    const { startedAt } = this.#context
-    const spokeAt = this.#spokeAt
-    const buffered =
-      spokeAt !== undefined &&
-      spokeAt - startedAt > HELD_BACK_MS &&
-      this.#listenedSinceMs < BURST_MS
+  #closed(kind: SseEnding["kind"]): SseRead {
+    const { startedAtMs } = this.#context
+    const firstMs = this.#firstEventAtMs
     this.#body.release()
     return {
-      kind: "sse-ended",
+      kind: "sse-closed",
       ending: {
         kind,
-        livedMs: now - startedAt,
-        spoke: spokeAt !== undefined,
+        hasResponse: true,
+        livedMs: monotonicMs() - startedAtMs,
+        hasEvents: firstMs !== undefined,
         progressed: this.#progressed,
-        buffered,
+        buffered:
+          firstMs !== undefined &&
+          firstMs - startedAtMs > BUFFERED_MS &&
+          this.#listenedMs < BURST_MS,
       },
     }
   }
 }
 
-type DecodedData =
-  | { readonly kind: "texts"; readonly texts: readonly string[] }
-  | { readonly kind: "bytes"; readonly bytes: Uint8Array }
+interface Content {
+  readonly texts: readonly string[]
+  readonly chunks: readonly Uint8Array[]
+}
 
-function hasContent(data: DecodedData): boolean {
-  if (data.kind === "bytes") return data.bytes.byteLength > 0
-  return data.texts.some((text) => text !== "" && text !== "[]")
+function hasContent({ texts, chunks }: Content): boolean {
+  return (
+    texts.some((text) => text !== "" && text !== "[]") ||
+    chunks.some((bytes) => bytes.byteLength > 0)
+  )
 }
 
 function encodingOf(response: Response, contentType: string | undefined): Encoding {
   const header = response.headers.get(STREAM_SSE_DATA_ENCODING_HEADER)?.trim().toLowerCase()
-  // Across origins a browser may hide the header: the content type says it as well.
+  // Across origins a browser may hide the header: the content type determines it as well.
   if (header === "base64" || !isPlainInSse(contentType)) return "base64"
   return isJsonContentType(contentType) ? "json" : "text"
 }
 
-function decode(data: readonly string[], encoding: Encoding): DecodedData | undefined {
-  if (encoding !== "base64") return { kind: "texts", texts: data }
+function decodeAll(data: readonly string[]): Uint8Array[] | undefined {
   const chunks: Uint8Array[] = []
   for (const text of data) {
     // Line ends are the framing's, and so is a space that some servers put behind the colon.
@@ -193,5 +215,5 @@ function decode(data: readonly string[], encoding: Encoding): DecodedData | unde
     if (bytes === undefined) return undefined
     chunks.push(bytes)
   }
-  return { kind: "bytes", bytes: joinBytes(chunks) }
+  return chunks
 }

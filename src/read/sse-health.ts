@@ -1,51 +1,46 @@
 import { backoffDelayMs, spacingDelayMs } from "../http/backoff.ts"
+import type { TransferFailure } from "./payload.ts"
+import type { SseFallbackReason, Transport } from "./stream-event.ts"
 import type { SseSettings } from "./stream-options.ts"
-import type { SseFallbackReason } from "./stream-event.ts"
 
-/** How an SSE connection ended. */
+/** How an SSE connection ended, or a request for one. */
 export interface SseEnding {
-  readonly kind: "closed" | "idle" | "no-answer" | "failed" | "slept" | "unsupported" | "malformed"
+  /** `unsupported`: the response is not an event stream. `lossy-text`: SSE has changed the text. */
+  readonly kind: "closed" | "unsupported" | "lossy-text" | TransferFailure["kind"]
+  /** Whether the request got a response. */
+  readonly hasResponse: boolean
   readonly livedMs: number
-  /** Whether it brought an event. */
-  readonly spoke: boolean
+  readonly hasEvents: boolean
   /** Whether it brought content that was new. */
   readonly progressed: boolean
-  /** Whether all it brought came in one burst at its end. */
+  /** Whether all of it arrived in one burst at its end. */
   readonly buffered: boolean
   /** What the request failed with, and how long the server asked to wait. */
   readonly failure?: { readonly error: Error; readonly retryAfterMs: number }
 }
 
-/** What is known of SSE in this session. */
-export interface SseHealth {
-  /** Connections in a row that brought nothing and did not live. */
-  readonly failures: number
-}
-
-/** What follows the end of an SSE connection. */
+/** What follows. */
 export type SseVerdict =
   | {
       readonly kind: "reconnect"
-      readonly health: SseHealth
+      /** Connections in a row that did not work. */
+      readonly failures: number
       readonly delayMs: number
-      /** Catch-up first, where that tells a server that is down from one whose SSE alone fails. */
-      readonly transport: "sse" | "catch-up"
+      /** Catch-up first, if that distinguishes a server that is down from one whose SSE alone fails. */
+      readonly transport: Extract<Transport, "sse" | "catch-up">
     }
   | { readonly kind: "fall-back"; readonly reason: SseFallbackReason }
 
-/** SSE before its first connection. */
-export const UNTRIED_SSE: SseHealth = { failures: 0 }
-
-/** What ends sooner than this was not held open, whatever the settings say: to follow it at once would be a loop. */
+/** A connection that ends sooner was not held open, whatever the settings say: following it at once would be a loop. */
 export const MIN_LIVED_MS = 50
 
-/** Connections that brought nothing new begin no closer together than this on average, whatever the settings say. */
+/** Connections without new content are at least this far apart on average, start to start, whatever the settings say. */
 const MIN_INTERVAL_MS = 300
 
-/** So many failures in a row may come as quickly as the settings let them. */
+/** This many failures in a row may follow each other as quickly as the settings allow. */
 const FREE_FAILURES = 3
 
-/** Whether a connection ended as soon as it began. One that lived is slow enough to be followed at once. */
+/** Whether a connection ended as soon as it began. */
 export function isShort(
   ending: Pick<SseEnding, "livedMs">,
   settings: Pick<SseSettings, "minConnectionDuration">,
@@ -54,34 +49,22 @@ export function isShort(
 }
 
 /**
- * Decides after an SSE connection: another one, or long-poll for the rest of the session. A connection that the server
- * closes after a minute is healthy; so is one that brought something new, however short.
+ * Decides after an SSE connection: another one, or long-poll for the rest of the session. The rule: SSE is given up for good
+ * when a connection proves that it cannot work, or after `maxShortConnections` in a row that did not work. A connection
+ * worked if it brought new content, however short it was, or was held open and brought an event.
+ *
+ * @param failures - connections in a row before this one that did not work
+ * @param random - between 0 and 1
  */
 export function judgeSse(
   ending: SseEnding,
-  health: SseHealth,
+  failures: number,
   settings: SseSettings,
   random: number,
 ): SseVerdict {
   const short = isShort(ending, settings)
-  const spareMs = spacingDelayMs(MIN_INTERVAL_MS, ending.livedMs, random)
-  const failing = (
-    reason: SseFallbackReason,
-    transport: "sse" | "catch-up" = "sse",
-  ): SseVerdict => {
-    const failures = health.failures + 1
-    if (failures >= settings.maxShortConnections) return { kind: "fall-back", reason }
-    const floorMs = failures > FREE_FAILURES ? spareMs : 0
-    const delayMs = Math.max(delay(failures), floorMs, ending.failure?.retryAfterMs ?? 0)
-    return { kind: "reconnect", transport, health: { failures }, delayMs }
-  }
-  const reconnect = (delayMs: number, newHealth = UNTRIED_SSE): SseVerdict => ({
-    kind: "reconnect",
-    transport: "sse",
-    health: newHealth,
-    delayMs,
-  })
-  const delay = (attempt: number) =>
+  const spacingMs = spacingDelayMs(MIN_INTERVAL_MS, ending.livedMs, random)
+  const backoffMs = (attempt: number) =>
     backoffDelayMs(
       {
         initialDelay: settings.backoffBaseDelay,
@@ -91,47 +74,65 @@ export function judgeSse(
       attempt,
       random,
     )
-  switch (ending.kind) {
-    case "unsupported":
-      return { kind: "fall-back", reason: "unsupported" }
-    case "malformed":
-      return failing("malformed")
-    case "no-answer":
-      return failing("silent", "catch-up")
-    case "failed":
-      return failing("failing", "catch-up")
-    case "slept":
-      return reconnect(0, health)
-    case "idle":
-      // Headers and then nothing, not even a first control event: something holds the events back.
-      if (!ending.spoke) return { kind: "fall-back", reason: "silent" }
-      return reconnect(0, health)
-    case "closed":
-      if (ending.buffered) return { kind: "fall-back", reason: "buffered" }
-      if (ending.progressed) {
-        // New data on every connection is no failure, but reconnecting must not become a loop without a pause.
-        return reconnect(short ? delay(1) : 0)
-      }
-      if (short) return failing("short-connections")
-      if (!ending.spoke) return failing("silent")
-      return reconnect(spareMs)
+  if (ending.kind === "suspended") {
+    return { kind: "reconnect", transport: "sse", failures, delayMs: 0 }
+  }
+  const reason = failureReason(ending, short)
+  if (reason === undefined) {
+    // New content on every connection is no failure, but reconnecting must not become a loop without a pause.
+    const delayMs = !ending.progressed ? spacingMs : short ? backoffMs(1) : 0
+    return { kind: "reconnect", transport: "sse", failures: 0, delayMs }
+  }
+  const count = failures + 1
+  if (isConclusive(ending) || count >= settings.maxShortConnections) {
+    return { kind: "fall-back", reason }
+  }
+  const floorMs = count > FREE_FAILURES ? spacingMs : 0
+  return {
+    kind: "reconnect",
+    transport: ending.hasResponse ? "sse" : "catch-up",
+    failures: count,
+    delayMs: Math.max(backoffMs(count), floorMs, ending.failure?.retryAfterMs ?? 0),
   }
 }
 
-/** What to tell whoever runs the servers when long-poll takes over. */
-export function fallbackAdvice(reason: SseFallbackReason): string {
+/** Why a connection did not work; undefined if it worked. */
+function failureReason(ending: SseEnding, short: boolean): SseFallbackReason | undefined {
+  const { kind } = ending
+  if (kind === "unsupported" || kind === "lossy-text" || kind === "malformed") return kind
+  if (!ending.hasResponse) return kind === "timeout" ? "silent" : "failing"
+  if (kind === "timeout") return ending.hasEvents ? undefined : "silent"
+  if (ending.buffered) return "buffered"
+  if (ending.progressed) return undefined
+  if (short) return "short-connections"
+  return ending.hasEvents ? undefined : "silent"
+}
+
+/** Whether one such connection is enough. Headers without a first event: something holds the events back. */
+function isConclusive({ kind, hasResponse, buffered }: SseEnding): boolean {
+  return (
+    kind === "unsupported" ||
+    kind === "lossy-text" ||
+    (kind === "timeout" ? hasResponse : buffered && kind !== "malformed")
+  )
+}
+
+/** What to tell those who run the servers; undefined if there is nothing to fix. */
+export function fallbackAdvice(reason: SseFallbackReason): string | undefined {
   switch (reason) {
     case "short-connections":
-      return "SSE connections end as soon as they begin; check the read timeouts of proxies and load balancers"
+      return "SSE connections end as soon as they begin. Check the read timeouts of proxies and load balancers"
     case "buffered":
-      return "a proxy holds SSE back until the connection ends; turn response buffering off (X-Accel-Buffering: no, proxy_buffering off)"
+      return "A proxy buffers SSE until the connection ends. Turn response buffering off (X-Accel-Buffering: no, proxy_buffering off)"
     case "silent":
-      return "SSE connections stay silent; a proxy may hold events back (X-Accel-Buffering: no, proxy_buffering off)"
+      return "SSE connections stay silent. Check for a proxy that buffers events (X-Accel-Buffering: no, proxy_buffering off)"
     case "failing":
-      return "SSE requests fail while others are answered; check the timeouts and limits of proxies and load balancers"
+      return "SSE requests fail while others succeed. Check the timeouts and limits of proxies and load balancers"
     case "unsupported":
-      return "the answer to an SSE request was no text/event-stream; check that proxies pass query strings and content types on"
+      return "The response to an SSE request is not text/event-stream. Check that proxies pass query strings and content types on"
     case "malformed":
-      return "SSE events arrive damaged; check that proxies pass the body on unchanged"
+      return "SSE events arrive malformed. Check that proxies pass the body on unchanged"
+    case "lossy-text":
+      return undefined
   }
 }

@@ -3,11 +3,17 @@ import type { Offset } from "../protocol/offset.ts"
 /** How one request of a session reads. */
 export type Transport = "catch-up" | "long-poll" | "sse"
 
-/** Why SSE was given up. */
+/** Why SSE was given up. `lossy-text`: the stream holds text that SSE cannot carry unchanged. */
 export type SseFallbackReason =
-  "short-connections" | "buffered" | "silent" | "failing" | "unsupported" | "malformed"
+  | "short-connections"
+  | "buffered"
+  | "silent"
+  | "failing"
+  | "unsupported"
+  | "malformed"
+  | "lossy-text"
 
-/** What a session does, as `observe` is told it. */
+/** What a session does, as `observe` receives it. */
 export type StreamEvent =
   | {
       readonly kind: "request"
@@ -34,9 +40,14 @@ export type StreamEvent =
       readonly kind: "transport"
       readonly from: Transport
       readonly to: Transport
-      /** Why SSE was given up, where that is what happened. */
+      /** Why SSE was given up, if it was. */
       readonly reason?: SseFallbackReason
     }
+  /**
+   * The stream does not know the stored offset that the session started at: it was probably deleted and created again. Its
+   * messages start at `"-1"`.
+   */
+  | { readonly kind: "offset-mismatch"; readonly offset: Offset; readonly nextOffset: Offset }
   | { readonly kind: "pause"; readonly reason: PauseReason }
   | { readonly kind: "resume"; readonly reason: PauseReason }
   | {

@@ -1,174 +1,257 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { FetchError } from "../errors/fetch-error.ts"
 import type { LinkedAbortController } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
+import { failureOf } from "../http/failure.ts"
 import { releaseBody } from "../http/release-body.ts"
 import { send, type RequestObserver, type StreamRequest } from "../http/request.ts"
+import type { RetryNotice } from "../http/retry-loop.ts"
+import { monotonicMs } from "../platform/clock.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import { CURSOR_QUERY_PARAM, LIVE_QUERY_PARAM, OFFSET_QUERY_PARAM } from "../protocol/names.ts"
+import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
-import { arrivesInParts, bodyPayload } from "./body-payload.ts"
-import { endOf, type Page } from "./page.ts"
-import type { ReadRequest } from "./read-request.ts"
-import { RequestWatch } from "./request-watch.ts"
-import type { SessionNarrator } from "./session-narrator.ts"
-import type { TextFidelity } from "./text-fidelity.ts"
+import { saysClosed, readMetadata } from "../protocol/response-metadata.ts"
+import { arrivesInParts, bodyPayload, type BodyContext, type BodyPlatform } from "./body.ts"
+import { IdleWatch, type IdleListener } from "./idle-watch.ts"
+import type { PageMark } from "./page.ts"
+import type { Payload, TransferFailure } from "./payload.ts"
+import type { SessionEvents } from "./session-events.ts"
+import type { SessionEvent } from "./session-state.ts"
 import { SseConnection } from "./sse-connection.ts"
-import { failedRequest, silentRequest, unopenedSse, type Unopened } from "./unopened.ts"
+import type { SseEnding } from "./sse-health.ts"
+import type { Transport } from "./stream-event.ts"
+
+/** Where a request reads, and how. */
+export interface ReadRequest {
+  readonly transport: Transport
+  readonly offset: Offset
+  readonly cursor: string | undefined
+}
 
 /** What every request of a session is made with. */
 export interface ReadContext {
   readonly endpoint: Endpoint
   readonly idleTimeoutMs: number
-  /** The stream's content type, once an answer has told it. */
+  readonly maxPageBytes: number | undefined
+  /** The stream's content type, after the first response. */
   readonly contentType: string | undefined
-  readonly narrator: SessionNarrator
-  readonly fidelity: TextFidelity
+  readonly events: SessionEvents
+  readonly platform: BodyPlatform
+  /** Called with the bytes of text that arrive by a transport that carries bytes. */
+  readonly onText: (bytes: Uint8Array) => void
 }
 
-/** What became of a request. It has been tried again as often as the settings allow, and is not tried again here. */
+/** What a request led to. It was retried as often as the settings allow. */
 export type Opened =
   | {
       readonly kind: "page"
-      readonly page: Page
+      readonly end: PageMark
+      readonly payload: Payload
       readonly elapsedMs: number
       readonly response: Response
     }
   | { readonly kind: "connection"; readonly connection: SseConnection }
-  | Unopened
+  | NotOpened
 
-/** SSE answers begin at once; a request for them that stays without one is held back by something. */
-const SSE_ANSWER_TIMEOUT_MS = 10_000
+type NotOpened = Extract<
+  SessionEvent,
+  { kind: "sse-closed" | "poll-timed-out" | "transfer-failed" | "request-failed" }
+>
 
-/** A long-poll that fails after this was held open, as it should be: a gateway, or its network, had enough of it. */
+/** SSE responses begin at once, and so do their bodies; one that does not is buffered by something. */
+const SSE_START_TIMEOUT_MS = 10_000
+
+/** A long-poll that fails after this was held open, as it should be: a gateway, or its network, gave up on it. */
 const HELD_POLL_MS = 1_000
 
+/** Statuses of an SSE request that mean that this server, or something in front of it, does not support SSE. */
+const sseRejections: readonly number[] = [400, 405, 406, 415, 501]
+
 /**
- * Makes one read request. Never rejects for what a network may do; what it resolves with after the scope was aborted
- * means nothing.
+ * Makes one read request. Never rejects for what a network may do; what it resolves with after an abort means nothing.
  *
- * @param scope - lives as long as the answer is used: ending it ends the body or connection too
+ * @param controller - lives as long as the response is used: aborting it ends the body or connection too
  */
 export function openTransport(
   context: ReadContext,
   request: ReadRequest,
-  scope: LinkedAbortController,
+  controller: LinkedAbortController,
 ): Promise<Opened> {
-  const { endpoint, idleTimeoutMs, narrator } = context
-  const { url } = endpoint
-  const isSse = request.transport === "sse"
-  const answerTimeoutMs = isSse ? Math.min(SSE_ANSWER_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
-  const watch = new RequestWatch(request, { url, answerTimeoutMs, scope, narrator })
+  const attempt = new ReadAttempt(context, request, controller)
   // Not awaited: what an async function keeps while it waits is twice as much, and a session waits here most of its life.
-  return send(endpoint, streamRequest(request, watch), scope.signal).then(
-    (response) => openAnswer(context, request, response, { watch, signal: scope.signal }),
-    (error: unknown) => unopened(request, error, watch),
+  return send(context.endpoint, attempt.request, controller.signal).then(
+    (response) => attempt.open(response),
+    (error: unknown) => attempt.fail(error),
   )
 }
 
-function openAnswer(
-  { endpoint, idleTimeoutMs, contentType, fidelity }: ReadContext,
-  request: ReadRequest,
-  response: Response,
-  { watch, signal }: { readonly watch: RequestWatch; readonly signal: AbortSignal },
-): Opened {
-  const { url } = endpoint
-  const { startedAt, elapsedMs, idle } = watch
-  const isSse = request.transport === "sse"
-  try {
-    // An SSE request for a stream that is closed already may be answered as a long-poll is.
-    if (!isSse || (response.status === 204 && saysClosed(response.headers))) {
-      const onBytes = scanOf(response, fidelity)
-      const body = { url, signal, watch: idle, idleTimeoutMs, onBytes }
-      return openPage(request, response, body, elapsedMs)
-    }
-    const isEvents = mediaType(response.headers.get("content-type")) === "text/event-stream"
-    if (isEvents && arrivesInParts(response)) {
-      const body = { url, signal, watch: idle, idleTimeoutMs }
-      const events = { request, contentType, fidelity, startedAt }
-      return { kind: "connection", connection: new SseConnection(response, body, events) }
-    }
-  } catch (error) {
-    return unopened(request, error, watch)
+/**
+ * A read request: measures its attempts, and sees that none stays idle for too long. The pauses between them are not watched:
+ * they may be long, because the server asked for it.
+ */
+class ReadAttempt implements RequestObserver, IdleListener {
+  readonly #context: ReadContext
+  readonly #read: ReadRequest
+  readonly #controller: LinkedAbortController
+  readonly #watch: IdleWatch
+  /** When the newest attempt was sent: what came before says nothing about the response. */
+  #startedAtMs = monotonicMs()
+
+  constructor(context: ReadContext, read: ReadRequest, controller: LinkedAbortController) {
+    this.#context = context
+    this.#read = read
+    this.#controller = controller
+    this.#watch = new IdleWatch(context.endpoint.url, this)
   }
-  idle.end()
-  releaseBody(response)
-  return unopenedSse("unsupported")
-}
 
-function unopened(
-  { transport }: ReadRequest,
-  error: unknown,
-  { idle, silence, elapsedMs }: RequestWatch,
-): Unopened {
-  idle.end()
-  return silence === undefined
-    ? failedRequest(transport, error)
-    : silentRequest(transport, silence, elapsedMs)
-}
-
-function streamRequest(request: ReadRequest, observer: RequestObserver): StreamRequest {
-  const { transport } = request
-  return {
-    method: "GET",
-    operation: "read",
-    // Whether SSE fails or the server is down is not told by more of the same: the session asks in another way.
-    retry: transport === "sse" ? "never" : "idempotent",
-    query: readQuery(request),
-    timeoutMs: Infinity,
-    heldMs: transport === "long-poll" ? HELD_POLL_MS : Infinity,
-    observer,
+  get request(): StreamRequest {
+    const { transport, offset, cursor } = this.#read
+    const isLive = transport !== "catch-up"
+    return {
+      method: "GET",
+      operation: "read",
+      // More of the same does not tell whether SSE fails or the server is down: the session asks in another way.
+      retry: transport === "sse" ? "never" : "idempotent",
+      // Middlewares compress, and so buffer, what does not say that it is an event stream.
+      ...(transport === "sse" && { headers: { accept: "text/event-stream" } }),
+      query: {
+        [OFFSET_QUERY_PARAM]: offset,
+        // Catch-up URLs have neither, so that caches can keep the responses.
+        [LIVE_QUERY_PARAM]: isLive ? transport : undefined,
+        [CURSOR_QUERY_PARAM]: isLive ? cursor : undefined,
+      },
+      timeoutMs: Infinity,
+      heldMs: transport === "long-poll" ? HELD_POLL_MS : Infinity,
+      observer: this,
+    }
   }
-}
 
-function openPage(
-  request: ReadRequest,
-  response: Response,
-  body: Parameters<typeof bodyPayload>[1],
-  elapsedMs: number,
-): Opened {
-  const metadata = readMetadata(response.headers)
-  const { status } = response
-  // A long-poll that timed out moves nothing, so what it leaves out can be filled in.
-  const offset = metadata.offset ?? (status === 204 ? request.offset : undefined)
-  if (offset === undefined) {
-    body.watch.end()
+  onRequest(attempt: number): void {
+    this.#startedAtMs = monotonicMs()
+    this.#watch.listen(this.#startTimeoutMs)
+    const { transport, offset } = this.#read
+    this.#context.events.notify({ kind: "request", transport, offset, attempt })
+  }
+
+  onResponse(response: Response): void {
+    this.#watch.heard()
+    this.#context.events.responded(this.#read.transport, response, this.#elapsedMs)
+  }
+
+  onRetry(notice: RetryNotice): void {
+    this.#watch.heard()
+    this.#context.events.notify({ kind: "retry", transport: this.#read.transport, ...notice })
+  }
+
+  onIdle({ error }: TransferFailure): void {
+    this.#controller.abort(error)
+  }
+
+  open(response: Response): Opened {
+    try {
+      // An SSE request for a stream that is closed may be answered as a long-poll is.
+      const isEmptyEnd = response.status === 204 && saysClosed(response.headers)
+      if (this.#read.transport !== "sse" || isEmptyEnd) return this.#openPage(response)
+      const isEvents = mediaType(response.headers.get("content-type")) === "text/event-stream"
+      if (isEvents && arrivesInParts(response)) return this.#openConnection(response)
+    } catch (error) {
+      return this.fail(error)
+    }
+    this.#discard(response)
+    return notConnected("unsupported", true)
+  }
+
+  fail(error: unknown): NotOpened {
+    const { transport } = this.#read
+    this.#watch.end()
+    const idle = this.#watch.failure
+    if (transport === "sse") return idle ? notConnected(idle.kind) : sseFailure(error)
+    if (idle === undefined) return { kind: "request-failed", error }
+    if (transport === "long-poll" && idle.kind === "timeout") {
+      return { kind: "poll-timed-out", elapsedMs: this.#elapsedMs }
+    }
+    return { kind: "transfer-failed", failure: idle, deliveredBytes: 0 }
+  }
+
+  get #elapsedMs(): number {
+    return monotonicMs() - this.#startedAtMs
+  }
+
+  get #startTimeoutMs(): number {
+    const { idleTimeoutMs } = this.#context
+    const isSse = this.#read.transport === "sse"
+    return isSse ? Math.min(SSE_START_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
+  }
+
+  #openPage(response: Response): Opened {
+    const { status, headers } = response
+    const metadata = readMetadata(headers)
+    // A long-poll that timed out does not move, so that its offset can be filled in.
+    const offset = metadata.offset ?? (status === 204 ? this.#read.offset : undefined)
+    if (offset === undefined) {
+      this.#discard(response)
+      const error = missingOffset(this.#context.endpoint.url, response)
+      const failure = { kind: "malformed", error } as const
+      return { kind: "transfer-failed", failure, deliveredBytes: 0 }
+    }
+    const isText = mediaType(headers.get("content-type")).startsWith("text/")
+    const payload = bodyPayload(response, this.#body(isText ? this.#context.onText : undefined))
+    const end = { ...metadata, offset }
+    return { kind: "page", end, payload, elapsedMs: this.#elapsedMs, response }
+  }
+
+  #openConnection(response: Response): Opened {
+    const { contentType, maxPageBytes } = this.#context
+    const connection = new SseConnection(response, this.#body(undefined), {
+      offset: this.#read.offset,
+      contentType,
+      startedAtMs: this.#startedAtMs,
+      firstByteTimeoutMs: this.#startTimeoutMs,
+      maxPageBytes,
+    })
+    return { kind: "connection", connection }
+  }
+
+  #body(onBytes: BodyContext["onBytes"]): BodyContext {
+    const { endpoint, idleTimeoutMs, platform } = this.#context
+    const { signal } = this.#controller
+    return { url: endpoint.url, signal, watch: this.#watch, idleTimeoutMs, platform, onBytes }
+  }
+
+  #discard(response: Response): void {
+    this.#watch.end()
     releaseBody(response)
-    return { kind: "broken", damage: "malformed", error: withoutOffset(body.url, response) }
   }
-  const payload = bodyPayload(response, body)
-  const mark = endOf({ ...metadata, offset }, request.offset, status === 204)
-  return { kind: "page", page: { ...mark, payload }, elapsedMs, response }
 }
 
-function withoutOffset(url: string, response: Response): DurableStreamError {
+/** What it means that an SSE request failed. */
+function sseFailure(error: unknown): NotOpened {
+  const failure = failureOf(error)
+  if (failure === undefined || !(error instanceof FetchError)) {
+    return { kind: "request-failed", error }
+  }
+  if (sseRejections.includes(error.status)) return notConnected("unsupported", true)
+  if (!failure.retryable) return { kind: "request-failed", error }
+  return notConnected("network", false, { error, retryAfterMs: failure.retryAfterMs })
+}
+
+function notConnected(
+  kind: SseEnding["kind"],
+  hasResponse = false,
+  failure?: SseEnding["failure"],
+): NotOpened {
+  const ending = { kind, hasResponse, livedMs: 0, hasEvents: false } as const
+  const cause = failure === undefined ? {} : { failure }
+  return { kind: "sse-closed", ending: { ...ending, progressed: false, buffered: false, ...cause } }
+}
+
+function missingOffset(url: string, response: Response): DurableStreamError {
   const type = mediaType(response.headers.get("content-type")) || "unknown type"
   return new DurableStreamError(
-    `The answer from ${describeUrl(url)} (${response.status}, ${type}) has no Stream-Next-Offset: it is not a ` +
+    `The response from ${describeUrl(url)} (${response.status}, ${type}) has no Stream-Next-Offset. It is not a ` +
       "durable stream, a proxy strips the header, or CORS does not expose it (Access-Control-Expose-Headers).",
     "PROTOCOL",
     response.status,
   )
-}
-
-/** Text is looked at for what SSE could not carry. */
-function scanOf(
-  response: Response,
-  fidelity: TextFidelity,
-): ((bytes: Uint8Array) => void) | undefined {
-  const isText = mediaType(response.headers.get("content-type")).startsWith("text/")
-  if (!isText) return undefined
-  return (bytes) => {
-    fidelity.scan(bytes)
-  }
-}
-
-function readQuery(request: ReadRequest): Record<string, string | undefined> {
-  const live = request.transport !== "catch-up"
-  return {
-    [OFFSET_QUERY_PARAM]: request.offset,
-    // Catch-up URLs carry neither, so that caches can keep the answers.
-    [LIVE_QUERY_PARAM]: live ? request.transport : undefined,
-    [CURSOR_QUERY_PARAM]: live ? request.cursor : undefined,
-  }
 }

@@ -12,14 +12,12 @@ export interface SseEvent {
 }
 
 /**
- * Splits the bytes of a `text/event-stream` into events. Push based and synchronous: every event that a chunk
- * completes is given to the callback before `feed` returns. Bytes may be split anywhere, lines end in LF, CR or CRLF,
- * a BOM may lead; comments, unknown fields and events without data are passed over. What is not ended by an empty
- * line when the bytes end is no event and is never given.
+ * Splits the bytes of a `text/event-stream` into events. Push based and synchronous: every event that a chunk completes is
+ * passed to the callback before `feed` returns. Bytes may be split anywhere, lines end in LF, CR or CRLF, a BOM may come
+ * first; comments, unknown fields and events without data are skipped. What no empty line ends is not an event.
  *
- * Each byte is looked at a fixed number of times, whatever the chunks: a chunk is decoded once, searched for line ends
- * by the platform's own search, and the pieces of a long line are joined once, when it ends. An event costs one object and
- * a view of the text for each of its lines, nothing for each of its bytes.
+ * Each byte is inspected a fixed number of times, whatever the chunks: a chunk is decoded once, searched for line ends by the
+ * platform's own search, and the pieces of a long line are joined once, when it ends.
  */
 export class SseEventParser {
   readonly #onEvent: (event: SseEvent) => void
@@ -29,18 +27,28 @@ export class SseEventParser {
   #afterCarriageReturn = false
   #name = ""
   #rawData: string | undefined
+  #heldBytes = 0
 
-  /** @param onEvent - takes each event */
+  /** @param onEvent - called with each event */
   constructor(onEvent: (event: SseEvent) => void) {
     this.#onEvent = onEvent
+  }
+
+  /**
+   * At least the bytes that the unfinished line and the data of the unfinished event take; at most those and the last
+   * chunk's. The caller limits it: the parser does not.
+   */
+  get heldBytes(): number {
+    return this.#heldBytes
   }
 
   /** Takes the next bytes, split wherever the network split them. */
   feed(chunk: Uint8Array): void {
     this.#decoded = decodeChunk({ ...this.#decoded, text: "" }, chunk)
     const { text } = this.#decoded
+    this.#heldBytes += chunk.byteLength
     if (text === "") return
-    // A BOM leads, or the line end is the other half of a CRLF that was split between two chunks.
+    // A BOM comes first, or the line end is the other half of a CRLF that was split between two chunks.
     const skipped = this.#isAtStart ? "\uFEFF" : this.#afterCarriageReturn ? "\n" : undefined
     let start = skipped !== undefined && text.startsWith(skipped) ? 1 : 0
     this.#isAtStart = false
@@ -51,6 +59,8 @@ export class SseEventParser {
       const end = cr === -1 || (lf !== -1 && lf < cr) ? lf : cr
       this.#takeLine(this.#partialLine + text.slice(start, end))
       this.#partialLine = ""
+      // Nothing from before this chunk is held any more.
+      if (this.#rawData === undefined) this.#heldBytes = chunk.byteLength
       start = end + 1
       if (end === cr) {
         if (start === text.length) this.#afterCarriageReturn = true
@@ -60,6 +70,7 @@ export class SseEventParser {
       if (lf !== -1 && lf < start) lf = text.indexOf("\n", start)
     }
     this.#partialLine += text.slice(start)
+    if (this.#partialLine === "" && this.#rawData === undefined) this.#heldBytes = 0
   }
 
   #takeLine(line: string): void {

@@ -4,11 +4,10 @@ import {
   SSE_OFFSET_FIELD,
   SSE_UP_TO_DATE_FIELD,
 } from "../protocol/names.ts"
-import type { Offset } from "../protocol/offset.ts"
-import { isWellFormed } from "../protocol/well-formed.ts"
+import { isOffset, type Offset } from "../protocol/offset.ts"
 import type { SseEvent } from "./event-parser.ts"
 
-/** Data events and the control event that makes them the client's. */
+/** Data events and the control event that completes them. */
 export interface SsePage {
   /** The data of each event, in order: JSON, text or base64, as the stream's content type says. */
   readonly data: readonly string[]
@@ -18,11 +17,11 @@ export interface SsePage {
   readonly streamClosed: boolean
 }
 
-/** What an event completed: nothing yet, a page, or nonsense. */
+/** What an event completed. `malformed`: a control event that is not a JSON object with an offset. */
 export type SseArrival =
   | { readonly kind: "nothing" }
   | { readonly kind: "page"; readonly page: SsePage }
-  | { readonly kind: "malformed"; readonly what: string }
+  | { readonly kind: "malformed" }
 
 /**
  * Joins data events with the control event behind them. Data that no control event follows never becomes a page: if
@@ -36,18 +35,13 @@ export class SsePageAssembler {
     return this.#rawData.length > 0
   }
 
-  /** Takes the next event and says what it completed. Events of other names are passed over. */
+  /** Takes the next event and returns what it completed. Skips events of other names. */
   take(event: SseEvent): SseArrival {
     if (event.name === "data") this.#rawData.push(event.rawData)
     if (event.name !== "control") return { kind: "nothing" }
     const control = parseControl(event.rawData)
-    if (control === undefined)
-      return { kind: "malformed", what: "a control event that is no JSON object" }
-    const offset = control[SSE_OFFSET_FIELD]
-    // JSON can write what no URL can ask for.
-    if (typeof offset !== "string" || offset === "" || !isWellFormed(offset)) {
-      return { kind: "malformed", what: `a control event without a sound ${SSE_OFFSET_FIELD}` }
-    }
+    const offset = control?.[SSE_OFFSET_FIELD]
+    if (control === undefined || !isOffset(offset)) return { kind: "malformed" }
     // Servers disagree on the one space that may follow `data:`. Those that never write it leave the spaces that a
     // text begins with unprotected; a control event, whose JSON begins with none, tells which kind this server is.
     const padded = event.rawData.startsWith(" ")

@@ -190,7 +190,7 @@ describe("a fetch of the caller's", () => {
     }
     const error = await rejection(stream({ ...quick, url, fetch }))
     expect(error).toMatchObject({ name: "DurableStreamError", code: "BAD_REQUEST" })
-    expect(error.message).toMatch(/fetch.*body.*read already/)
+    expect(error.message).toMatch(/fetch.*body was used already/)
   })
 
   it("whose bodies are no bytes is told so, by every method, before long", async () => {

@@ -47,7 +47,7 @@ function methodsOf(contentType: ContentType): Method[] {
 }
 
 function liveTransport(contentType: ContentType, live: LiveMode): Transport | undefined {
-  if (live === true) return contentType === "application/octet-stream" ? "long-poll" : "sse"
+  if (live === true) return contentType.startsWith("application/json") ? "sse" : "long-poll"
   return live === false ? undefined : live
 }
 

@@ -127,7 +127,7 @@ function check({ content, events, warnings }: Outcome, reason: SseFallbackReason
   const fallbacks = events.filter((event) => event.kind === "transport" && event.reason)
   expect(fallbacks).toEqual([{ kind: "transport", from: "sse", to: "long-poll", reason }])
   expect(warnings).toHaveLength(1)
-  expect(warnings[0]).toMatch(/\[durable-streams\] http.*long-poll takes over from SSE.*prox/)
+  expect(warnings[0]).toMatch(/\[durable-streams\] http.*long-poll replaces SSE.*prox/)
 }
 
 const cases: Array<[string, SseFallbackReason, Meddler, Partial<StreamOptions>]> = [
@@ -415,6 +415,35 @@ describe("SSE that works badly", () => {
   })
 })
 
+/** What a reader gets of a text that is appended piece by piece, and the transports of its requests. */
+async function readText(
+  live: LiveMode,
+  stored: string,
+  pieces: readonly string[],
+  method: Parameters<typeof consume>[1] = "subscribeText",
+  isNormalized = false,
+): Promise<{ received: string; transports: string[] }> {
+  const url = server.streamUrl()
+  await createStream(url, "text/plain", stored)
+  const transports: string[] = []
+  const observe = (event: StreamEvent): void => {
+    if (event.kind === "request") transports.push(event.transport)
+  }
+  const response = await stream({ ...quick, url, live, observe })
+  const received = new Received()
+  const done = consume(response, method, received)
+  for (const piece of pieces) {
+    await append(url, "text/plain", piece)
+    await received.whenEndsWith(isNormalized ? normalized(piece) : piece)
+  }
+  await closeStream(url)
+  return { received: String(await done), transports }
+}
+
+function normalized(text: string): string {
+  return text.replace(/\r\n?/g, "\n")
+}
+
 describe("text that SSE cannot carry as it is", () => {
   it("arrives where a cache keeps catch-up answers: the tail it read is not the tail any more", async () => {
     const url = server.streamUrl()
@@ -439,85 +468,38 @@ describe("text that SSE cannot carry as it is", () => {
     expect(await done).toBe("one\r\ntwo\nthree\nfour\n")
   })
 
-  it.each([200, 204, 400, 503])(
-    "is taken as SSE brings it where no other transport brings it (long-poll: %i)",
-    async (status) => {
-      const tail = { "content-type": "text/plain", "stream-next-offset": "o1" }
-      const fetchEvents: typeof globalThis.fetch = (input) => {
-        const live = new URL(String(input)).searchParams.get("live")
-        const text = sseEvent("data", "one\ntwo") + sseControl("o2", { streamClosed: true })
-        if (live === "sse") return Promise.resolve(new Response(text, { headers: EVENT_STREAM }))
-        if (live === null) {
-          return Promise.resolve(
-            new Response("", { headers: { ...tail, "stream-up-to-date": "true" } }),
-          )
-        }
-        const body = status === 204 ? null : text
-        return Promise.resolve(new Response(body, { status, headers: EVENT_STREAM }))
-      }
-      const backoffOptions = { ...quick.backoffOptions, maxRetries: 3 }
-      const url = "https://streams.test/s"
-      const response = await stream({ ...quick, url, fetch: fetchEvents, backoffOptions })
-      expect(await consume(response, "subscribeText")).toBe("one\ntwo")
+  const pieces = ["\n", "fetching\n", "\r10%", "\r50%", "\r100%\n", "done\r\n"]
+
+  it.each(["subscribeText", "subscribeBytes", "textStream"] as const)(
+    "live: true reads text over long-poll, every carriage return as it was written (%s)",
+    async (method) => {
+      const { received, transports } = await readText(true, "installing\n", pieces, method)
+      expect(received).toBe(["installing\n", ...pieces].join(""))
+      expect(transports).not.toContain("sse")
     },
   )
 
-  it.each(
-    (["sse", true] as const).flatMap((live) =>
-      ["installing\n", "installing"].flatMap((stored) =>
-        (["subscribeText", "subscribeBytes", "textStream"] as const).map(
-          (method) => [live, stored, method] as const,
-        ),
-      ),
-    ),
-  )(
-    "is every carriage return, also where there were but line feeds before (live: %s, stored: %j, %s)",
-    async (live, stored, method) => {
-      const url = server.streamUrl()
-      await createStream(url, "text/plain", stored)
-      const response = await stream({ ...quick, url, live })
-      const received = new Received()
-      const done = consume(response, method, received)
-      let expected = stored
-      for (const part of ["\n", "fetching\n", "\r10%", "\r50%", "\r100%\n", "done\r\n"]) {
-        await append(url, "text/plain", part)
-        expected += part
-        await received.whenEndsWith(part)
-      }
-      await closeStream(url)
-      expect(await done).toBe(expected)
+  it.each(["subscribeText", "subscribeBytes", "textStream"] as const)(
+    "an explicit SSE delivers LF exactly and CR as LF, without a second request (%s)",
+    async (method) => {
+      const { received, transports } = await readText("sse", "installing\n", pieces, method, true)
+      expect(received).toBe(["installing\n", ...pieces].map(normalized).join(""))
+      expect(transports).toEqual(["catch-up", "sse"])
     },
   )
 
-  it.each<[string, string[], number]>([
-    ["lines are left to long-poll", Array.from({ length: 12 }, (_, i) => `line ${i}\n`), 2],
-    [
-      "tokens with a line break now and then stay with SSE, two requests for each",
-      Array.from({ length: 24 }, (_, i) => (i % 8 === 7 ? `${i}.\n` : ` token ${i}`)),
-      4,
-    ],
-  ])("%s", async (_what, parts, connections) => {
-    for (const live of ["sse", true] as const) {
-      const url = server.streamUrl()
-      await createStream(url, "text/plain", "stored\n")
-      const transports: string[] = []
-      const observe = (event: StreamEvent): void => {
-        if (event.kind === "request") transports.push(event.transport)
-      }
-      const response = await stream({ ...quick, url, live, observe })
-      const received = new Received()
-      const done = consume(response, "subscribeText", received)
-      for (const part of parts) {
-        await append(url, "text/plain", part)
-        await received.whenEndsWith(part)
-      }
-      await closeStream(url)
-      expect(await done).toBe(["stored\n", ...parts].join(""))
-      const count = (name: string) => transports.filter((transport) => transport === name).length
-      expect(count("sse")).toBeLessThanOrEqual(connections)
-      expect(count("catch-up")).toBeLessThanOrEqual(connections + 1)
-      expect(count("long-poll") > 0).toBe(connections === 2)
-    }
+  it("U+FFFD in an explicit SSE continues over long-poll permanently", async () => {
+    const text = ["one\n", "genuine \uFFFD\n", "two\n", "three\r\n"]
+    const { received, transports } = await readText("sse", "stored\n", text)
+    expect(received).toBe(["stored\n", ...text].join(""))
+    expect(transports.slice(0, 3)).toEqual(["catch-up", "sse", "long-poll"])
+    expect(transports.slice(3).every((transport) => transport === "long-poll")).toBe(true)
+  })
+
+  it("a carriage return in a catch-up page continues over long-poll permanently", async () => {
+    const { received, transports } = await readText("sse", "stored\r\n", ["a\rb\r\n", "c\n"])
+    expect(received).toBe("stored\r\na\rb\r\nc\n")
+    expect(transports).not.toContain("sse")
   })
 
   it.each(["long-poll", "sse", true] as const)(

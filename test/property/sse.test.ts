@@ -1,9 +1,8 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
 import { IdleWatch } from "../../src/read/idle-watch.ts"
-import { readWhole } from "../../src/read/payload.ts"
 import { SseConnection, type SseRead } from "../../src/read/sse-connection.ts"
-import { TextFidelity } from "../../src/read/text-fidelity.ts"
+import { readPayload } from "../support/read-payload.ts"
 import { chunked, cuts } from "./split-bytes.ts"
 
 const encoder = new TextEncoder()
@@ -74,31 +73,27 @@ async function hear(
   const under = {
     url: "https://streams.test/s",
     signal: new AbortController().signal,
-    watch: new IdleWatch({ onSilence: () => undefined }),
+    watch: new IdleWatch("https://streams.test/s", { onIdle: () => undefined }),
     idleTimeoutMs: Infinity,
+    platform: { lacksArrayBuffer: false },
   }
   const connection = new SseConnection(new Response(body, { headers }), under, {
     contentType,
-    request: { transport: "sse", offset: "o0", cursor: undefined, anyText: false },
-    startedAt: performance.now(),
-    fidelity: new LinesTrusted(),
+    offset: "o0",
+    startedAtMs: performance.now(),
+    firstByteTimeoutMs: Infinity,
+    maxPageBytes: undefined,
   })
   const heard = { texts: [] as string[], bytes: [] as number[], offset: "o0", closed: false }
   for (;;) {
     const read = await connection.next()
     if (read.kind !== "page") return { ...heard, ending: read }
-    const { payload, offset, streamClosed } = read.page
+    const { payload } = read
+    const { offset, streamClosed } = read.end
     heard.texts.push(...(payload.texts ?? []))
-    const whole = await readWhole(payload)
+    const whole = await readPayload(payload)
     if (whole.kind === "whole") heard.bytes.push(...whole.bytes)
     Object.assign(heard, { offset, closed: streamClosed })
-  }
-}
-
-/** Takes it that lines end in line feeds, as nothing here writes anything else. */
-class LinesTrusted extends TextFidelity {
-  override trusts(texts: readonly string[]): boolean {
-    return super.trusts(texts.map((text) => text.replaceAll("\n", " ")))
   }
 }
 
@@ -184,7 +179,7 @@ describe("SSE, its bytes split anywhere", () => {
           const whole = Number(heard.offset.slice(1))
           const delivered = pages.slice(0, whole).flatMap(({ data }) => data)
           expect(heard.texts).toEqual(delivered.map((data) => data.join("\n")))
-          expect(heard.ending.kind).toBe("sse-ended")
+          expect(heard.ending.kind).toBe("sse-closed")
         },
       ),
       { numRuns: 400 },
@@ -213,13 +208,17 @@ describe("SSE that cannot be taken as it is", () => {
     const bytes = writeAll(style, [page("YWJj"), page(data), page("YWJj")], (line) => [line])
     const heard = await hear([bytes], contentType)
     expect([heard.offset, heard.bytes]).toEqual(["o1", [97, 98, 99]])
-    expect(heard.ending).toMatchObject({ kind: "sse-ended", ending: { kind: "malformed" } })
+    expect(heard.ending).toMatchObject({ kind: "sse-closed", ending: { kind: "malformed" } })
   })
 
   it("text in which a character may be missing is left to another transport", async () => {
     const bytes = writeAll(style, [page("whole"), page("half \uFFFD"), page("x")], (l) => [l])
     const heard = await hear([bytes], "text/plain")
-    expect(heard).toMatchObject({ offset: "o1", texts: ["whole"], ending: { kind: "inexact" } })
+    expect(heard).toMatchObject({
+      offset: "o1",
+      texts: ["whole"],
+      ending: { ending: { kind: "lossy-text" } },
+    })
   })
 
   it("the header decides, and where it is hidden the content type: text in base64 is bytes", async () => {

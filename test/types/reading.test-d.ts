@@ -74,6 +74,8 @@ describe("what a read is asked for", () => {
           return `${event.delayMs.toFixed()} ${event.error.message}`
         case "transport":
           return `${event.from} ${event.to} ${event.reason ?? ""}`
+        case "offset-mismatch":
+          return `${event.offset} ${event.nextOffset}`
         case "pause":
         case "resume":
           return event.reason

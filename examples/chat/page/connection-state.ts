@@ -34,6 +34,7 @@ export function connectionAfter(state: ConnectionState, event: StreamEvent): Con
         label: event.reason === "eof" ? "The room is closed" : "Disconnected",
       }
     case "transport":
+    case "offset-mismatch":
       return state
   }
 }
@@ -49,6 +50,8 @@ export function inWords(event: StreamEvent): string | undefined {
       return `failed, again in ${Math.round(event.delayMs)} ms`
     case "transport":
       return `${event.from} → ${event.to}`
+    case "offset-mismatch":
+      return "the room was created again"
     case "pause":
       return "paused: the tab is hidden"
     case "resume":

@@ -1,6 +1,6 @@
 import { FetchBackoffAbortError } from "../../errors/fetch-backoff-abort-error.ts"
 import type { JsonBatchMeta } from "../batches.ts"
-import type { PageSource } from "../page-source.ts"
+import type { PageSource } from "../page.ts"
 import type { Delivery, Reader } from "./page-reader.ts"
 
 /** Makes the batch that a caller gets. */

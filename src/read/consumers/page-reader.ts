@@ -1,12 +1,7 @@
 import { pageTooLarge } from "../../errors/page-too-large.ts"
 import type { JsonBatchMeta } from "../batches.ts"
-import {
-  failureOfPayload,
-  type PageContent,
-  type PageSource,
-  type SourcePage,
-  type TransferFailure,
-} from "../page-source.ts"
+import type { PageContent, PageSource, SourcePage } from "../page.ts"
+import type { TransferFailure } from "../payload.ts"
 import type { Format, Part } from "./formats.ts"
 
 /** A value on its way to the caller. */
@@ -147,7 +142,7 @@ export class PageReader<S extends { readonly size: number }, T> implements Reade
         const read = this.#addTexts(page) ?? this.#chunk ?? (await page.payload.read())
         // What ended the session in the meantime comes first, and is told by the source.
         if (source.outcome !== undefined) this.#page = undefined
-        else if (read.kind === "broken") this.#reject(page, failureOfPayload(read))
+        else if (read.kind === "failed") this.#reject(page, read.failure)
         else {
           const delivery = read.kind === "end" ? this.#end(page) : this.#addBytes(page, read.bytes)
           if (delivery !== undefined) return delivery

@@ -3,7 +3,7 @@ import {
   iterateWith,
   type ReadableStreamAsyncIterable,
 } from "../../platform/async-iterable-stream.ts"
-import type { PageSource } from "../page-source.ts"
+import type { PageSource } from "../page.ts"
 import type { Delivery, Reader } from "./page-reader.ts"
 
 type Result<T> = IteratorResult<T, undefined>

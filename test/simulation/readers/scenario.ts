@@ -205,7 +205,8 @@ export function drawScenario(random: SeededRandom): ReaderScenario {
     closesWithContent: random.chance(0.5),
     splitsCharacters:
       content === "text" && start !== "now" && start !== "recreated" && random.chance(0.5),
-    returnsCarriage: content === "text" && random.chance(0.5),
+    // SSE delivers a carriage return as a line feed.
+    returnsCarriage: content === "text" && random.chance(0.5) && live !== "sse",
     // A unit is a message, or a byte, of which there are many more.
     pageLimit: random.pick([1, 3, 20, 100_000]) * (content === "json" ? 1 : random.pick([4, 9])),
     sseLifetimeMs: random.pick([60_000, 60_000, 4000, 300]),

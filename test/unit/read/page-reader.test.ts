@@ -1,8 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { bytesFormat, jsonFormat, textFormat } from "../../../src/read/consumers/formats.ts"
 import { PageReader, type ReadMode, type Reader } from "../../../src/read/consumers/page-reader.ts"
-import type { PageMark } from "../../../src/read/page.ts"
-import type { PageContent, PageSource, SourcePage } from "../../../src/read/page-source.ts"
+import type { PageContent, PageMark, PageSource, SourcePage } from "../../../src/read/page.ts"
 import {
   bufferedPayload,
   textPayload,
@@ -17,12 +16,13 @@ const start: PageMark = { offset: "-1", cursor: undefined, upToDate: false, stre
 function payload(...parts: readonly string[]): Payload {
   const left = [...parts]
   return {
-    isHere: false,
+    isComplete: false,
     read(): Promise<PayloadRead> {
       const part = left.shift()
       if (part === undefined) return Promise.resolve({ kind: "end" })
       if (part === "broken") {
-        return Promise.resolve({ kind: "broken", damage: "cut", error: new Error("reset") })
+        const failure = { kind: "network", error: new Error("reset") } as const
+        return Promise.resolve({ kind: "failed", failure })
       }
       return Promise.resolve({ kind: "chunk", bytes: new TextEncoder().encode(part) })
     },

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import type { LinkedAbortController } from "../../../src/http/abort.ts"
 import { bufferedPayload } from "../../../src/read/payload.ts"
 import { ReadAhead } from "../../../src/read/read-ahead.ts"
-import type { Opened } from "../../../src/read/transport.ts"
+import type { Opened, ReadRequest } from "../../../src/read/transport.ts"
 
 /** Requests that were made, to be answered by hand. */
 class Requests {
@@ -12,7 +12,7 @@ class Requests {
     answer: (opened: Opened) => void
   }> = []
 
-  readonly open = (offset: string, scope: LinkedAbortController): Promise<Opened> => {
+  readonly open = ({ offset }: ReadRequest, scope: LinkedAbortController): Promise<Opened> => {
     return new Promise((answer) => void this.made.push({ offset, scope, answer }))
   }
 
@@ -21,18 +21,23 @@ class Requests {
   }
 
   async answer(index: number, offset: string, upToDate = false): Promise<void> {
-    const mark = { offset, cursor: undefined, upToDate, streamClosed: false }
-    const page = { ...mark, payload: bufferedPayload(new Uint8Array()) }
-    this.made[index]?.answer({ kind: "page", page, elapsedMs: 1, response: new Response() })
+    const end = { offset, cursor: undefined, upToDate, streamClosed: false }
+    const payload = bufferedPayload(new Uint8Array())
+    const response = new Response()
+    this.made[index]?.answer({ kind: "page", end, payload, elapsedMs: 1, response })
     await Promise.resolve()
   }
+}
+
+function at(offset: string, transport: ReadRequest["transport"] = "catch-up"): ReadRequest {
+  return { transport, offset, cursor: undefined }
 }
 
 describe("pages requested ahead", () => {
   it("the next one as soon as the headers of this one name its offset, up to the limit", async () => {
     const requests = new Requests()
     const ahead = new ReadAhead(3, requests.open)
-    ahead.begin("a")
+    ahead.begin(at("a"))
     expect(requests.offsets).toEqual(["a"])
     await requests.answer(0, "b")
     await requests.answer(1, "c")
@@ -43,27 +48,27 @@ describe("pages requested ahead", () => {
   it("taking one makes room for one", async () => {
     const requests = new Requests()
     const ahead = new ReadAhead(1, requests.open)
-    ahead.begin("a")
+    ahead.begin(at("a"))
     await requests.answer(0, "b")
     expect(requests.offsets).toEqual(["a"])
-    expect(ahead.take("a")?.scope).toBe(requests.made[0]?.scope)
-    ahead.begin("b")
+    expect(ahead.take(at("a"))?.controller).toBe(requests.made[0]?.scope)
+    ahead.begin(at("b"))
     expect(requests.offsets).toEqual(["a", "b"])
   })
 
   it("none with a limit of 0", () => {
     const requests = new Requests()
-    new ReadAhead(0, requests.open).begin("a")
+    new ReadAhead(0, requests.open).begin(at("a"))
     expect(requests.offsets).toEqual([])
   })
 
   it("none behind the tail, and none behind a page that does not move", async () => {
     const requests = new Requests()
     const ahead = new ReadAhead(5, requests.open)
-    ahead.begin("a")
+    ahead.begin(at("a"))
     await requests.answer(0, "a")
     expect(requests.offsets).toEqual(["a"])
-    ahead.begin("x")
+    ahead.begin(at("x"))
     await requests.answer(1, "y", true)
     expect(requests.offsets).toEqual(["a", "x"])
   })
@@ -71,27 +76,38 @@ describe("pages requested ahead", () => {
   it("none behind a failure, which is kept for whoever takes it", async () => {
     const requests = new Requests()
     const ahead = new ReadAhead(5, requests.open)
-    ahead.begin("a")
-    requests.made[0]?.answer({ kind: "failed", error: new Error("401") })
-    const taken = await ahead.take("a")?.opened
-    expect(taken?.kind).toBe("failed")
+    ahead.begin(at("a"))
+    requests.made[0]?.answer({ kind: "request-failed", error: new Error("401") })
+    const taken = await ahead.take(at("a"))?.opened
+    expect(taken?.kind).toBe("request-failed")
     expect(requests.offsets).toEqual(["a"])
   })
 
   it("asking for another offset drops them all: the reader went elsewhere", async () => {
     const requests = new Requests()
     const ahead = new ReadAhead(5, requests.open)
-    ahead.begin("a")
+    ahead.begin(at("a"))
     await requests.answer(0, "b")
-    expect(ahead.take("elsewhere")).toBeUndefined()
+    expect(ahead.take(at("elsewhere"))).toBeUndefined()
     expect(requests.made.map(({ scope }) => scope.signal.aborted)).toEqual([true, true])
-    expect(ahead.take("a")).toBeUndefined()
+    expect(ahead.take(at("a"))).toBeUndefined()
+  })
+
+  it("one long-poll, and none behind it: it brings what nobody has committed", async () => {
+    const requests = new Requests()
+    const ahead = new ReadAhead(5, requests.open)
+    ahead.begin(at("a", "long-poll"))
+    await requests.answer(0, "b")
+    expect(requests.offsets).toEqual(["a"])
+    expect(ahead.take(at("a"))).toBeUndefined()
+    ahead.begin(at("a", "long-poll"))
+    expect(ahead.take(at("a", "long-poll"))?.controller).toBe(requests.made[1]?.scope)
   })
 
   it("an answer that comes after the drop begins nothing", async () => {
     const requests = new Requests()
     const ahead = new ReadAhead(5, requests.open)
-    ahead.begin("a")
+    ahead.begin(at("a"))
     ahead.drop()
     await requests.answer(0, "b")
     expect(requests.offsets).toEqual(["a"])

@@ -1,24 +1,33 @@
 import { describe, expect, it } from "vitest"
 import { resolveBackoff } from "../../../src/http/backoff.ts"
-import { MAX_PASSED, noteMove, untrodden } from "../../../src/read/offset-loop.ts"
 import type { PageMark } from "../../../src/read/page.ts"
 import {
+  initialState,
   MAX_HELD_MS,
+  MAX_IDENTICAL,
   MAX_LIVE_STALLS,
+  MAX_MALFORMED,
   MAX_STALLS,
   MIN_HELD_MS,
-} from "../../../src/read/session-moves.ts"
-import { initialState, MAX_MALFORMED, transition } from "../../../src/read/session-state.ts"
-import type { SessionEvent, SessionState } from "../../../src/read/session-types.ts"
+  NO_RETRIES,
+  transition,
+  type Effect,
+  type Live,
+  type SessionContext,
+  type SessionEvent,
+  type SessionState,
+  type Step,
+} from "../../../src/read/session-state.ts"
 import type { SseEnding } from "../../../src/read/sse-health.ts"
 import type { Transport } from "../../../src/read/stream-event.ts"
 
-/** A state by its kind and, where it has one, its transport. */
+/** A state by its kind and, if it has one, its transport. */
 type StateName = {
   [K in SessionState["kind"]]: Extract<SessionState, { kind: K }> extends { transport: Transport }
     ? `${K} ${Transport}`
     : K
 }[SessionState["kind"]]
+type Delivering = Extract<SessionState, { kind: "delivering" }>
 
 const env = {
   url: "https://streams.example.com/s?token=secret",
@@ -33,15 +42,41 @@ const env = {
   random: 0.5,
 }
 
-/** Where every state of the table stands: at "here", which was the tail when the session got there. */
-const here = {
-  ...initialState("here", "sse"),
-  answered: true,
+/** Where every state of the table is: at "here", which was the tail when the session got there. */
+const here: SessionContext = {
+  ...initialState("here", "sse").context,
+  started: true,
   upToDate: true,
 }
 
-/** The same of a session that is live by long-poll. */
-const polling = { ...here, liveTransport: "long-poll" } as const
+function contextOf(transport: Transport, changes: Partial<SessionContext> = {}): SessionContext {
+  const live: Live = transport === "long-poll" ? { kind: "long-poll" } : here.live
+  return { ...here, transport, live, ...changes }
+}
+
+function requesting(transport: Transport, changes: Partial<SessionContext> = {}) {
+  const context = contextOf(transport, changes)
+  return { kind: "requesting", transport, context } satisfies SessionState
+}
+
+function delivering(
+  transport: Transport,
+  end = forward,
+  changes: Partial<SessionContext> = {},
+): Delivering {
+  const context = contextOf(transport, changes)
+  return { kind: "delivering", transport, end, context, elapsedMs: 1000, committed: undefined }
+}
+
+/** The consumer commits the page of a state and goes on. */
+function deliver(state: SessionState, { empty = false, bytes = 7, end = endOf(state) } = {}): Step {
+  const committed = transition(state, { kind: "committed", end, empty, bytes }, env).state
+  return transition(committed, { kind: "proceed" }, env)
+}
+
+function endOf(state: SessionState): PageMark {
+  return state.kind === "delivering" ? state.end : forward
+}
 
 const still: PageMark = { offset: "here", cursor: "c2", upToDate: false, streamClosed: false }
 const stillAtTail: PageMark = { ...still, upToDate: true }
@@ -50,45 +85,70 @@ const closing: PageMark = { ...forward, upToDate: true, streamClosed: true }
 
 const healthy: SseEnding = {
   kind: "closed",
+  hasResponse: true,
   livedMs: 60_000,
-  spoke: true,
+  hasEvents: true,
   progressed: false,
   buffered: false,
 }
 const error = new Error("what failed")
+const failed = (kind: "network" | "timeout" | "suspended" | "malformed", signature?: string) =>
+  ({
+    kind: "transfer-failed",
+    failure: { kind, error, ...(signature !== undefined && { signature }) },
+    deliveredBytes: 0,
+  }) as const
 
 /** One event of every kind, and the variants that lead elsewhere. */
 const events = {
-  "page forward": { kind: "page", mark: forward, elapsedMs: 1000 },
-  "page closing": { kind: "page", mark: closing, elapsedMs: 1000 },
-  "page still": { kind: "page", mark: still, elapsedMs: 1000 },
-  "page still, at once": { kind: "page", mark: still, elapsedMs: 1 },
-  "page still at the tail": { kind: "page", mark: stillAtTail, elapsedMs: 1000 },
+  "page forward": { kind: "page", end: forward, elapsedMs: 1000 },
+  "page closing": { kind: "page", end: closing, elapsedMs: 1000 },
+  "page still": { kind: "page", end: still, elapsedMs: 1000 },
+  "page still, at once": { kind: "page", end: still, elapsedMs: 1 },
+  "page still at the tail": { kind: "page", end: stillAtTail, elapsedMs: 1000 },
   opened: { kind: "opened" },
-  "live-transport": { kind: "live-transport", transport: "long-poll" },
-  delivered: { kind: "delivered", bytes: 7, empty: false },
-  "delivered nothing": { kind: "delivered", bytes: 0, empty: true },
-  "broken cut": { kind: "broken", damage: "cut", error, handedOnBytes: 0 },
-  "broken stale": { kind: "broken", damage: "stale", error, handedOnBytes: 0 },
-  "broken malformed": { kind: "broken", damage: "malformed", error, handedOnBytes: 0 },
-  "sse-ended healthy": { kind: "sse-ended", ending: healthy },
-  "sse-ended short": { kind: "sse-ended", ending: { ...healthy, livedMs: 3 } },
-  "sse-ended unsupported": { kind: "sse-ended", ending: { ...healthy, kind: "unsupported" } },
-  unanswered: { kind: "unanswered", elapsedMs: 75_000 },
-  inexact: { kind: "inexact" },
-  failed: { kind: "failed", error },
-  "decided again": {
-    kind: "decided",
-    again: true,
+  committed: { kind: "committed", end: forward, empty: false, bytes: 7 },
+  proceed: { kind: "proceed" },
+  "transfer failed: network": failed("network"),
+  "transfer failed: timeout": failed("timeout"),
+  "transfer failed: suspended": failed("suspended"),
+  "transfer failed: malformed": failed("malformed"),
+  "sse-closed healthy": { kind: "sse-closed", ending: healthy },
+  "sse-closed short": { kind: "sse-closed", ending: { ...healthy, livedMs: 3 } },
+  "sse-closed unsupported": { kind: "sse-closed", ending: { ...healthy, kind: "unsupported" } },
+  "poll-timed-out": { kind: "poll-timed-out", elapsedMs: 75_000 },
+  "request-failed": { kind: "request-failed", error },
+  "error-handled: retry": {
+    kind: "error-handled",
+    retry: true,
     error,
+    offset: undefined,
     retryAfterMs: 0,
     sinceLastMs: Infinity,
   },
-  "decided end": { kind: "decided", again: false, error, retryAfterMs: 0, sinceLastMs: Infinity },
-  woke: { kind: "woke" },
-  pause: { kind: "pause", reason: "hidden" },
-  resume: { kind: "resume", reason: "hidden" },
-  "live-transport: none": { kind: "live-transport", transport: undefined },
+  "error-handled: elsewhere": {
+    kind: "error-handled",
+    retry: true,
+    error,
+    offset: "-1",
+    retryAfterMs: 0,
+    sinceLastMs: Infinity,
+  },
+  "error-handled: end": {
+    kind: "error-handled",
+    retry: false,
+    error,
+    offset: undefined,
+    retryAfterMs: 0,
+    sinceLastMs: Infinity,
+  },
+  "timer-fired": { kind: "timer-fired" },
+  hidden: { kind: "hidden" },
+  visible: { kind: "visible" },
+  "network-changed": { kind: "network-changed" },
+  "live-changed: long-poll": { kind: "live-changed", live: "long-poll" },
+  "live-changed: none": { kind: "live-changed", live: "none" },
+  "sse-unsuitable": { kind: "sse-unsuitable" },
   cancel: { kind: "cancel", reason: "enough" },
   abort: { kind: "abort", reason: "left" },
   fail: { kind: "fail", error },
@@ -96,37 +156,40 @@ const events = {
 
 type EventName = keyof typeof events
 type Unnamed = Exclude<SessionEvent["kind"], (typeof events)[EventName]["kind"]>
-// Does not compile where an event has no name above.
+// Does not compile if an event has no name above.
 const everyEventIsNamed: [Unnamed] extends [never] ? true : Unnamed = true
 
 const states: { [S in StateName]: SessionState } = {
-  "requesting catch-up": { ...here, kind: "requesting", transport: "catch-up" },
-  "requesting long-poll": { ...polling, kind: "requesting", transport: "long-poll" },
-  "requesting sse": { ...here, kind: "requesting", transport: "sse" },
-  receiving: { ...here, kind: "receiving" },
+  "requesting catch-up": requesting("catch-up"),
+  "requesting long-poll": requesting("long-poll"),
+  "requesting sse": requesting("sse"),
+  receiving: { kind: "receiving", context: contextOf("sse") },
   "delivering catch-up": delivering("catch-up"),
   "delivering long-poll": delivering("long-poll"),
   "delivering sse": delivering("sse"),
-  "waiting catch-up": { ...here, kind: "waiting", transport: "catch-up", delayMs: 5 },
-  "waiting long-poll": { ...polling, kind: "waiting", transport: "long-poll", delayMs: 5 },
-  "waiting sse": { ...here, kind: "waiting", transport: "sse", delayMs: 5 },
-  "asking catch-up": { ...here, kind: "asking", transport: "catch-up", error },
-  "asking long-poll": { ...polling, kind: "asking", transport: "long-poll", error },
-  "asking sse": { ...here, kind: "asking", transport: "sse", error },
-  paused: { ...here, kind: "paused", pausedFor: new Set(["hidden"] as const) },
-  ended: { ...here, kind: "ended", outcome: { kind: "eof" } },
-}
-
-function delivering(transport: Transport, mark = forward): SessionState {
-  const reading = transport === "long-poll" ? polling : here
-  return { ...reading, kind: "delivering", transport, mark, elapsedMs: 1000 }
+  "waiting catch-up": { kind: "waiting", transport: "catch-up", context: contextOf("catch-up") },
+  "waiting long-poll": { kind: "waiting", transport: "long-poll", context: contextOf("long-poll") },
+  "waiting sse": { kind: "waiting", transport: "sse", context: contextOf("sse") },
+  "handling-error catch-up": {
+    kind: "handling-error",
+    transport: "catch-up",
+    context: contextOf("catch-up"),
+  },
+  "handling-error long-poll": {
+    kind: "handling-error",
+    transport: "long-poll",
+    context: contextOf("long-poll"),
+  },
+  "handling-error sse": { kind: "handling-error", transport: "sse", context: contextOf("sse") },
+  paused: { kind: "paused", context: { ...here, hidden: true } },
+  ended: { kind: "ended", context: here, outcome: { kind: "eof" } },
 }
 
 /** The event changes nothing. */
 const stays = "stays"
 type Cell = StateName | typeof stays
 
-/** What is not expected in a state changes nothing; what comes from outside ends or pauses it wherever it is. */
+/** What is not expected in a state changes nothing. */
 const unexpected = {
   "page forward": stays,
   "page closing": stays,
@@ -134,234 +197,185 @@ const unexpected = {
   "page still, at once": stays,
   "page still at the tail": stays,
   opened: stays,
-  delivered: stays,
-  "delivered nothing": stays,
-  "broken cut": stays,
-  "broken stale": stays,
-  "broken malformed": stays,
-  "sse-ended healthy": stays,
-  "sse-ended short": stays,
-  "sse-ended unsupported": stays,
-  unanswered: stays,
-  inexact: stays,
-  failed: stays,
-  "decided again": stays,
-  "decided end": stays,
-  woke: stays,
+  committed: stays,
+  proceed: stays,
+  "transfer failed: network": stays,
+  "transfer failed: timeout": stays,
+  "transfer failed: suspended": stays,
+  "transfer failed: malformed": stays,
+  "sse-closed healthy": stays,
+  "sse-closed short": stays,
+  "sse-closed unsupported": stays,
+  "poll-timed-out": stays,
+  "request-failed": stays,
+  "error-handled: retry": stays,
+  "error-handled: elsewhere": stays,
+  "error-handled: end": stays,
+  "timer-fired": stays,
+  "network-changed": stays,
 } as const
 
-const endings = { cancel: "ended", abort: "ended", fail: "ended" } as const
+/** What comes from outside ends a session wherever it is, or changes its context. */
+function fromOutside<S extends StateName, H extends StateName>(state: S, hidden: H) {
+  return {
+    hidden,
+    visible: state,
+    "live-changed: long-poll": state,
+    "live-changed: none": state,
+    "sse-unsuitable": state,
+    cancel: "ended",
+    abort: "ended",
+    fail: "ended",
+  } as const
+}
 
 /** Every state × event. A state or an event that is added does not compile before its cells are here. */
 const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "requesting catch-up": {
+    ...unexpected,
+    ...fromOutside("requesting catch-up", "paused"),
     "page forward": "delivering catch-up",
     "page closing": "delivering catch-up",
     "page still": "waiting catch-up",
     "page still, at once": "waiting catch-up",
     "page still at the tail": "requesting sse",
-    opened: stays,
-    "live-transport": "requesting catch-up",
-    "live-transport: none": "requesting catch-up",
-    delivered: stays,
-    "delivered nothing": stays,
-    "broken cut": "waiting catch-up",
-    "broken stale": "requesting catch-up",
-    "broken malformed": "waiting catch-up",
-    "sse-ended healthy": stays,
-    "sse-ended short": stays,
-    "sse-ended unsupported": stays,
-    unanswered: stays,
-    inexact: stays,
-    failed: "asking catch-up",
-    "decided again": stays,
-    "decided end": stays,
-    woke: stays,
-    pause: "paused",
-    resume: "requesting catch-up",
-    ...endings,
+    "transfer failed: network": "waiting catch-up",
+    "transfer failed: timeout": "waiting catch-up",
+    "transfer failed: suspended": "requesting catch-up",
+    "transfer failed: malformed": "waiting catch-up",
+    "request-failed": "handling-error catch-up",
+    "network-changed": "requesting catch-up",
   },
   "requesting long-poll": {
+    ...unexpected,
+    ...fromOutside("requesting long-poll", "paused"),
+    "sse-unsuitable": stays,
     "page forward": "delivering long-poll",
     "page closing": "delivering long-poll",
     "page still": "requesting long-poll",
     "page still, at once": "waiting long-poll",
     "page still at the tail": "requesting long-poll",
-    opened: stays,
-    "live-transport": "requesting long-poll",
-    "live-transport: none": "requesting long-poll",
-    delivered: stays,
-    "delivered nothing": stays,
-    "broken cut": "waiting long-poll",
-    "broken stale": "requesting catch-up",
-    "broken malformed": "waiting long-poll",
-    "sse-ended healthy": stays,
-    "sse-ended short": stays,
-    "sse-ended unsupported": stays,
-    unanswered: "requesting long-poll",
-    inexact: stays,
-    failed: "asking long-poll",
-    "decided again": stays,
-    "decided end": stays,
-    woke: stays,
-    pause: "paused",
-    resume: "requesting long-poll",
-    ...endings,
+    "transfer failed: network": "waiting long-poll",
+    "transfer failed: timeout": "waiting long-poll",
+    "transfer failed: suspended": "requesting catch-up",
+    "transfer failed: malformed": "waiting long-poll",
+    "poll-timed-out": "requesting long-poll",
+    "request-failed": "handling-error long-poll",
+    "network-changed": "requesting long-poll",
   },
   "requesting sse": {
+    ...unexpected,
+    ...fromOutside("requesting sse", "paused"),
     "page forward": "delivering sse",
     "page closing": "delivering sse",
     "page still": "receiving",
     "page still, at once": "receiving",
     "page still at the tail": "receiving",
     opened: "receiving",
-    "live-transport": "requesting sse",
-    "live-transport: none": "requesting sse",
-    delivered: stays,
-    "delivered nothing": stays,
-    "broken cut": "waiting sse",
-    "broken stale": "requesting catch-up",
-    "broken malformed": "waiting sse",
-    "sse-ended healthy": "requesting sse",
-    "sse-ended short": "waiting sse",
-    "sse-ended unsupported": "requesting long-poll",
-    unanswered: stays,
-    inexact: stays,
-    failed: "asking sse",
-    "decided again": stays,
-    "decided end": stays,
-    woke: stays,
-    pause: "paused",
-    resume: "requesting sse",
-    ...endings,
+    "transfer failed: network": "waiting sse",
+    "transfer failed: timeout": "waiting sse",
+    "transfer failed: suspended": "requesting catch-up",
+    "transfer failed: malformed": "waiting sse",
+    "sse-closed healthy": "requesting sse",
+    "sse-closed short": "waiting sse",
+    "sse-closed unsupported": "requesting long-poll",
+    "request-failed": "handling-error sse",
+    "network-changed": "requesting sse",
   },
   receiving: {
     ...unexpected,
+    ...fromOutside("receiving", "paused"),
     "page forward": "delivering sse",
     "page closing": "delivering sse",
     "page still": "receiving",
     "page still, at once": "receiving",
     "page still at the tail": "receiving",
-    "live-transport": "receiving",
-    "live-transport: none": "receiving",
-    "sse-ended healthy": "requesting sse",
-    "sse-ended short": "waiting sse",
-    "sse-ended unsupported": "requesting long-poll",
-    inexact: "requesting catch-up",
-    pause: "paused",
-    resume: "receiving",
-    ...endings,
+    "sse-closed healthy": "requesting sse",
+    "sse-closed short": "waiting sse",
+    "sse-closed unsupported": "requesting long-poll",
+    "network-changed": "requesting sse",
   },
   "delivering catch-up": {
     ...unexpected,
-    "live-transport": "delivering catch-up",
-    "live-transport: none": "delivering catch-up",
-    delivered: "requesting catch-up",
-    "delivered nothing": "waiting catch-up",
-    "broken cut": "waiting catch-up",
-    "broken stale": "requesting catch-up",
-    "broken malformed": "waiting catch-up",
-    pause: "delivering catch-up",
-    resume: "delivering catch-up",
-    ...endings,
+    ...fromOutside("delivering catch-up", "delivering catch-up"),
+    committed: "delivering catch-up",
+    "transfer failed: network": "waiting catch-up",
+    "transfer failed: timeout": "waiting catch-up",
+    "transfer failed: suspended": "requesting catch-up",
+    "transfer failed: malformed": "waiting catch-up",
   },
   "delivering long-poll": {
     ...unexpected,
-    "live-transport": "delivering long-poll",
-    "live-transport: none": "delivering long-poll",
-    delivered: "requesting long-poll",
-    "delivered nothing": "requesting long-poll",
-    "broken cut": "waiting catch-up",
-    "broken stale": "requesting catch-up",
-    "broken malformed": "waiting catch-up",
-    pause: "delivering long-poll",
-    resume: "delivering long-poll",
-    ...endings,
+    ...fromOutside("delivering long-poll", "delivering long-poll"),
+    "sse-unsuitable": stays,
+    committed: "delivering long-poll",
+    "transfer failed: network": "waiting catch-up",
+    "transfer failed: timeout": "waiting catch-up",
+    "transfer failed: suspended": "requesting catch-up",
+    "transfer failed: malformed": "waiting catch-up",
   },
   "delivering sse": {
     ...unexpected,
-    "live-transport": "delivering sse",
-    "live-transport: none": "delivering sse",
-    delivered: "receiving",
-    "delivered nothing": "receiving",
-    "broken cut": "waiting sse",
-    "broken stale": "waiting sse",
-    "broken malformed": "waiting sse",
-    pause: "delivering sse",
-    resume: "delivering sse",
-    ...endings,
+    ...fromOutside("delivering sse", "delivering sse"),
+    committed: "delivering sse",
+    "transfer failed: network": "waiting sse",
+    "transfer failed: timeout": "waiting sse",
+    "transfer failed: suspended": "waiting sse",
+    "transfer failed: malformed": "waiting sse",
   },
   "waiting catch-up": {
     ...unexpected,
-    "live-transport": "waiting catch-up",
-    "live-transport: none": "waiting catch-up",
-    woke: "requesting catch-up",
-    pause: "paused",
-    resume: "waiting catch-up",
-    ...endings,
+    ...fromOutside("waiting catch-up", "paused"),
+    "timer-fired": "requesting catch-up",
+    "network-changed": "requesting catch-up",
   },
   "waiting long-poll": {
     ...unexpected,
-    "live-transport": "waiting long-poll",
-    "live-transport: none": "waiting long-poll",
-    woke: "requesting long-poll",
-    pause: "paused",
-    resume: "waiting long-poll",
-    ...endings,
+    ...fromOutside("waiting long-poll", "paused"),
+    "sse-unsuitable": stays,
+    "timer-fired": "requesting long-poll",
+    "network-changed": "requesting long-poll",
   },
   "waiting sse": {
     ...unexpected,
-    "live-transport": "waiting sse",
-    "live-transport: none": "waiting sse",
-    woke: "requesting sse",
-    pause: "paused",
-    resume: "waiting sse",
-    ...endings,
+    ...fromOutside("waiting sse", "paused"),
+    "timer-fired": "requesting sse",
+    "network-changed": "requesting sse",
   },
-  "asking catch-up": {
+  "handling-error catch-up": {
     ...unexpected,
-    "live-transport": "asking catch-up",
-    "live-transport: none": "asking catch-up",
-    "decided again": "requesting catch-up",
-    "decided end": "ended",
-    pause: "asking catch-up",
-    resume: "asking catch-up",
-    ...endings,
+    ...fromOutside("handling-error catch-up", "handling-error catch-up"),
+    "error-handled: retry": "requesting catch-up",
+    "error-handled: elsewhere": "requesting catch-up",
+    "error-handled: end": "ended",
   },
-  "asking long-poll": {
+  "handling-error long-poll": {
     ...unexpected,
-    "live-transport": "asking long-poll",
-    "live-transport: none": "asking long-poll",
-    "decided again": "requesting long-poll",
-    "decided end": "ended",
-    pause: "asking long-poll",
-    resume: "asking long-poll",
-    ...endings,
+    ...fromOutside("handling-error long-poll", "handling-error long-poll"),
+    "sse-unsuitable": stays,
+    "error-handled: retry": "requesting long-poll",
+    "error-handled: elsewhere": "requesting catch-up",
+    "error-handled: end": "ended",
   },
-  "asking sse": {
+  "handling-error sse": {
     ...unexpected,
-    "live-transport": "asking sse",
-    "live-transport: none": "asking sse",
-    "decided again": "requesting sse",
-    "decided end": "ended",
-    pause: "asking sse",
-    resume: "asking sse",
-    ...endings,
+    ...fromOutside("handling-error sse", "handling-error sse"),
+    "error-handled: retry": "requesting sse",
+    "error-handled: elsewhere": "requesting catch-up",
+    "error-handled: end": "ended",
   },
   paused: {
     ...unexpected,
-    "live-transport": "paused",
-    "live-transport: none": "paused",
-    pause: "paused",
-    resume: "requesting catch-up",
-    ...endings,
+    ...fromOutside("paused", "paused"),
+    visible: "requesting catch-up",
   },
   ended: {
     ...unexpected,
-    "live-transport": stays,
-    "live-transport: none": stays,
-    pause: stays,
-    resume: stays,
+    hidden: stays,
+    visible: stays,
+    "live-changed: long-poll": stays,
+    "live-changed: none": stays,
+    "sse-unsuitable": stays,
     cancel: stays,
     abort: stays,
     fail: stays,
@@ -369,13 +383,26 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
 }
 
 function nameOf(state: SessionState): string {
-  const hasTransport = /requesting|delivering|waiting|asking/.test(state.kind)
-  return hasTransport && "transport" in state ? `${state.kind} ${state.transport}` : state.kind
+  return "transport" in state ? `${state.kind} ${state.transport}` : state.kind
 }
 
 /** The keys of an object literal whose type names them all. */
 function namesOf<K extends string>(record: Record<K, unknown>): K[] {
   return Object.keys(record) as K[]
+}
+
+function effectOf<K extends Effect["kind"]>(step: Step, kind: K) {
+  return step.effects.find((effect): effect is Extract<Effect, { kind: K }> => effect.kind === kind)
+}
+
+/** How long a step waits. */
+function delayOf(step: Step): number {
+  return effectOf(step, "wait")?.delayMs ?? 0
+}
+
+/** What a step reports to `observe`. */
+function reportsOf(step: Step) {
+  return step.effects.flatMap((effect) => (effect.kind === "notify" ? [effect.event] : []))
 }
 
 describe("every state × event", () => {
@@ -384,53 +411,122 @@ describe("every state × event", () => {
   describe.each(namesOf(table))("%s", (stateName) => {
     it.each(namesOf(events))("%s", (eventName) => {
       const state = states[stateName]
-      const { state: after } = transition(state, events[eventName], env)
+      const step = transition(state, events[eventName], env)
       const cell = table[stateName][eventName]
-      if (cell === stays) expect(after).toBe(state)
-      else expect(nameOf(after)).toBe(cell)
+      if (cell === stays) expect(step).toEqual({ state, effects: [] })
+      else expect(nameOf(step.state)).toBe(cell)
     })
   })
 })
 
-describe("what a page leads to", () => {
-  const requesting = states["requesting catch-up"]
+describe("effects", () => {
+  /** What a session does while it is in a state. */
+  const works = ["request", "receive", "deliver", "wait", "handle-error", "end"]
+  const workOf: Partial<Record<SessionState["kind"], string>> = {
+    requesting: "request",
+    receiving: "receive",
+    delivering: "deliver",
+    waiting: "wait",
+    "handling-error": "handle-error",
+    ended: "end",
+  }
 
-  it("news without movement is delivered: the tail is reached, or the end", () => {
-    const before = { ...requesting, upToDate: false }
-    const atTail = transition(before, events["page still at the tail"], env).state
-    expect(nameOf(atTail)).toBe("delivering catch-up")
+  it("a step into another state has the work of that state, and no other", () => {
+    for (const [name, state] of Object.entries(states)) {
+      for (const [eventName, event] of Object.entries(events)) {
+        const step = transition(state, event, env)
+        const work = step.effects.map(({ kind }) => kind).filter((kind) => works.includes(kind))
+        if (nameOf(step.state) === name && step.state.kind !== "receiving" && work.length === 0) {
+          continue
+        }
+        const isSame = step.state.kind === state.kind && work.length === 0
+        if (isSame) continue
+        const expected = workOf[step.state.kind]
+        expect(work, `${name} + ${eventName}`).toEqual(expected === undefined ? [] : [expected])
+      }
+    }
+  })
+
+  it("calls the caller's code after everything else: it can cancel the session", () => {
+    for (const state of Object.values(states)) {
+      for (const event of Object.values(events)) {
+        const kinds = transition(state, event, env).effects.map(({ kind }) => kind)
+        const callsBack = (kind: string) => kind === "notify" || kind === "warn-fallback"
+        const first = kinds.findIndex(callsBack)
+        if (first !== -1) expect(kinds.slice(first).every(callsBack)).toBe(true)
+      }
+    }
+  })
+
+  it("requests the next catch-up page ahead as soon as the headers name it, unless hidden or at the tail", () => {
+    const step = transition(requesting("catch-up"), events["page forward"], env)
+    expect(effectOf(step, "read-ahead")).toMatchObject({ transport: "catch-up", offset: "there" })
+    const hidden = requesting("catch-up", { hidden: true })
+    expect(effectOf(transition(hidden, events["page forward"], env), "read-ahead")).toBeUndefined()
+    const atTail = { ...events["page forward"], end: { ...forward, upToDate: true } }
+    expect(effectOf(transition(requesting("catch-up"), atTail, env), "read-ahead")).toBeUndefined()
+  })
+
+  it("requests the next long-poll ahead while the callback runs, with the cursor", () => {
+    const page = transition(requesting("long-poll"), events["page forward"], env)
+    expect(effectOf(page, "read-ahead")).toBeUndefined()
+    const step = transition(page.state, events.committed, env)
+    expect(effectOf(step, "read-ahead")).toMatchObject({
+      transport: "long-poll",
+      offset: "there",
+      cursor: "c2",
+    })
+  })
+
+  it.each<[string, SessionState, { empty?: boolean; end?: PageMark }]>([
+    ["an empty page", delivering("long-poll"), { empty: true }],
+    ["the last page", delivering("long-poll", closing), { end: closing }],
+    ["a hidden session", delivering("long-poll", forward, { hidden: true }), {}],
+    ["a read to the tail", delivering("long-poll", forward, { live: { kind: "none" } }), {}],
+    ["SSE", delivering("sse"), {}],
+  ])("requests nothing ahead behind %s", (_what, state, changes) => {
+    const step = transition(state, { ...events.committed, ...changes }, env)
+    expect(effectOf(step, "read-ahead")).toBeUndefined()
+  })
+})
+
+describe("what a page leads to", () => {
+  const catchUp = requesting("catch-up")
+
+  it("delivers news without movement: the tail is reached, or the end", () => {
+    const before = requesting("catch-up", { upToDate: false })
+    const atTail = transition(before, events["page still at the tail"], env)
+    expect(nameOf(atTail.state)).toBe("delivering catch-up")
+    // The content at an offset where the session is was delivered before.
+    expect(effectOf(atTail, "deliver")).toMatchObject({ hasContent: false, visible: false })
     const closed = { ...stillAtTail, streamClosed: true }
-    const atEnd = transition(requesting, { kind: "page", mark: closed, elapsedMs: 1 }, env).state
+    const atEnd = transition(catchUp, { kind: "page", end: closed, elapsedMs: 1 }, env).state
     expect(nameOf(atEnd)).toBe("delivering catch-up")
   })
 
   it("keeps the cursor until a page brings another", () => {
-    const first = transition(requesting, events["page forward"], env).state
-    expect(first.cursor).toBe("c2")
-    const delivered = transition(first, events.delivered, env).state
-    const mark = { ...forward, offset: "further", cursor: undefined }
-    const second = transition(delivered, { kind: "page", mark, elapsedMs: 1 }, env).state
-    expect(second.cursor).toBe("c2")
+    const first = transition(catchUp, events["page forward"], env).state
+    expect(first.context.cursor).toBe("c2")
+    const end = { ...forward, offset: "further", cursor: undefined }
+    const next = deliver(first).state
+    const second = transition(next, { kind: "page", end, elapsedMs: 1 }, env).state
+    expect(second.context.cursor).toBe("c2")
   })
 
-  it("knows how far away the server is by its quickest catch-up answer", () => {
-    let state: SessionState = requesting
-    for (const [elapsedMs, roundTripMs] of [
+  it("knows how distant the server is by its fastest catch-up response", () => {
+    let roundTripMs = Infinity
+    for (const [elapsedMs, expected] of [
       [300, 300],
       [90, 90],
       [200, 90],
     ] as const) {
-      const event = { kind: "page", mark: forward, elapsedMs } as const
-      const { state: after } = transition(state, event, env)
-      expect(after.roundTripMs).toBe(roundTripMs)
-      state = { ...requesting, roundTripMs: after.roundTripMs }
+      const event = { kind: "page", end: forward, elapsedMs } as const
+      const { context } = transition(requesting("catch-up", { roundTripMs }), event, env).state
+      expect(context.roundTripMs).toBe(expected)
+      roundTripMs = context.roundTripMs
     }
-    const polled = transition(
-      { ...states["requesting long-poll"], roundTripMs: 90 },
-      events["page forward"],
-      env,
-    ).state
-    expect(polled.roundTripMs).toBe(90)
+    const poll = requesting("long-poll", { roundTripMs: 90 })
+    expect(transition(poll, events["page forward"], env).state.context.roundTripMs).toBe(90)
   })
 
   it.each([
@@ -441,348 +537,392 @@ describe("what a page leads to", () => {
     [10_000, MAX_HELD_MS - 1, true],
     [10_000, MAX_HELD_MS, false],
   ])("%i ms away, a long-poll answered after %i ms: at once is %s", (trip, elapsedMs, hasty) => {
-    const before = { ...states["requesting long-poll"], roundTripMs: trip, stalls: 3 }
-    const after = transition(before, { kind: "page", mark: stillAtTail, elapsedMs }, env).state
-    expect(after.stalls).toBe(hasty ? 4 : 3)
+    const retries = { ...NO_RETRIES, noProgress: 3 }
+    const before = requesting("long-poll", { roundTripMs: trip, retries })
+    const after = transition(before, { kind: "page", end: stillAtTail, elapsedMs }, env).state
+    expect(after.context.retries.noProgress).toBe(hasty ? 4 : 3)
   })
 
   it.each([
     [60, "waiting", 340],
     [399, "waiting", 1],
-    [400, "requesting", undefined],
-    [30_000, "requesting", undefined],
+    [400, "requesting", 0],
+    [30_000, "requesting", 0],
   ])("an empty long-poll that was held for %i ms is followed by %s (%s)", (elapsedMs, kind, ms) => {
-    for (const before of [
-      { ...states["requesting long-poll"], roundTripMs: 10 },
-      { ...delivering("long-poll"), roundTripMs: 10, elapsedMs, upToDate: true },
-    ]) {
-      const event =
-        before.kind === "delivering"
-          ? events["delivered nothing"]
-          : ({ kind: "page", mark: stillAtTail, elapsedMs } as const)
-      const after = transition(before, event, env).state
-      expect(nameOf(after)).toBe(`${kind} long-poll`)
-      expect("delayMs" in after ? after.delayMs : undefined).toBe(ms)
-    }
-  })
-
-  it("a page that leads back to where the session was is no page: A, B, A with data", () => {
-    for (const transport of ["catch-up", "long-poll", "sse"] as const) {
-      let state: SessionState = { ...initialState("A", "sse"), answered: true }
-      for (const offset of ["B", "A"]) {
-        const requesting = { ...state, kind: "requesting", transport } as const
-        const page = { kind: "page", mark: { ...still, offset }, elapsedMs: 1000 } as const
-        state = transition(requesting, page, env).state
-        expect(nameOf(state)).toBe(`${offset === "B" ? "delivering" : "waiting"} ${transport}`)
-        state = transition(state, events.delivered, env).state
-      }
-      expect(state).toMatchObject({ offset: "B", stalls: 1 })
+    const page = { kind: "page", end: stillAtTail, elapsedMs } as const
+    const still = transition(requesting("long-poll", { roundTripMs: 10 }), page, env)
+    const moved = deliver(
+      {
+        ...delivering("long-poll", { ...forward, upToDate: true }, { roundTripMs: 10 }),
+        elapsedMs,
+      },
+      { empty: true },
+    )
+    for (const step of [still, moved]) {
+      expect(nameOf(step.state)).toBe(`${kind} long-poll`)
+      expect(delayOf(step)).toBe(ms)
     }
   })
 
   it.each([
-    [2, false, 2],
-    [3, false, 3],
-    [100, false, 100],
-    [MAX_PASSED, false, MAX_PASSED],
-    // Greater ones, and those that begin at the tail, are noticed in the second or third round.
-    [MAX_PASSED + 1, false, 3 * MAX_PASSED],
-    [100, true, 300],
+    [30, 370],
+    [399, 1],
   ])(
-    "of a circle of %i pages (up to date: %s) no more than %i are given",
-    (pages, atTail, most) => {
-      const live = atTail ? "long-poll" : undefined
-      let state: SessionState = { ...initialState("0", live), answered: true }
-      let given = 0
-      while (state.kind === "requesting" && given < 10_000) {
-        const mark = { ...still, offset: `page ${given % pages}`, upToDate: atTail }
-        state = transition(state, { kind: "page", mark, elapsedMs: 5 }, env).state
-        if (state.kind === "delivering") given++
-        state = transition(state, events.delivered, env).state
-      }
-      expect(state).toMatchObject({ kind: "waiting", stalls: 1 })
-      expect(given).toBeLessThanOrEqual(most)
+    "spaces long-polls that the client gave up after %i ms, and blames nobody",
+    (elapsedMs, ms) => {
+      const step = transition(requesting("long-poll"), { kind: "poll-timed-out", elapsedMs }, env)
+      expect(delayOf(step)).toBe(ms)
+      expect(step.state.context.retries.noProgress).toBe(0)
     },
   )
 
-  it("what was passed is remembered no longer than until the tail, and no more than a thousand", () => {
-    let track = untrodden("-1")
-    for (let move = 0; move < 2 * MAX_PASSED; move++) {
-      track = noteMove(track, `o${move}`, `o${move + 1}`, false)
+  it("does not deliver a page that leads back to where the session was: A, B, A with data", () => {
+    for (const transport of ["catch-up", "long-poll", "sse"] as const) {
+      let { context } = initialState("A", "sse")
+      for (const offset of ["B", "A"]) {
+        const before = { ...requesting(transport), context: { ...context, started: true } }
+        const page = { kind: "page", end: { ...still, offset }, elapsedMs: 1000 } as const
+        const state = transition(before, page, env).state
+        expect(nameOf(state)).toBe(`${offset === "B" ? "delivering" : "waiting"} ${transport}`)
+        context = deliver(state).state.context
+        if (offset === "A") context = state.context
+      }
+      expect(context).toMatchObject({ offset: "B", retries: { noProgress: 1 } })
     }
-    expect(track.passed).toHaveLength(MAX_PASSED)
-    const end = `o${2 * MAX_PASSED}`
-    expect(noteMove(track, end, end, false)).toBe(track)
-    expect(noteMove(track, end, end, true).passed).toEqual([])
-    expect(noteMove(track, end, "tail", true).passed).toEqual([])
   })
 
-  it("a long-poll that was held forgives what came before it", () => {
-    const before = {
-      ...states["requesting long-poll"],
-      stalls: 5,
-      breaks: 2,
-      damages: 1,
-      decisions: 1,
-    }
-    const after = transition(before, events["page still at the tail"], env).state
-    expect(after).toMatchObject({ stalls: 0, breaks: 0, damages: 0, decisions: 0 })
+  it.each([2, 3, 7, 100, 3000])(
+    "notices a circle of %i pages in constant space, in the third round at the latest",
+    (pages) => {
+      let state: SessionState = requesting("catch-up", initialState("0", "none").context)
+      let given = 0
+      while (state.kind === "requesting" && given < 10_000) {
+        const end = { ...still, offset: `page ${given % pages}` }
+        state = transition(state, { kind: "page", end, elapsedMs: 5 }, env).state
+        if (state.kind !== "delivering") break
+        given++
+        state = deliver(state).state
+      }
+      expect(state).toMatchObject({ kind: "waiting", context: { retries: { noProgress: 1 } } })
+      expect(given).toBeLessThanOrEqual(3 * pages)
+      expect(Object.keys(state.context.visited)).toHaveLength(4)
+    },
+  )
+
+  it("a long-poll that was held resets what came before it", () => {
+    const retries = { ...NO_RETRIES, noProgress: 5, transferErrors: 2, malformed: 1, handler: 1 }
+    const after = transition(
+      requesting("long-poll", { retries }),
+      events["page still at the tail"],
+      env,
+    ).state
+    expect(after.context.retries).toEqual(NO_RETRIES)
   })
 })
 
-describe("what text that SSE cannot carry leads to", () => {
-  const aside = { ...states["requesting long-poll"], liveTransport: "sse", roundTripMs: 5 } as const
-
-  it("is asked for by catch-up, then by long-poll", () => {
-    const first = transition(states.receiving, events.inexact, env).state
-    expect(first).toMatchObject({ kind: "requesting", transport: "catch-up", inexact: 1 })
-    const unmoved = transition(first, events["page still at the tail"], env).state
-    expect(unmoved).toMatchObject({ kind: "requesting", transport: "sse", inexact: 1 })
-    const receiving = transition(unmoved, events.opened, env).state
-    const second = transition(receiving, events.inexact, env).state
-    expect(second).toMatchObject({ kind: "requesting", transport: "long-poll", inexact: 2 })
+describe("the first response", () => {
+  const page = (offset: string): SessionEvent => ({
+    kind: "page",
+    end: { ...stillAtTail, offset },
+    elapsedMs: 5,
   })
 
-  it("goes back to SSE with what the long-poll brought", () => {
-    const mark = { ...forward, upToDate: true }
-    const page = transition(aside, { kind: "page", mark, elapsedMs: 3 }, env).state
-    const after = transition({ ...page, inexact: 2 }, events.delivered, env).state
-    expect(nameOf(after)).toBe("requesting sse")
-    expect(after.inexact).toBe(0)
+  it("to now names the tail: a body that breaks skips nothing", () => {
+    const step = transition(initialState("now", "sse"), page("tail"), env)
+    expect(step.state.context.offset).toBe("tail")
+    expect(effectOf(step, "deliver")).toMatchObject({ start: "now", visible: true })
+    const again = transition(step.state, events["transfer failed: suspended"], env)
+    expect(effectOf(again, "request")).toMatchObject({ transport: "catch-up", offset: "tail" })
   })
 
-  it.each(["page still at the tail", "unanswered", "failed", "broken malformed"] as const)(
-    "goes back to SSE where the long-poll brings nothing: %s",
-    (event) => {
-      const after = transition({ ...aside, inexact: 2 }, events[event], env).state
-      expect(nameOf(after)).toBe("requesting sse")
-      expect(after.inexact).toBe(2)
-    },
-  )
+  it("that does not move is visible at once, one that moves is not", () => {
+    const unmoved = transition(initialState("here", "sse"), page("here"), env)
+    expect(effectOf(unmoved, "deliver")).toMatchObject({ hasContent: true, visible: true })
+    const moved = transition(initialState("here", "sse"), page("there"), env)
+    expect(effectOf(moved, "deliver")).toMatchObject({ hasContent: true, visible: false })
+  })
+
+  it("to a stored offset that is empty, up to date and ends elsewhere is a mismatch, reported once", () => {
+    const first = transition(initialState("here", "long-poll"), page("er0"), env).state
+    const committed = { ...events.committed, end: endOf(first), empty: true }
+    const step = transition(first, committed, env)
+    expect(reportsOf(step)).toEqual([
+      { kind: "offset-mismatch", offset: "here", nextOffset: "er0" },
+    ])
+    expect(reportsOf(transition(step.state, committed, env))).toEqual([])
+  })
+
+  it.each([
+    ["the start", "-1", "er0", true],
+    ["now", "now", "er0", true],
+    ["a stored offset with content behind it", "here", "er0", false],
+    ["the tail", "here", "here", true],
+  ])("to %s is none", (_what, start, offset, empty) => {
+    const first = transition(initialState(start, "long-poll"), page(offset), env).state
+    const step = transition(first, { ...events.committed, end: endOf(first), empty }, env)
+    expect(reportsOf(step)).toEqual([])
+  })
 })
 
 describe("what a delivery leads to", () => {
-  it.each<[PageMark, Transport, "sse" | "long-poll" | undefined, string]>([
+  it.each<[PageMark, Transport, Live["kind"], string]>([
     [closing, "catch-up", "sse", "ended"],
     [closing, "long-poll", "long-poll", "ended"],
     [closing, "sse", "sse", "ended"],
-    [{ ...forward, upToDate: true }, "catch-up", undefined, "ended"],
+    [{ ...forward, upToDate: true }, "catch-up", "none", "ended"],
     [{ ...forward, upToDate: true }, "catch-up", "sse", "requesting sse"],
     [{ ...forward, upToDate: true }, "catch-up", "long-poll", "requesting long-poll"],
     [{ ...forward, upToDate: true }, "long-poll", "long-poll", "requesting long-poll"],
-    [forward, "catch-up", undefined, "requesting catch-up"],
-  ])("%j by %s, then %s: %s", (mark, transport, liveTransport, expected) => {
-    const before = { ...delivering(transport, mark), liveTransport }
-    const after = transition(before, events.delivered, env).state
+    [forward, "catch-up", "none", "requesting catch-up"],
+  ])("%j by %s, then %s: %s", (end, transport, kind, expected) => {
+    const live: Live = kind === "sse" ? { kind, failures: 0 } : { kind }
+    const after = deliver(delivering(transport, end, { live })).state
     expect(nameOf(after)).toBe(expected)
-    expect(after).toMatchObject({ offset: "there", upToDate: mark.upToDate })
+    expect(after.context).toMatchObject({ offset: "there", upToDate: end.upToDate })
   })
 
-  it("tells the end of the stream from having caught up", () => {
-    const eof = transition(delivering("catch-up", closing), events.delivered, env).state
-    expect(eof).toMatchObject({ outcome: { kind: "eof" }, streamClosed: true })
-    const tail = { ...delivering("catch-up", { ...forward, upToDate: true }) }
-    const caughtUp = transition({ ...tail, liveTransport: undefined }, events.delivered, env).state
-    expect(caughtUp).toMatchObject({ outcome: { kind: "up-to-date" }, streamClosed: false })
+  it("moves nothing before the consumer proceeds", () => {
+    const committed = transition(delivering("sse"), events.committed, env).state
+    expect(committed.context.offset).toBe("here")
+    expect(transition(delivering("sse"), events.proceed, env).state.kind).toBe("delivering")
   })
 
-  it("content forgives what came before it, nothing does not", () => {
-    const worn = { ...delivering("catch-up"), stalls: 3, breaks: 2, decisions: 1 }
-    const fed = transition(worn, events.delivered, env).state
-    expect(fed).toMatchObject({ stalls: 0, breaks: 0, decisions: 0 })
-    const empty = transition(worn, events["delivered nothing"], env).state
-    expect(empty).toMatchObject({ stalls: 4, breaks: 2, decisions: 1 })
+  it("distinguishes the end of the stream from having caught up", () => {
+    const eof = deliver(delivering("catch-up", closing)).state
+    expect(eof).toMatchObject({ outcome: { kind: "eof" } })
+    const tail = { ...forward, upToDate: true }
+    const caughtUp = deliver(delivering("catch-up", tail, { live: { kind: "none" } })).state
+    expect(caughtUp).toMatchObject({ outcome: { kind: "up-to-date" } })
   })
 
-  it("nothing leads nowhere back: a replica that lags behind moves nobody", () => {
+  it("content resets what came before it, an empty page does not", () => {
+    const retries = { ...NO_RETRIES, noProgress: 3, transferErrors: 2, handler: 1 }
+    const worn = delivering("catch-up", forward, { retries })
+    expect(deliver(worn).state.context.retries).toEqual(NO_RETRIES)
+    const { context } = deliver(worn, { empty: true }).state
+    expect(context.retries).toMatchObject({ noProgress: 4, transferErrors: 2, handler: 1 })
+  })
+
+  it("moves to the clamped end", () => {
     for (const transport of ["catch-up", "long-poll", "sse"] as const) {
-      const older = { ...delivering(transport, { ...stillAtTail, offset: "back" }) }
-      expect(transition(older, events["delivered nothing"], env).state.offset).toBe("here")
-      // Whatever the order says, content is what the server has for this offset.
-      expect(transition(older, events.delivered, env).state.offset).toBe("back")
-      const first = { ...older, offset: "now" }
-      expect(transition(first, events["delivered nothing"], env).state.offset).toBe("back")
-      // A server that counts without padding: 9, 10.
-      const counted = { ...stillAtTail, offset: "x10" }
-      const longer = { ...delivering(transport, counted), offset: "x9" }
-      expect(transition(longer, events["delivered nothing"], env).state.offset).toBe("x10")
+      const older = delivering(transport, { ...stillAtTail, offset: "back" })
+      const after = deliver(older, { empty: true, end: stillAtTail }).state
+      expect(after.context.offset).toBe("here")
     }
   })
 
-  it("counts what was handed on down by what the page held", () => {
-    const before = { ...delivering("catch-up"), handedOnBytes: 10 }
-    expect(transition(before, events.delivered, env).state.handedOnBytes).toBe(3)
-    const beyond = { ...delivering("catch-up"), handedOnBytes: 4 }
-    expect(transition(beyond, events.delivered, env).state.handedOnBytes).toBe(0)
+  it("counts delivered bytes down by what the page held", () => {
+    const before = delivering("catch-up", forward, { deliveredBytes: 10 })
+    expect(deliver(before).state.context.deliveredBytes).toBe(3)
+    const beyond = delivering("catch-up", forward, { deliveredBytes: 4 })
+    expect(deliver(beyond).state.context.deliveredBytes).toBe(0)
   })
 
-  it("pauses in the place of the next request, and drops an SSE connection for it", () => {
-    const pausedFor = new Set(["hidden"] as const)
+  it("pauses instead of the next request, and drops an SSE connection for it", () => {
     for (const transport of ["catch-up", "long-poll", "sse"] as const) {
-      const before = { ...delivering(transport), pausedFor }
-      expect(transition(before, events.delivered, env).state.kind).toBe("paused")
+      const step = deliver(delivering(transport, forward, { hidden: true }))
+      expect(step.state.kind).toBe("paused")
+      expect(effectOf(step, "release")).toBeDefined()
     }
   })
 })
 
-describe("what a break leads to", () => {
-  it("goes on behind the bytes that were handed on, as far as any attempt got", () => {
-    let state: SessionState = delivering("catch-up")
-    for (const [handedOnBytes, expected] of [
+describe("what a failed transfer leads to", () => {
+  it("continues behind the bytes that were delivered, as far as any attempt got", () => {
+    let deliveredBytes = 0
+    for (const [bytes, expected] of [
       [5, 5],
       [3, 5],
       [8, 8],
     ] as const) {
-      const broken = { ...events["broken cut"], handedOnBytes }
-      state = { ...transition(state, broken, env).state, ...deliveringFields() }
-      expect(state.handedOnBytes).toBe(expected)
+      const event = { ...failed("network"), deliveredBytes: bytes }
+      const { context } = transition(
+        delivering("catch-up", forward, { deliveredBytes }),
+        event,
+        env,
+      ).state
+      expect(context.deliveredBytes).toBe(expected)
+      deliveredBytes = context.deliveredBytes
     }
   })
 
-  it("counts breaks in a row, anew where more was handed on", () => {
-    const before = { ...delivering("catch-up"), breaks: 6, handedOnBytes: 5 }
-    expect(transition(before, events["broken cut"], env).state.breaks).toBe(7)
-    const further = { ...events["broken cut"], handedOnBytes: 6 }
-    expect(transition(before, further, env).state.breaks).toBe(1)
+  it("counts failures in a row, anew if more was delivered", () => {
+    const retries = { ...NO_RETRIES, transferErrors: 6 }
+    const before = delivering("catch-up", forward, { retries, deliveredBytes: 5 })
+    const count = (event: SessionEvent) =>
+      transition(before, event, env).state.context.retries.transferErrors
+    expect(count(failed("network"))).toBe(7)
+    expect(count({ ...failed("network"), deliveredBytes: 6 })).toBe(1)
   })
 
-  it("asks once retries are used up", () => {
+  it("lets the handler decide after the last retry", () => {
     const impatient = { ...env, backoff: resolveBackoff({ maxRetries: 2 }) }
-    const twice = { ...delivering("catch-up"), breaks: 1 }
-    expect(transition(twice, events["broken cut"], impatient).state.kind).toBe("waiting")
-    const thrice = { ...delivering("catch-up"), breaks: 2 }
-    const after = transition(thrice, events["broken cut"], impatient).state
-    expect(after).toMatchObject({ kind: "asking", transport: "catch-up", error })
-  })
-
-  it("asks sooner where pages are damaged, however patient the retries are", () => {
-    const patient = { ...env, backoff: resolveBackoff({ maxRetries: Infinity }) }
-    let state: SessionState = delivering("catch-up")
-    for (let times = 1; times <= MAX_MALFORMED; times++) {
-      state = transition(state, events["broken malformed"], patient).state
-      expect(state.kind).toBe("waiting")
-      state = { ...state, ...deliveringFields() }
+    const after = (transferErrors: number) => {
+      const retries = { ...NO_RETRIES, transferErrors }
+      return transition(delivering("catch-up", forward, { retries }), failed("network"), impatient)
     }
-    expect(transition(state, events["broken malformed"], patient).state.kind).toBe("asking")
+    expect(after(1).state.kind).toBe("waiting")
+    expect(nameOf(after(2).state)).toBe("handling-error catch-up")
+    expect(effectOf(after(2), "handle-error")).toEqual({ kind: "handle-error", error })
   })
 
-  it("a day of bad network does not use up the patience for damaged pages", () => {
-    let state: SessionState = delivering("catch-up")
-    for (let times = 0; times < 100; times++) {
-      state = { ...transition(state, events["broken cut"], env).state, ...deliveringFields() }
+  const fails = (times: number, event: SessionEvent, before: SessionContext = here) => {
+    let state: SessionState = { ...delivering("catch-up"), context: before }
+    for (let time = 0; time < times; time++) {
+      state = transition({ ...delivering("catch-up"), context: state.context }, event, env).state
     }
-    expect(transition(state, events["broken malformed"], env).state.kind).toBe("waiting")
-  })
-
-  it("a clock that jumped is nobody's failure", () => {
-    const before = { ...states["requesting long-poll"], breaks: 4 }
-    const after = transition(before, events["broken stale"], env).state
-    expect(after).toMatchObject({ kind: "requesting", transport: "catch-up", breaks: 4 })
-  })
-
-  function deliveringFields() {
-    return { kind: "delivering", transport: "catch-up", mark: forward, elapsedMs: 1000 } as const
+    return state
   }
+
+  it("surfaces malformed pages soon, however patient the retries are", () => {
+    expect(fails(MAX_MALFORMED, failed("malformed")).kind).toBe("waiting")
+    expect(fails(MAX_MALFORMED + 1, failed("malformed")).kind).toBe("handling-error")
+  })
+
+  it("surfaces a failure that repeats in the same way without progress", () => {
+    const same = failed("network", "not implemented at 0")
+    expect(fails(MAX_IDENTICAL, same).kind).toBe("waiting")
+    expect(fails(MAX_IDENTICAL + 1, same).kind).toBe("handling-error")
+    const interrupted = fails(1, failed("network", "another"), fails(MAX_IDENTICAL, same).context)
+    expect(fails(MAX_IDENTICAL, same, interrupted.context).kind).toBe("waiting")
+  })
+
+  it("a day of bad network does not use up the patience for malformed pages", () => {
+    const day = fails(100, failed("network"))
+    expect(day.kind).toBe("waiting")
+    expect(fails(1, failed("malformed"), day.context).kind).toBe("waiting")
+  })
+
+  it("a suspension counts as no failure", () => {
+    const retries = { ...NO_RETRIES, transferErrors: 4 }
+    const after = transition(requesting("long-poll", { retries }), failed("suspended"), env).state
+    expect(nameOf(after)).toBe("requesting catch-up")
+    expect(after.context.retries).toEqual(retries)
+  })
 })
 
 describe("what no progress leads to", () => {
   it.each([
-    ["catch-up", MAX_STALLS, "page still", /same pages again and again.*cache may be stuck/],
+    ["catch-up", MAX_STALLS, "page still", /same pages again and again.*stuck cache/],
     ["long-poll", MAX_LIVE_STALLS, "page still, at once", /at once with nothing/],
   ] as const)("%s: waits %i times, then says so", (transport, limit, event, words) => {
-    let state = states[`requesting ${transport}`]
-    for (let stalls = 1; stalls <= limit; stalls++) {
+    let state: SessionState = requesting(transport)
+    for (let times = 1; times <= limit; times++) {
       state = transition(state, events[event], env).state
-      expect(state).toMatchObject({ kind: "waiting", stalls })
-      state = transition(state, events.woke, env).state
+      expect(state).toMatchObject({ kind: "waiting", context: { retries: { noProgress: times } } })
+      state = transition(state, events["timer-fired"], env).state
     }
-    state = transition(state, events[event], env).state
-    expect(state).toMatchObject({ kind: "asking", error: { code: "NO_PROGRESS" } })
-    if (state.kind !== "asking") return
-    expect((state.error as Error).message).toMatch(words)
-    expect((state.error as Error).message).not.toContain("secret")
+    const step = transition(state, events[event], env)
+    expect(step.state.kind).toBe("handling-error")
+    const reason = effectOf(step, "handle-error")?.error as Error & { code: string }
+    expect(reason.code).toBe("NO_PROGRESS")
+    expect(reason.message).toMatch(words)
+    expect(reason.message).not.toContain("secret")
   })
 
-  it("pages that move and bring nothing wait as those that stand still", () => {
-    let state: SessionState = states["requesting catch-up"]
+  it("pages that move and hold nothing wait as those that do not move", () => {
+    let state: SessionState = requesting("catch-up")
     for (let page = 1; page <= MAX_STALLS + 1; page++) {
-      const mark = { ...forward, offset: `page ${page}` }
-      state = transition(state, { kind: "page", mark, elapsedMs: 1000 }, env).state
-      state = transition(state, events["delivered nothing"], env).state
-      expect(state.kind).toBe(page <= MAX_STALLS ? "waiting" : "asking")
-      state = transition(state, events.woke, env).state
+      const end = { ...forward, offset: `page ${page}` }
+      state = transition(state, { kind: "page", end, elapsedMs: 1000 }, env).state
+      state = deliver(state, { empty: true }).state
+      expect(state.kind).toBe(page <= MAX_STALLS ? "waiting" : "handling-error")
+      state = transition(state, events["timer-fired"], env).state
     }
   })
 })
 
-describe("what a decision leads to", () => {
+describe("what the error handler's decision leads to", () => {
+  const handling = (transport: Transport, handler = 0): SessionState => ({
+    kind: "handling-error",
+    transport,
+    context: contextOf(transport, { retries: { ...NO_RETRIES, handler } }),
+  })
+
   it("tries at once the first time and waits ever longer after that", () => {
-    let state: SessionState = states["asking long-poll"]
-    const delays: number[] = []
-    for (let decisions = 1; decisions <= 5; decisions++) {
-      state = transition(state, events["decided again"], env).state
-      expect(state.decisions).toBe(decisions)
-      delays.push(state.kind === "waiting" ? state.delayMs : 0)
-      if (state.kind === "waiting") state = transition(state, events.woke, env).state
-      state = transition(state, events.failed, env).state
-    }
+    const delays = [0, 1, 2, 3, 4].map((handler) => {
+      const step = transition(handling("long-poll", handler), events["error-handled: retry"], env)
+      expect(step.state.context.retries.handler).toBe(handler + 1)
+      return delayOf(step)
+    })
     expect(delays[0]).toBe(0)
     expect(delays.slice(1)).toEqual([50, 65, 84.5, 109.85].map((ms) => expect.closeTo(ms)))
   })
 
   it("waits no less than the server asked for, also the first time", () => {
-    const decided = { ...events["decided again"], retryAfterMs: 2000 }
-    for (const decisions of [0, 1, 3]) {
-      const asking = { ...states["asking catch-up"], decisions }
-      expect(transition(asking, decided, env).state).toMatchObject({
-        kind: "waiting",
-        transport: "catch-up",
-        delayMs: 2000,
-      })
+    const event = { ...events["error-handled: retry"], retryAfterMs: 2000 }
+    for (const handler of [0, 1, 3]) {
+      expect(delayOf(transition(handling("catch-up", handler), event, env))).toBe(2000)
     }
   })
 
-  it("follows a decision with something new behind it at once, unless that was a moment ago", () => {
-    const delayMs = (sinceLastMs: number): number => {
-      const decided = { ...events["decided again"], sinceLastMs }
-      const after = transition(states["asking catch-up"], decided, env).state
-      return after.kind === "waiting" ? after.delayMs : 0
-    }
-    expect([0, 100, 400, 60_000].map(delayMs)).toEqual([400, 300, 0, 0])
+  it("retries at once after content, unless the last retry was a moment ago", () => {
+    const delays = [0, 100, 400, 60_000].map((sinceLastMs) => {
+      const event = { ...events["error-handled: retry"], sinceLastMs }
+      return delayOf(transition(handling("catch-up"), event, env))
+    })
+    expect(delays).toEqual([400, 300, 0, 0])
   })
 
   it("ends with the error that the handler left it at", () => {
-    const after = transition(states["asking sse"], events["decided end"], env).state
+    const after = transition(handling("sse"), events["error-handled: end"], env).state
     expect(after).toMatchObject({ kind: "ended", outcome: { kind: "failed", error } })
+  })
+
+  it("continues from an offset that the handler chose, and says so with the next page", () => {
+    const step = transition(handling("sse"), events["error-handled: elsewhere"], env)
+    expect(effectOf(step, "request")).toMatchObject({
+      transport: "catch-up",
+      offset: "-1",
+      cursor: undefined,
+    })
+    const page = transition(step.state, events["page forward"], env)
+    expect(effectOf(page, "deliver")).toMatchObject({ start: "-1", restarted: true })
+    const next = transition(deliver(page.state).state, events["page closing"], env)
+    expect(next.state.context.restarted).toBe(false)
   })
 })
 
 describe("what the end of an SSE connection leads to", () => {
-  it("damaged events in a delivery are the connection's failure", () => {
-    let state = states["delivering sse"]
+  it("malformed events in a delivery are the connection's failure", () => {
+    let context = contextOf("sse")
     for (let failures = 1; failures <= 2; failures++) {
-      state = transition(state, events["broken malformed"], env).state
-      expect(state).toMatchObject({ kind: "waiting", transport: "sse", sse: { failures } })
-      state =
-        states["delivering sse"].kind === "delivering"
-          ? { ...delivering("sse"), sse: state.sse }
-          : state
+      const after = transition({ ...delivering("sse"), context }, failed("malformed"), env).state
+      expect(after).toMatchObject({ kind: "waiting", transport: "sse" })
+      expect(after.context.live).toEqual({ kind: "sse", failures })
+      context = after.context
     }
-    const step = transition(state, events["broken malformed"], env)
-    expect(step.fellBack).toBe("malformed")
-    expect(step.state).toMatchObject({ kind: "requesting", transport: "long-poll" })
+    const step = transition({ ...delivering("sse"), context }, failed("malformed"), env)
+    expect(effectOf(step, "warn-fallback")).toEqual({ kind: "warn-fallback", reason: "malformed" })
+    expect(nameOf(step.state)).toBe("requesting long-poll")
   })
 
-  it("long-poll takes over for good, and the step says why", () => {
-    const step = transition(states.receiving, events["sse-ended unsupported"], env)
-    expect(step.fellBack).toBe("unsupported")
-    expect(step.state.liveTransport).toBe("long-poll")
-    const resumed = transition(
-      { ...step.state, kind: "paused", pausedFor: new Set(["hidden"] as const) },
-      events.resume,
-      env,
-    ).state
+  it("long-poll replaces it for good, and the step says why", () => {
+    const step = transition(states.receiving, events["sse-closed unsupported"], env)
+    expect(reportsOf(step)).toEqual([
+      { kind: "transport", from: "sse", to: "long-poll", reason: "unsupported" },
+    ])
+    expect(step.state.context.live).toEqual({ kind: "long-poll" })
+    const paused = transition(step.state, events.hidden, env).state
+    const resumed = transition(paused, events.visible, env).state
     const caughtUp = transition(resumed, events["page still at the tail"], env).state
     expect(nameOf(caughtUp)).toBe("requesting long-poll")
+  })
+
+  it("text that SSE cannot carry leads to long-poll for good, with one request", () => {
+    const ending = { ...healthy, kind: "lossy-text" } as const
+    const step = transition(states.receiving, { kind: "sse-closed", ending }, env)
+    expect(effectOf(step, "request")).toMatchObject({ transport: "long-poll", offset: "here" })
+    expect(step.state.context.live).toEqual({ kind: "long-poll" })
+    const seen = transition(delivering("catch-up"), events["sse-unsuitable"], env).state
+    expect(seen.context.live).toEqual({ kind: "long-poll" })
+  })
+
+  it("a read to the tail does not go back to it", () => {
+    const context = contextOf("sse", { live: { kind: "none" } })
+    for (const name of ["sse-closed healthy", "sse-closed unsupported"] as const) {
+      const { state } = transition({ kind: "receiving", context }, events[name], env)
+      expect(state).toMatchObject({ kind: "requesting", transport: "catch-up" })
+    }
   })
 })

@@ -4,9 +4,7 @@ import {
   isShort,
   judgeSse,
   MIN_LIVED_MS,
-  UNTRIED_SSE,
   type SseEnding,
-  type SseHealth,
 } from "../../../src/read/sse-health.ts"
 import type { SseFallbackReason } from "../../../src/read/stream-event.ts"
 
@@ -21,24 +19,24 @@ const settings = {
 /** A server that closes its connection after a minute in which there was nothing new. */
 const healthy: SseEnding = {
   kind: "closed",
+  hasResponse: true,
   livedMs: 60_000,
-  spoke: true,
+  hasEvents: true,
   progressed: false,
   buffered: false,
 }
 const cutAtOnce: SseEnding = { ...healthy, livedMs: 5 }
 
-function judge(ending: SseEnding, health: SseHealth = UNTRIED_SSE, change = {}) {
-  return judgeSse(ending, health, { ...settings, ...change }, 0.5)
+function judge(ending: SseEnding, failures = 0, change = {}) {
+  return judgeSse(ending, failures, { ...settings, ...change }, 0.5)
 }
 
 describe("what follows the end of an SSE connection", () => {
   it("a healthy reconnect once a minute is no failure, however often", () => {
-    const worn = { failures: 2 }
-    expect(judge(healthy, worn)).toEqual({
+    expect(judge(healthy, 2)).toEqual({
       kind: "reconnect",
       transport: "sse",
-      health: UNTRIED_SSE,
+      failures: 0,
       delayMs: 0,
     })
   })
@@ -48,68 +46,71 @@ describe("what follows the end of an SSE connection", () => {
     expect(first).toEqual({
       kind: "reconnect",
       transport: "sse",
-      health: { failures: 1 },
+      failures: 1,
       delayMs: 50,
     })
-    const second = judge(cutAtOnce, { failures: 1 })
+    const second = judge(cutAtOnce, 1)
     expect(second).toEqual({
       kind: "reconnect",
       transport: "sse",
-      health: { failures: 2 },
+      failures: 2,
       delayMs: 100,
     })
-    const third = judge(cutAtOnce, { failures: 2 })
+    const third = judge(cutAtOnce, 2)
     expect(third).toEqual({ kind: "fall-back", reason: "short-connections" })
   })
 
   it("delays double up to their limit", () => {
     const patient = { maxShortConnections: Infinity }
     const delays = [0, 1, 5, 6, 20].map((failures) => {
-      const verdict = judge(cutAtOnce, { failures }, patient)
+      const verdict = judge(cutAtOnce, failures, patient)
       return verdict.kind === "reconnect" ? verdict.delayMs : undefined
     })
     expect(delays).toEqual([50, 100, 1600, 2500, 2500])
   })
 
   it("a short connection that brought something new is no failure, and waits a little", () => {
-    const verdict = judge({ ...cutAtOnce, progressed: true }, { failures: 2 })
+    const verdict = judge({ ...cutAtOnce, progressed: true }, 2)
     expect(verdict).toEqual({
       kind: "reconnect",
       transport: "sse",
-      health: UNTRIED_SSE,
+      failures: 0,
       delayMs: 50,
     })
   })
 
   it("a request that failed, or was not answered, asks by catch-up whether it is the server", () => {
-    for (const kind of ["failed", "no-answer"] as const) {
-      expect(judge({ ...cutAtOnce, kind, spoke: false })).toMatchObject({ transport: "catch-up" })
+    for (const kind of ["network", "timeout"] as const) {
+      expect(judge({ ...cutAtOnce, kind, hasResponse: false, hasEvents: false })).toMatchObject({
+        transport: "catch-up",
+      })
     }
   })
 
   it("waits as long as the server asks", () => {
     const failure = { error: new Error("busy"), retryAfterMs: 7_000 }
-    const ending: SseEnding = { ...cutAtOnce, kind: "failed", failure }
+    const ending: SseEnding = { ...cutAtOnce, kind: "network", hasResponse: false, failure }
     expect(judge(ending)).toMatchObject({ kind: "reconnect", delayMs: 7_000 })
   })
 
   it("settings that want no delay at all do not make a loop", () => {
     const hasty = { backoffBaseDelay: 0, maxShortConnections: Infinity, minConnectionDuration: 0 }
-    expect(judge(cutAtOnce, { failures: 2 }, hasty)).toMatchObject({ delayMs: 0 })
-    expect(judge(cutAtOnce, { failures: 3 }, hasty)).toMatchObject({ delayMs: 295 })
-    expect(judge({ ...healthy, livedMs: 60 }, UNTRIED_SSE, hasty)).toMatchObject({ delayMs: 240 })
+    expect(judge(cutAtOnce, 2, hasty)).toMatchObject({ delayMs: 0 })
+    expect(judge(cutAtOnce, 3, hasty)).toMatchObject({ delayMs: 295 })
+    expect(judge({ ...healthy, livedMs: 60 }, 0, hasty)).toMatchObject({ delayMs: 240 })
   })
 
   it("a connection that was cut at once is short even where the settings call none short", () => {
     const never = { minConnectionDuration: 0 }
     expect(isShort({ livedMs: MIN_LIVED_MS - 1 }, { ...settings, ...never })).toBe(true)
     expect(isShort({ livedMs: MIN_LIVED_MS }, { ...settings, ...never })).toBe(false)
-    expect(judge(cutAtOnce, { failures: 2 }, never)).toMatchObject({ kind: "fall-back" })
+    expect(judge(cutAtOnce, 2, never)).toMatchObject({ kind: "fall-back" })
   })
 
   it.each<[SseEnding["kind"], Partial<SseEnding>, SseFallbackReason]>([
     ["unsupported", {}, "unsupported"],
-    ["idle", { spoke: false }, "silent"],
+    ["lossy-text", {}, "lossy-text"],
+    ["timeout", { hasEvents: false }, "silent"],
     ["closed", { buffered: true, progressed: true }, "buffered"],
   ])("%s %j falls back at once: %s", (kind, ending, reason) => {
     expect(judge({ ...healthy, ...ending, kind })).toEqual({ kind: "fall-back", reason })
@@ -117,28 +118,33 @@ describe("what follows the end of an SSE connection", () => {
 
   it.each<[SseEnding["kind"], Partial<SseEnding>, SseFallbackReason]>([
     ["malformed", {}, "malformed"],
-    ["no-answer", { spoke: false }, "silent"],
-    ["failed", { spoke: false, livedMs: 0 }, "failing"],
-    ["closed", { spoke: false }, "silent"],
+    ["timeout", { hasResponse: false, hasEvents: false }, "silent"],
+    ["network", { hasResponse: false, hasEvents: false, livedMs: 0 }, "failing"],
+    ["closed", { hasEvents: false }, "silent"],
     ["closed", { livedMs: 3 }, "short-connections"],
+    ["network", { livedMs: 3 }, "short-connections"],
   ])("%s %j falls back after three in a row: %s", (kind, ending, reason) => {
     const end = { ...healthy, ...ending, kind }
     expect(judge(end)).toMatchObject({
       kind: "reconnect",
-      health: { failures: 1 },
+      failures: 1,
     })
-    expect(judge(end, { failures: 2 })).toEqual({ kind: "fall-back", reason })
+    expect(judge(end, 2)).toEqual({ kind: "fall-back", reason })
   })
 
-  it("a connection that spoke and then fell silent is replaced at once", () => {
-    const verdict = judge({ ...healthy, kind: "idle", livedMs: 75_000 }, { failures: 1 })
+  it("a connection that brought events and then fell silent is replaced at once", () => {
+    const verdict = judge({ ...healthy, kind: "timeout", livedMs: 75_000 }, 1)
     expect(verdict).toMatchObject({ kind: "reconnect", delayMs: 0 })
   })
 
-  it("a machine that slept says nothing about SSE", () => {
-    const health = { failures: 2 }
-    const verdict = judge({ ...cutAtOnce, kind: "slept", spoke: false }, health)
-    expect(verdict).toEqual({ kind: "reconnect", transport: "sse", health, delayMs: 0 })
+  it("spaces connections that an idle timeout of 30 ms replaces", () => {
+    const verdict = judge({ ...healthy, kind: "timeout", livedMs: 30 })
+    expect(verdict).toMatchObject({ kind: "reconnect", delayMs: 270 })
+  })
+
+  it("a suspended machine says nothing about SSE", () => {
+    const verdict = judge({ ...cutAtOnce, kind: "suspended", hasEvents: false }, 2)
+    expect(verdict).toEqual({ kind: "reconnect", transport: "sse", failures: 2, delayMs: 0 })
   })
 
   it.each<SseFallbackReason>([
@@ -147,7 +153,11 @@ describe("what follows the end of an SSE connection", () => {
     "silent",
     "unsupported",
     "malformed",
-  ])("tells whoever runs the servers what to look at: %s", (reason) => {
+  ])("tells those who run the servers what to check: %s", (reason) => {
     expect(fallbackAdvice(reason)).toMatch(/prox/)
+  })
+
+  it("has nothing to fix for text that SSE cannot carry", () => {
+    expect(fallbackAdvice("lossy-text")).toBeUndefined()
   })
 })

@@ -1,6 +1,6 @@
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, vi } from "vitest"
 import type { VisibilitySource } from "../../../src/index.ts"
-import { watchPauses } from "../../../src/read/pause.ts"
+import { watchVisibility } from "../../../src/read/lifetime.ts"
 
 /** A visibility that says whatever it is told to, as often as it is told to. */
 class Screen implements VisibilitySource {
@@ -22,23 +22,23 @@ class Screen implements VisibilitySource {
   }
 }
 
-function watched(screen: Screen): { changes: string[]; stop: () => void } {
+function watched(screen: Screen, graceMs = 0): { changes: string[]; stop: () => void } {
   const changes: string[] = []
-  const stop = watchPauses(screen, (change) => changes.push(change))
+  const stop = watchVisibility(screen, graceMs, (change) => changes.push(change))
   return { changes, stop }
 }
 
-describe("pauses by visibility", () => {
+describe("the watch over a visibility", () => {
   it("a screen that is shown is none, one that is hidden from the start is", () => {
     expect(watched(new Screen(false)).changes).toEqual([])
-    expect(watched(new Screen(true)).changes).toEqual(["pause"])
+    expect(watched(new Screen(true)).changes).toEqual(["hidden"])
   })
 
   it("each change is told once, however often the screen repeats itself", () => {
     const screen = new Screen()
     const { changes } = watched(screen)
     for (const hidden of [true, true, false, false, false, true]) screen.turn(hidden)
-    expect(changes).toEqual(["pause", "resume", "pause"])
+    expect(changes).toEqual(["hidden", "visible", "hidden"])
   })
 
   it("a change that was missed is made up for by the next notice", () => {
@@ -49,7 +49,7 @@ describe("pauses by visibility", () => {
     screen.turn(false)
     expect(changes).toEqual([])
     screen.turn(true)
-    expect(changes).toEqual(["pause"])
+    expect(changes).toEqual(["hidden"])
   })
 
   it("ends with its subscription", () => {
@@ -65,11 +65,31 @@ describe("pauses by visibility", () => {
     const subscribe = () => ({ remove() {} })
     // What JavaScript callers can do.
     const source = { hidden: false, subscribe } as unknown as VisibilitySource
-    expect(() => watchPauses(source, () => undefined)).toThrow(
+    expect(() => watchVisibility(source, 0, () => undefined)).toThrow(
       expect.objectContaining({
         code: "BAD_REQUEST",
         message: expect.stringContaining("pauseWhenHidden.subscribe") as string,
       }),
     )
+  })
+
+  it("reports what stays hidden for longer than hiddenGraceMs, and leaves no timer", () => {
+    vi.useFakeTimers()
+    const screen = new Screen()
+    const { changes, stop } = watched(screen, 5_000)
+    screen.turn(true)
+    vi.advanceTimersByTime(4_999)
+    screen.turn(false)
+    vi.advanceTimersByTime(60_000)
+    expect(changes).toEqual([])
+    screen.turn(true)
+    vi.advanceTimersByTime(5_000)
+    expect(changes).toEqual(["hidden"])
+    screen.turn(false)
+    expect(changes).toEqual(["hidden", "visible"])
+    screen.turn(true)
+    stop()
+    expect(vi.getTimerCount()).toBe(0)
+    vi.useRealTimers()
   })
 })

@@ -1,19 +1,19 @@
 import { getEventListeners } from "node:events"
 import { describe, expect, it } from "vitest"
-import { askErrorHandler } from "../../../src/read/error-question.ts"
+import { callErrorHandler } from "../../../src/read/error-handler.ts"
 import { rejection } from "../../support/rejection.ts"
 
 const error = new Error("refused")
 const never = new Promise<undefined>(() => undefined)
 
-describe("askErrorHandler", () => {
+describe("callErrorHandler", () => {
   it("gives the handler's changes, now or later, and nothing for what is none", async () => {
     const { signal } = new AbortController()
     const changes = { headers: { a: "1" } }
-    expect(await askErrorHandler(() => changes, error, signal)).toBe(changes)
-    expect(await askErrorHandler(() => Promise.resolve(changes), error, signal)).toBe(changes)
-    expect(await askErrorHandler(() => undefined, error, signal)).toBeUndefined()
-    expect(await askErrorHandler(undefined, error, signal)).toBeUndefined()
+    expect(await callErrorHandler(() => changes, error, signal)).toBe(changes)
+    expect(await callErrorHandler(() => Promise.resolve(changes), error, signal)).toBe(changes)
+    expect(await callErrorHandler(() => undefined, error, signal)).toBeUndefined()
+    expect(await callErrorHandler(undefined, error, signal)).toBeUndefined()
     expect(getEventListeners(signal, "abort")).toEqual([])
   })
 
@@ -23,8 +23,8 @@ describe("askErrorHandler", () => {
     const throwing = () => {
       throw thrown
     }
-    expect(await rejection(askErrorHandler(throwing, error, signal))).toBe(thrown)
-    expect(await rejection(askErrorHandler(() => Promise.reject(thrown), error, signal))).toBe(
+    expect(await rejection(callErrorHandler(throwing, error, signal))).toBe(thrown)
+    expect(await rejection(callErrorHandler(() => Promise.reject(thrown), error, signal))).toBe(
       thrown,
     )
     expect(getEventListeners(signal, "abort")).toEqual([])
@@ -32,7 +32,7 @@ describe("askErrorHandler", () => {
 
   it("waits no longer than for the signal", async () => {
     const controller = new AbortController()
-    const asked = askErrorHandler(() => never, error, controller.signal)
+    const asked = callErrorHandler(() => never, error, controller.signal)
     controller.abort()
     expect(await asked).toBeUndefined()
   })
@@ -43,7 +43,7 @@ describe("askErrorHandler", () => {
       controller.abort()
       return never
     }
-    expect(await askErrorHandler(abortAndHang, error, controller.signal)).toBeUndefined()
+    expect(await callErrorHandler(abortAndHang, error, controller.signal)).toBeUndefined()
   })
 
   it("lets no late failure of the handler surface", async () => {
@@ -52,7 +52,7 @@ describe("askErrorHandler", () => {
     const late = new Promise<undefined>((_resolve, reject) => {
       fail = reject
     })
-    const asked = askErrorHandler(() => late, error, controller.signal)
+    const asked = callErrorHandler(() => late, error, controller.signal)
     controller.abort()
     expect(await asked).toBeUndefined()
     // Vitest fails the run for a rejection that nobody handles.

@@ -1,14 +1,14 @@
 import { describe, expect, it } from "vitest"
-import { AnswerHead } from "../../../src/read/answer-head.ts"
+import { ResponseHead } from "../../../src/read/session-events.ts"
 
-describe.each([true, false])("the head of an answer that stays open (%s)", (staysOpen) => {
-  it("shows what the answer showed", () => {
+describe.each([true, false])("the head of a response that stays open (%s)", (staysOpen) => {
+  it("shows what the response showed", () => {
     const given = new Headers({ "Content-Type": "text/plain", ETag: '"a, b"' })
     given.append("Set-Cookie", "a=1; Path=/")
     given.append("Set-Cookie", "b=2")
     given.append("Vary", "Origin")
     given.append("Vary", "Accept")
-    const head = new AnswerHead(
+    const head = new ResponseHead(
       new Response(null, { status: 204, statusText: "Fine", headers: given }),
       staysOpen,
     )
@@ -25,10 +25,10 @@ describe.each([true, false])("the head of an answer that stays open (%s)", (stay
     const headers = { get: (name: string) => (name === "etag" ? "e" : null) }
     // Enough of a Response for a fetch of the caller's.
     const response = { status: 200, statusText: "OK", headers } as unknown as Response
-    expect(new AnswerHead(response, staysOpen).headers).toBe(headers)
+    expect(new ResponseHead(response, staysOpen).headers).toBe(headers)
   })
 
   it("shows that there were none", () => {
-    expect([...new AnswerHead(new Response(null), staysOpen).headers]).toEqual([])
+    expect([...new ResponseHead(new Response(null), staysOpen).headers]).toEqual([])
   })
 })

@@ -1,0 +1,89 @@
+import { callObserver } from "../http/call-observer.ts"
+import { warn } from "../platform/console.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import type { SessionSettings } from "./session-settings.ts"
+import { fallbackAdvice } from "./sse-health.ts"
+import type { SseFallbackReason, StreamEvent, Transport } from "./stream-event.ts"
+
+/** Reports what a session does: to `observe`, and to the console what somebody should fix. */
+export class SessionEvents {
+  readonly #url: string
+  readonly #settings: Pick<SessionSettings, "observe" | "sse">
+  #latest: ResponseHead | undefined
+
+  constructor(url: string, settings: Pick<SessionSettings, "observe" | "sse">) {
+    this.#url = url
+    this.#settings = settings
+  }
+
+  /** The latest response. */
+  get latest(): ResponseHead | undefined {
+    return this.#latest
+  }
+
+  notify(event: StreamEvent): void {
+    const { observe } = this.#settings
+    if (observe !== undefined) callObserver("observe", () => observe(event))
+    if (event.kind === "offset-mismatch" && !isTestRun()) {
+      warnOf(
+        this.#url,
+        `the stored offset ${event.offset} is not the stream's any more (it ends at ${event.nextOffset}): the stream was ` +
+          'probably deleted and created again. Read from "-1" to get its messages',
+      )
+    }
+  }
+
+  responded(transport: Transport, response: Response, durationMs: number): void {
+    this.#latest = new ResponseHead(response, transport === "sse")
+    this.notify({ kind: "response", transport, status: response.status, durationMs })
+  }
+
+  warnFallback(reason: SseFallbackReason): void {
+    const advice = fallbackAdvice(reason)
+    if (!this.#settings.sse.logWarnings || advice === undefined) return
+    warnOf(this.#url, `long-poll replaces SSE. ${advice}`)
+  }
+}
+
+function warnOf(url: string, what: string): void {
+  warn(`${describeUrl(url)}: ${what}.`)
+}
+
+/** A test that deletes streams does so on purpose. */
+function isTestRun(): boolean {
+  // Only some platforms have it.
+  const { process } = globalThis as {
+    readonly process?: { readonly env?: { readonly NODE_ENV?: string } }
+  }
+  return process?.env?.NODE_ENV === "test"
+}
+
+/** What users see of a response. The response itself would keep its body long after that was read. */
+export class ResponseHead {
+  readonly status: number
+  readonly statusText: string
+  /** Or names and values in turn: a session may wait for days, and a platform's Headers takes three times as much. */
+  #headers: Headers | readonly string[]
+
+  /**
+   * @param response - the response
+   * @param staysOpen - whether its body will be read for long: the platform keeps the headers for as long
+   */
+  constructor({ status, statusText, headers }: Response, staysOpen: boolean) {
+    this.status = status
+    this.statusText = statusText
+    // What is not the platform's own cannot be made again from its list.
+    const isForeign = typeof Headers === "undefined" || !(headers instanceof Headers)
+    this.#headers = staysOpen || isForeign ? headers : [...headers].flat()
+  }
+
+  get headers(): Headers {
+    if ("get" in this.#headers) return this.#headers
+    const headers = new Headers()
+    this.#headers.forEach((name, index, fields) => {
+      if (index % 2 === 0) headers.append(name, fields[index + 1] ?? "")
+    })
+    this.#headers = headers
+    return headers
+  }
+}
