@@ -43,7 +43,7 @@ export {
   type ReadableStreamAsyncIterable,
 } from "./platform/async-iterable-stream.ts"
 export { warnIfUsingHttpInBrowser } from "./platform/http-warning.ts"
-export type { VisibilitySource } from "./platform/visibility.ts"
+export type { VisibilitySource } from "./platform/page-lifecycle.ts"
 
 export {
   CURSOR_QUERY_PARAM,

@@ -45,18 +45,11 @@ export function onPageLifecycle(notify: (event: PageLifecycleEvent) => void): ()
   const page = currentDocument()
   if (page === undefined) return () => undefined
   let restoredAtMs = -Infinity
-  const onVisibilityChange = () => {
-    notify(isHidden(page) ? "hidden" : "visible")
-  }
-  const onFreeze = () => {
-    notify("departing")
-  }
+  const onFreeze = () => notify("departing")
   const onPageHide = () => {
     isLeaving = true
     // Runs only in a page that comes back from the back/forward cache.
-    setTimeout(() => {
-      isLeaving = false
-    })
+    setTimeout(() => (isLeaving = false))
     notify("departing")
   }
   const onRestore = () => {
@@ -65,21 +58,17 @@ export function onPageLifecycle(notify: (event: PageLifecycleEvent) => void): ()
     restoredAtMs = nowMs
     notify("restored")
   }
-  const onPageShow = (event: PageTransitionEvent) => {
-    // A page that has just been loaded is shown too.
-    if (event.persisted) onRestore()
-  }
-  page.addEventListener("visibilitychange", onVisibilityChange)
-  page.addEventListener("freeze", onFreeze)
-  page.addEventListener("resume", onRestore)
-  globalThis.addEventListener?.("pagehide", onPageHide)
-  globalThis.addEventListener?.("pageshow", onPageShow)
+  const listeners: readonly [Partial<EventTarget>, string, (event: Event) => void][] = [
+    [page, "visibilitychange", () => notify(isHidden(page) ? "hidden" : "visible")],
+    [page, "freeze", onFreeze],
+    [page, "resume", onRestore],
+    [globalThis, "pagehide", onPageHide],
+    // A page that has just been loaded is shown too. Only the type of this event has `persisted`.
+    [globalThis, "pageshow", (event) => (event as PageTransitionEvent).persisted && onRestore()],
+  ]
+  for (const [target, type, listener] of listeners) target.addEventListener?.(type, listener)
   return () => {
-    page.removeEventListener("visibilitychange", onVisibilityChange)
-    page.removeEventListener("freeze", onFreeze)
-    page.removeEventListener("resume", onRestore)
-    globalThis.removeEventListener?.("pagehide", onPageHide)
-    globalThis.removeEventListener?.("pageshow", onPageShow)
+    for (const [target, type, listener] of listeners) target.removeEventListener?.(type, listener)
   }
 }
 

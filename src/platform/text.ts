@@ -46,15 +46,10 @@ export function decodeUtf8Strictly(bytes: Uint8Array): string {
 }
 
 function encodeByHand(text: string): Uint8Array {
-  const escaped = encodeURIComponent(toWellFormed(text))
-  const bytes = new Uint8Array(escaped.length)
-  let length = 0
-  for (let at = 0; at < escaped.length; at++) {
-    const isByte = escaped[at] === "%"
-    bytes[length++] = isByte ? parseInt(escaped.slice(at + 1, at + 3), 16) : escaped.charCodeAt(at)
-    if (isByte) at += 2
-  }
-  return bytes.slice(0, length)
+  const units = encodeURIComponent(toWellFormed(text)).match(/%..|[^%]/g) ?? []
+  return Uint8Array.from(units, (unit) =>
+    unit.length === 1 ? unit.charCodeAt(0) : parseInt(unit.slice(1), 16),
+  )
 }
 
 function decodeByHand(bytes: Uint8Array): string {

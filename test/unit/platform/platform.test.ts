@@ -103,6 +103,12 @@ describe("decodeBase64", () => {
     expect(decodeBase64(text)).toBeUndefined()
   })
 
+  it("names the global that a platform lacks, instead of calling the text invalid", () => {
+    vi.stubGlobal("atob", undefined)
+    vi.stubGlobal("Uint8Array", class extends Uint8Array {})
+    expect(() => decodeBase64("AAEC")).toThrow(/atob/)
+  })
+
   it("uses the platform's decoder where there is one", () => {
     const native = vi.fn(() => new Uint8Array([7]))
     vi.stubGlobal("Uint8Array", Object.assign(Uint8Array, { fromBase64: native }))
