@@ -141,7 +141,7 @@ const EVERY_RESOLUTION: Resolution[] = ["node16", "bundler", "node10"]
 
 describe.each<[string, Resolution[], Platform[], (compiler: string, folder: string) => unknown]>([
   [
-    "typescript-5.4",
+    "typescript-5.0",
     EVERY_RESOLUTION,
     ["DOM types only", "@types/node 18 only", "DOM and Node types"],
     checkWithApi,

@@ -1,6 +1,7 @@
 // What the documentation of 0.2.x shows, as its users wrote it down: it has to compile and to work as it is.
 import {
   BackoffDefaults,
+  DURABLE_STREAM_PROTOCOL_QUERY_PARAMS,
   DurableStream,
   DurableStreamError,
   FetchBackoffAbortError,
@@ -238,4 +239,31 @@ export interface Everything {
   retry: [RetryOpts, StreamErrorHandler]
   sent: IdempotentAppendResult
   sse: SSEResilienceOptions
+}
+
+/** A subclass that fixes the content type, as programs write it. */
+export class JsonStream extends DurableStream {
+  override contentType = "application/json"
+}
+
+/** Types that programs rely on beyond calling the client: their mocks, wrappers and settings. */
+export function typesOfPrograms(handle: DurableStream, batch: JsonBatch<UserEvent>): unknown {
+  const pending: Promise<void>[] = [handle.append("x"), handle.appendStream(new ReadableStream())]
+  const maybe: string | undefined = batch.cursor
+  const options: StreamOptions = { url: handle.url, signal: undefined, headers: undefined }
+  const read: ReadOptions = { offset: batch.offset, cursor: "1", live: undefined }
+  const settings: StreamHandleOptions = { url: "", contentType: "text/plain", batching: false }
+  const handleOptions: DurableStreamOptions = { ...settings, fetch: undefined, onError: undefined }
+  const names: string[] = DURABLE_STREAM_PROTOCOL_QUERY_PARAMS
+  const backoff: BackoffOptions = BackoffDefaults
+  const longest: number = backoff.maxDelay * backoff.multiplier
+  const wrapped: JsonBatch<string> = { ...batch, items: batch.items.map(({ event }) => event) }
+  wrapped.offset = batch.offset
+  wrapped.upToDate = false
+  if (maybe !== undefined) wrapped.cursor = maybe
+  const error = new DurableStreamError("no", "UNKNOWN")
+  error.code = "NOT_FOUND"
+  error.status = 404
+  error.details = wrapped
+  return [pending, options, read, handleOptions, names, longest, error]
 }

@@ -61,7 +61,7 @@ export async function write(url: string, signal: AbortSignal): Promise<string> {
   await producer.flush()
   await producer[Symbol.asyncDispose]()
   const { finalOffset } = await handle.close()
-  return `${offset} ${finalOffset}`
+  return finalOffset
 }
 
 export function explain(error: unknown): string {
