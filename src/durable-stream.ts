@@ -14,7 +14,7 @@ import { mergeHeaders, type HeadersRecord } from "./http/request-inputs.ts"
 import { headExistingStream, headStream, type HeadResult } from "./http/stream-head.ts"
 import { randomId } from "./platform/random-id.ts"
 import { isWorkerd } from "./platform/runtime.ts"
-import { ProducerCore } from "./producer/producer-core.ts"
+import { Producer } from "./producer/producer.ts"
 import { openStream } from "./read/open-stream.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
 import { AppendQueue, type WriteTarget } from "./write/append-queue.ts"
@@ -261,7 +261,7 @@ export class DurableStream {
         fail(error)
         return onError?.(error)
       }
-      return new ProducerCore({
+      return new Producer({
         endpoint: this.#endpoint,
         producerId: producerId ?? randomId(),
         isNewId: producerId === undefined,

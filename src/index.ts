@@ -69,7 +69,7 @@ export {
 } from "./protocol/names.ts"
 export type { Offset } from "./protocol/offset.ts"
 
-export type { IdempotentAppendResult } from "./producer/receipts.ts"
+export type { IdempotentAppendResult } from "./producer/acknowledgements.ts"
 export type { RejectedMessageDetails } from "./producer/rejected-message-error.ts"
 export type { IdempotentProducerOptions } from "./producer/producer-options.ts"
 

@@ -1,6 +1,5 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
-import { noteResending } from "../platform/resent-requests.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { LinkedAbortController, raceAbort, throwIfAborted } from "./abort.ts"
@@ -55,7 +54,6 @@ export function createFetchWithBackoff(
       scope.end()
     }
   }
-  noteResending(fetch)
   return fetch
 }
 

@@ -1,96 +1,58 @@
-import type { Receipts } from "./receipts.ts"
+import type { BatchContent } from "./batch-content.ts"
+import { nextBatchState, type BatchEvent, type BatchState } from "./batch-state.ts"
 
-/** What identifies a batch to the server, together with the producer's id. */
-export interface BatchNumber {
-  readonly epoch: number
-  readonly seq: number
-}
-
-/** What a {@link Batch} is made of. */
-export interface BatchContent {
-  /** The body of the request. Never changed once it is sealed. */
-  readonly body: Uint8Array
-  /** Where each message ends in the body. */
-  readonly ends: readonly number[]
-  /** Whether the messages stand in a JSON array: a byte in front of each, one after the last. */
-  readonly isArray: boolean
-  readonly receipts: Receipts
-  /** Whether the stream is closed with this batch. Such a batch may be without messages. */
-  readonly closesStream: boolean
-}
-
-const OPEN = "[".charCodeAt(0)
-const CLOSE = "]".charCodeAt(0)
-
-/** Messages that go out in one request, sealed: for every attempt, under whatever number, the same bytes. */
+/** A sealed batch on its way. Its state changes by {@link nextBatchState} alone. */
 export class Batch {
-  readonly body: Uint8Array
-  readonly closesStream: boolean
-  /** Those who wait for its messages. */
-  readonly receipts: Receipts
-  readonly #ends: readonly number[]
-  readonly #isArray: boolean
+  readonly content: BatchContent
+  /** Its place among all batches. The halves of a batch keep its place. */
+  readonly index: number
+  #state: BatchState = { kind: "queued" }
+  #sendOrder = 0
+  #firstSentAtMs: number | undefined
+  #failureCount = 0
 
-  constructor({ body, ends, isArray, receipts, closesStream }: BatchContent) {
-    this.body = body
-    this.closesStream = closesStream
-    this.#ends = ends
-    this.#isArray = isArray
-    this.receipts = receipts
+  constructor(content: BatchContent, index: number) {
+    this.content = content
+    this.index = index
   }
 
-  /** How many messages it carries. */
-  get count(): number {
-    return this.#ends.length
+  get state(): BatchState {
+    return this.#state
   }
 
-  /** The bytes of its messages, without what stands between them. */
-  get messageBytes(): number {
-    return this.#isArray ? this.body.byteLength - this.count - 1 : this.body.byteLength
+  /** The place of its latest request among all requests of the producer; 0 if none was made under its number. */
+  get sendOrder(): number {
+    return this.#sendOrder
   }
 
-  /** The messages, each a view of the body. */
-  messages(): Uint8Array[] {
-    return this.#ends.map((end, index) => this.body.subarray(this.#startOf(index), end))
+  /** When the first attempt under its number began, by the monotonic clock. */
+  get firstSentAtMs(): number | undefined {
+    return this.#firstSentAtMs
   }
 
-  /** The same messages, stored together with the closure of the stream or not at all. */
-  closing(receipts: Receipts): Batch {
-    return new Batch({
-      body: this.body,
-      ends: this.#ends,
-      isArray: this.#isArray,
-      receipts,
-      closesStream: true,
-    })
+  /** How many attempts under its number failed and could be repeated. */
+  get failureCount(): number {
+    return this.#failureCount
   }
 
-  /** The two halves of a batch of at least two messages, to be sent under new numbers. */
-  split(): [Batch, Batch] {
-    const middle = this.count >> 1
-    return [this.#part(0, middle), this.#part(middle, this.count)]
+  /** Whether it has a number that is not settled and was used for no request, or none at all. */
+  get isUnsent(): boolean {
+    return this.#sendOrder === 0
   }
 
-  #part(from: number, to: number): Batch {
-    const frame = this.#isArray ? 1 : 0
-    const start = this.#startOf(from) - frame
-    const ends = this.#ends.slice(from, to)
-    const body = this.body.slice(start, (ends.at(-1) ?? start) + frame)
-    if (this.#isArray) {
-      body[0] = OPEN
-      body[body.length - 1] = CLOSE
-    }
-    return new Batch({
-      body,
-      ends: ends.map((end) => end - start),
-      isArray: this.#isArray,
-      receipts: this.receipts.part(from, to),
-      closesStream: this.closesStream && to === this.count,
-    })
+  /** @throws TypeError if the event is illegal in the batch's state */
+  apply(event: BatchEvent): void {
+    this.#state = nextBatchState(this.#state, event)
+    if (event.kind === "fail") this.#failureCount++
+    if (event.kind !== "renumber") return
+    this.#sendOrder = 0
+    this.#firstSentAtMs = undefined
+    this.#failureCount = 0
   }
 
-  #startOf(index: number): number {
-    const frame = this.#isArray ? 1 : 0
-    return index === 0 ? frame : (this.#ends[index - 1] ?? 0) + frame
+  /** Notes that an attempt begins. */
+  noteSend(sendOrder: number, nowMs: number): void {
+    this.#sendOrder = sendOrder
+    this.#firstSentAtMs ??= nowMs
   }
 }

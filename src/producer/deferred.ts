@@ -1,3 +1,6 @@
+import { LinkedAbortController, raceAbort } from "../http/abort.ts"
+import { checkSignal } from "../http/endpoint.ts"
+
 /**
  * A promise that is settled from outside. Its rejection never surfaces as an unhandled one: what failed is told in
  * other places too, and whoever waits for the promise still sees it.
@@ -29,4 +32,19 @@ export class Deferred<T> {
 export function quiet<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined)
   return promise
+}
+
+/** Waits for a promise, but no longer than for the signal. @throws FetchBackoffAbortError on abort; InvalidSignalError */
+export async function waitFor(
+  promise: Promise<void>,
+  signal: AbortSignal | undefined,
+): Promise<void> {
+  if (signal === undefined) return promise
+  checkSignal(signal)
+  const controller = new LinkedAbortController(signal)
+  try {
+    await raceAbort(promise, controller.signal)
+  } finally {
+    controller.end()
+  }
 }

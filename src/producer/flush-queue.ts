@@ -3,39 +3,43 @@ import { Deferred } from "./deferred.ts"
 interface Flush {
   readonly target: number
   readonly deferred: Deferred<void>
+  /** Whether it is a flush of the caller's, which reports rejected messages. */
+  readonly isReport: boolean
   error: Error | undefined
 }
 
-/** Those who wait until everything queued up to a batch is settled. */
+/** The waits until everything queued up to a batch is settled. */
 export class FlushQueue {
   /** In the order of their targets, which only grow. */
   readonly #flushes = new Set<Flush>()
-  #untold: Error | undefined
+  #unreported: Error | undefined
 
   /**
    * Waits until every batch up to `target` is settled.
    *
-   * @returns a promise that rejects where a message among them, or one that no flush has told of yet, was left out
+   * @param isReport - whether the promise rejects if a message among them, or one that no wait has reported yet, was rejected
    */
-  wait(target: number): Promise<void> {
-    const flush: Flush = { target, deferred: new Deferred<void>(), error: this.#untold }
-    this.#untold = undefined
+  wait(target: number, isReport = true): Promise<void> {
+    const error = isReport ? this.#unreported : undefined
+    if (isReport) this.#unreported = undefined
+    const flush: Flush = { target, deferred: new Deferred<void>(), isReport, error }
     this.#flushes.add(flush)
     return flush.deferred.promise
   }
 
   /**
-   * Takes note that a message was left out.
+   * Notes that a message was rejected.
    *
-   * @param isTold - whether who sent it is told: then no later flush needs to be
+   * @param isReported - whether another call reports it: then no later wait needs to
    */
-  leftOut(ordinal: number, error: Error, isTold: boolean): void {
+  reject(index: number, error: Error, isReported: boolean): void {
+    let reported = isReported
     for (const flush of this.#flushes) {
-      if (flush.target < ordinal) continue
+      if (flush.target < index || !flush.isReport) continue
       flush.error ??= error
-      isTold = true
+      reported = true
     }
-    if (!isTold) this.#untold ??= error
+    if (!reported) this.#unreported ??= error
   }
 
   /** Ends the waits that are over. @param firstUnsettled - the first batch that is not settled, undefined for none */

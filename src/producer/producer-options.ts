@@ -11,58 +11,94 @@ import {
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 
-/** What an idempotent producer can be told. */
+/** The options of an idempotent producer. */
 export interface IdempotentProducerOptions {
   /**
-   * The epoch to start with: a whole number from 0. A producer that takes over from an earlier one of the same id starts
-   * with a higher epoch, which fences the earlier one. Default 0.
+   * The epoch to start with: a whole number from 0. A pair of id and epoch belongs to one producer, from its start to its end:
+   * one that takes over needs a higher epoch. Prefer `autoClaim` without an epoch.
+   *
+   * @default a fresh epoch with `autoClaim`, else 0
    */
-  epoch?: number
+  epoch?: number | undefined
   /**
-   * Takes the next higher epoch where another producer of the same id has used this one or a higher one, and where the
-   * server has forgotten this producer. Default false: both are errors.
+   * Starts in a fresh epoch, which no other producer has used, and fences all other producers of the same id. If another
+   * one fences this one, or the server has forgotten it, it bumps its epoch and continues. With an explicit `epoch` it
+   * starts there and bumps to the current epoch + 1; two producers that are fenced by a third then take the same one.
+   *
+   * @default false: being fenced or forgotten is an error
    */
-  autoClaim?: boolean
-  /** What the body of a request never exceeds by joining messages; a larger single message goes alone. Default 1 MiB. */
-  maxBatchBytes?: number
-  /** How long a message waits for others to share its request, in milliseconds, from 0. Default 5. */
-  lingerMs?: number
-  /** How many requests are under way side by side, from 1. Default 5. */
-  maxInFlight?: number
+  autoClaim?: boolean | undefined
+  /**
+   * The limit of a body of several messages in bytes; a larger single message goes alone.
+   *
+   * @default 1_048_576
+   */
+  maxBatchBytes?: number | undefined
+  /**
+   * How many messages a batch has at most.
+   *
+   * @default Infinity
+   */
+  maxBatchItems?: number | undefined
+  /**
+   * How long a message waits for others to share its request, in milliseconds. A full batch does not wait.
+   *
+   * @default 5
+   */
+  lingerMs?: number | undefined
+  /**
+   * How many requests are in flight at a time.
+   *
+   * @default 5
+   */
+  maxInFlight?: number | undefined
   /** Sent with every request, beside the handle's. */
-  headers?: HeadersRecord
-  /** Ends the producer at once: it fails with `ABORTED`. */
-  signal?: AbortSignal
+  headers?: HeadersRecord | undefined
+  /** Fails the producer at once, with `ABORTED`. */
+  signal?: AbortSignal | undefined
   /** Used in place of the handle's fetch. */
-  fetch?: typeof globalThis.fetch
+  fetch?: typeof globalThis.fetch | undefined
   /**
-   * Called once when the producer fails, and once for every message that was refused and left out (`details.message` holds
-   * its bytes). A failure that loses no message is not told: `close` rejects where the closure alone came to nothing, and an
-   * abort is its caller's own doing. What it throws is logged and changes nothing.
+   * Called once when the producer fails, and once for every message that was rejected (`details.message` holds its bytes). A
+   * failure that loses no message is not reported here: `close` rejects if the closure alone fails, and an abort is its
+   * caller's own. What it throws is logged and changes nothing.
    */
-  onError?: (error: Error) => void
-  /** How failed requests are tried again. Default: the handle's. */
-  backoffOptions?: BackoffOptions
+  onError?: ((error: Error) => void) | undefined
   /**
-   * How long a batch is tried again, in milliseconds from its first attempt, before the producer fails with `TIMEOUT`.
-   * Infinity is allowed. Default 120 000.
+   * How failed requests are retried.
+   *
+   * @default the handle's
    */
-  deliveryTimeoutMs?: number
+  backoffOptions?: BackoffOptions | undefined
   /**
-   * `ready` is pending while more bytes than this are not acknowledged. Default 16 MiB, or half of `maxBufferedBytes` where
-   * that is less.
+   * How long a batch is retried, in milliseconds from its first attempt, before the producer fails with `TIMEOUT`. If the
+   * machine was suspended meanwhile, one more attempt is made. Infinity is allowed.
+   *
+   * @default 120_000
    */
-  highWaterMarkBytes?: number
-  /** `append` throws `BUFFER_FULL` rather than hold more bytes than this. Default Infinity. */
-  maxBufferedBytes?: number
+  deliveryTimeoutMs?: number | undefined
+  /**
+   * `ready` is pending while more bytes than this are not acknowledged.
+   *
+   * @default 16 MiB, or half of `maxBufferedBytes` if that is less
+   */
+  highWaterMarkBytes?: number | undefined
+  /**
+   * `append` throws `BUFFER_FULL` rather than hold more bytes than this.
+   *
+   * @default Infinity
+   */
+  maxBufferedBytes?: number | undefined
 }
 
 /** Checked {@link IdempotentProducerOptions} with every default filled in, less what goes into the endpoint. */
 export interface ProducerSettings {
   readonly producerId: string
-  readonly epoch: number
+  /** The epoch to start with. Undefined: fresh ones. */
+  readonly epoch: number | undefined
   readonly autoClaim: boolean
   readonly maxBatchBytes: number
+  readonly maxBatchItems: number
   readonly lingerMs: number
   readonly maxInFlight: number
   readonly signal: AbortSignal | undefined
@@ -79,7 +115,7 @@ const MAX_TIMER_MS = 2 ** 31 - 1
  * Checks options and fills in the defaults.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
- * @throws InvalidSignalError where the signal is none
+ * @throws InvalidSignalError if the signal is none
  */
 export function resolveProducerOptions(
   producerId: string,
@@ -87,7 +123,9 @@ export function resolveProducerOptions(
 ): ProducerSettings {
   checkObject("options", options)
   const { maxBufferedBytes = Infinity, lingerMs = 5 } = options
-  const { epoch = 0, maxBatchBytes = MIB, maxInFlight = 5, deliveryTimeoutMs = 120_000 } = options
+  const { maxBatchBytes = MIB, maxInFlight = 5, deliveryTimeoutMs = 120_000 } = options
+  const { autoClaim = false, maxBatchItems = Infinity } = options
+  const epoch = options.epoch ?? (autoClaim ? undefined : 0)
   checkProducerId(producerId)
   checkSignal(options.signal)
   const isDelay = (ms: number) => ms >= 0 && ms <= MAX_TIMER_MS
@@ -102,9 +140,11 @@ export function resolveProducerOptions(
   checkNumber("highWaterMarkBytes", highWaterMarkBytes, (bytes) => bytes >= 0, "0 bytes or more")
   return {
     producerId,
-    epoch: checkWhole("epoch", epoch, 0),
-    autoClaim: checkBoolean("autoClaim", options.autoClaim) ?? false,
+    epoch: epoch === undefined ? undefined : checkWhole("epoch", epoch, 0),
+    autoClaim: checkBoolean("autoClaim", autoClaim),
     maxBatchBytes: checkWhole("maxBatchBytes", maxBatchBytes, 1),
+    maxBatchItems:
+      maxBatchItems === Infinity ? Infinity : checkWhole("maxBatchItems", maxBatchItems, 1),
     lingerMs,
     maxInFlight: checkWhole("maxInFlight", maxInFlight, 1),
     signal: options.signal,

@@ -1,11 +1,16 @@
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import type { HeldMessage } from "./message.ts"
+import type { MessageSnapshot } from "../protocol/message.ts"
 import type { Offset } from "../protocol/offset.ts"
 
 /** Where a stream ends. */
 export interface StreamEnd {
-  /** An empty string where the server does not say. */
+  /** An empty string if the server does not say. */
   finalOffset: Offset
+}
+
+/** Ends a wait. */
+export interface WaitOptions {
+  /** Ends the wait: the call rejects with an abort. */
+  signal?: AbortSignal | undefined
 }
 
 /**
@@ -15,7 +20,7 @@ export interface StreamEnd {
  *          close()            acknowledged
  *   open ──────────▶ closing ─────────────▶ closed
  *    │ ▲                │ │
- *    │ └────────────────┘ │ a message was left out: the stream was not closed
+ *    │ └────────────────┘ │ a message was rejected: the stream was not closed
  *    │  detach()          │
  *    ├──────────▶ detaching ─▶ detached
  *    └──────── any ───────┴──▶ failed
@@ -24,23 +29,9 @@ export interface StreamEnd {
 export type ProducerState =
   | { readonly kind: "open" }
   | {
-      readonly kind: "closing"
+      readonly kind: "closing" | "closed"
       readonly closed: Promise<StreamEnd>
-      readonly last: HeldMessage | undefined
+      readonly last: MessageSnapshot | undefined
     }
-  | {
-      readonly kind: "closed"
-      readonly closed: Promise<StreamEnd>
-      readonly last: HeldMessage | undefined
-    }
-  | { readonly kind: "detaching"; readonly detached: Promise<void> }
-  | { readonly kind: "detached"; readonly detached: Promise<void> }
+  | { readonly kind: "detaching" | "detached"; readonly detached: Promise<void> }
   | { readonly kind: "failed"; readonly error: Error }
-
-/** The error for a call that comes after the producer's end. */
-export function endedError({ kind }: ProducerState, call: string, stream: string): Error {
-  return new DurableStreamError(
-    `${call} came after the producer of ${stream} was told to end (it is ${kind}). Make a new one.`,
-    "ALREADY_CLOSED",
-  )
-}

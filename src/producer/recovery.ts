@@ -1,114 +1,144 @@
+import { FetchError } from "../errors/fetch-error.ts"
+import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
-import type { Verdict } from "./verdict.ts"
+import type { BatchState } from "./batch-state.ts"
 
-/** What is known of one batch once no request is out any more. */
-export interface Fate {
-  readonly verdict: Verdict | undefined
-  readonly inDoubt: boolean
-  /** Whether it was answered with a gap because it overtook another. */
-  readonly wasEarly: boolean
-  readonly seq: number | undefined
+/** What recovery looks at of a batch. */
+export interface BatchView {
+  readonly state: BatchState
   readonly messageCount: number
 }
 
 /**
- * How a producer goes on after a batch could not be stored under its number.
+ * How a producer continues after a batch was rejected under its number.
  *
  * - `resume`: under the same numbers.
- * - `claim`: everything that is left is numbered anew in an epoch above this one; `error` is for where that is one too many.
- * - `split`: the first batch is refused; its halves, and what follows, are numbered anew.
- * - `leave-out`: the first batch is one message, and that is refused; what follows is numbered anew.
- * - `fail`: it does not.
+ * - `bump`: in an epoch above `above`, with everything that is left; `error` is for one bump too many.
+ * - `split`: in a new epoch, with the halves of the first batch.
+ * - `drop`: in a new epoch, without the first batch, which is one message.
+ * - `fail`: not at all.
  */
 export type Recovery =
   | { readonly kind: "resume" }
-  | { readonly kind: "claim"; readonly above: number; readonly error: Error }
-  | { readonly kind: "split"; readonly status: number }
-  | { readonly kind: "leave-out"; readonly error: Error }
+  | { readonly kind: "bump"; readonly above: number; readonly error: Error }
+  | { readonly kind: "split"; readonly isTooLarge: boolean }
+  | { readonly kind: "drop"; readonly error: Error }
   | { readonly kind: "fail"; readonly error: Error }
 
-/** What batches were sent in. */
-export interface Circumstances {
+/** The producer to recover. */
+export interface RecoveryContext {
   readonly autoClaim: boolean
   readonly epoch: number
-  /** The stream as messages may show it. */
+  /** The stream as error messages show it. */
   readonly stream: string
 }
 
 /**
- * Decides how to go on, once every batch that was sent has its answer or never will. Numbers are only ever given anew
- * in a higher epoch: a request of the old numbering that some proxy still holds is fenced off then, and cannot take a
- * number that means something else.
+ * Decides how to continue, once no request is pending. Batches get new numbers in a higher epoch only: it fences a request with
+ * an old number that some proxy still holds.
  *
- * 1. What can never succeed ends the producer; the first such batch says why.
- * 2. Fenced: batches are sent again only where none of them can be stored already. The server stores in order, so the
- *    first batch that is not in doubt vouches for all that follow it.
- * 3. A gap that waits for the very first batch after others were acknowledged: the server has forgotten the producer.
- *    Any other gap cannot be repaired from here.
- * 4. Refused: the same bytes were refused that any earlier attempt carried, so none was stored.
+ * 1. What can never succeed fails the producer, and so does a duplicate that is another producer's.
+ * 2. Fenced: batches are sent again only if none of them can be stored. The server stores in order, so the first batch
+ *    vouches for those behind it.
+ * 3. A gap that expects the first batch of the epoch after others were acknowledged: the server forgot the producer.
+ *    Any other gap cannot be repaired.
+ * 4. Rejected: the batch is split until the message at fault is found, unless an attempt before may have stored it.
  *
- * @param fates - the batches that are not settled, in order
- * @param circumstances - what they were sent in
+ * @param batches - those that are not settled, in order
  */
 export function decideRecovery(
-  fates: readonly Fate[],
-  { autoClaim, epoch, stream }: Circumstances,
+  batches: readonly BatchView[],
+  { autoClaim, epoch, stream }: RecoveryContext,
 ): Recovery {
-  for (const { verdict } of fates) {
-    if (verdict?.kind === "fatal" || verdict?.kind === "transient") {
-      return { kind: "fail", error: verdict.error }
-    }
-  }
-  for (const { verdict } of fates) {
-    if (verdict?.kind !== "fenced") continue
-    const { error } = verdict
+  const outcomes = batches.map(({ state }) =>
+    state.kind === "rejected" ? state.outcome : undefined,
+  )
+  const failed = outcomes.find(
+    (outcome) => outcome?.kind === "failed" || outcome?.kind === "foreign-duplicate",
+  )
+  if (failed !== undefined) return { kind: "fail", error: failed.error }
+  const isIndeterminate = batches[0] !== undefined && effectOf(batches[0].state) === "unknown"
+  const fenced = outcomes.find((outcome) => outcome?.kind === "fenced")
+  if (fenced?.kind === "fenced") {
+    const { error } = fenced
     if (!autoClaim) return { kind: "fail", error }
-    if (fates[0]?.inDoubt === true) return { kind: "fail", error: fencedInDoubt(error, stream) }
+    if (isIndeterminate) return { kind: "fail", error: fencedIndeterminate(error, stream) }
     const above = Math.max(epoch, error.currentEpoch)
-    return { kind: "claim", above, error: fencedTooOften(error, stream) }
+    return { kind: "bump", above, error: fencedTooOften(error, stream) }
   }
-  const first = fates[0]
-  if (first?.verdict?.kind === "gap") {
-    const { error } = first.verdict
-    const isForgotten = error.expectedSeq === 0 && (first.seq ?? 0) > 0
-    if (!autoClaim || !isForgotten || first.inDoubt) return { kind: "fail", error }
-    return { kind: "claim", above: epoch, error }
+  const [first] = outcomes
+  if (first?.kind === "gap") {
+    const { error } = first
+    const isForgotten = error.expectedSeq === 0 && error.receivedSeq > 0
+    if (!autoClaim || !isForgotten || isIndeterminate) return { kind: "fail", error }
+    return { kind: "bump", above: epoch, error }
   }
-  if (first?.verdict?.kind === "refused") {
-    const { error } = first.verdict
-    if (first.messageCount > 1) return { kind: "split", status: error.status }
-    return { kind: first.messageCount === 1 ? "leave-out" : "fail", error }
+  if (first?.kind === "rejected") {
+    const { error } = first
+    const count = batches[0]?.messageCount ?? 0
+    if (isIndeterminate) return { kind: "fail", error: rejectedIndeterminate(error) }
+    if (count > 1) return { kind: "split", isTooLarge: error.status === 413 }
+    return { kind: count === 1 ? "drop" : "fail", error }
   }
   return { kind: "resume" }
 }
 
 /**
- * How many of the batches, counted from the first, may be stored although no answer says so, or may be yet. Behind one that
- * was never sent, or was answered that it is not stored, nothing is. Early is no such answer: something in between
- * may hold a copy of the request until its turn has come. Nor is a number that is taken, where it may be by the batch itself.
+ * How many of the batches, from the first, may be stored or may be yet. Behind one that is certainly not stored, none is.
  */
-export function countIndeterminate(fates: readonly Fate[]): number {
-  const known = fates.findIndex(({ inDoubt, wasEarly, verdict }) => {
-    const isFenced = verdict?.kind === "fenced"
-    return !inDoubt && !(wasEarly && !isFenced) && !(isFenced && verdict.isDoubtful === true)
-  })
-  return known === -1 ? fates.length : known
+export function countIndeterminate(batches: readonly BatchView[]): number {
+  const known = batches.findIndex(({ state }) => !maybeStored(state))
+  return known === -1 ? batches.length : known
+}
+
+function maybeStored(state: BatchState): boolean {
+  if (effectOf(state) === "unknown") return true
+  if (state.kind !== "retrying" && state.kind !== "rejected") return false
+  // The server may store a copy of a request that came too early in its turn, unless it was fenced since.
+  const isFenced = state.kind === "rejected" && state.outcome.kind === "fenced"
+  return state.earlier === "out-of-order" && !isFenced
+}
+
+function effectOf(state: BatchState): "none" | "unknown" {
+  switch (state.kind) {
+    case "queued":
+      return "none"
+    case "retrying":
+    case "rejected":
+      return state.earlier === "unknown" ? "unknown" : "none"
+    case "in-flight":
+    case "acknowledged":
+    case "indeterminate":
+      return "unknown"
+  }
 }
 
 function fencedTooOften(error: StaleEpochError, stream: string): StaleEpochError {
   return new StaleEpochError(
     error.currentEpoch,
-    `${stream}: this producer has claimed epoch after epoch and is fenced again, by epoch ${error.currentEpoch}. Another one ` +
-      "with the same id is at work: give each an id of its own.",
+    `${stream}: this producer bumped its epoch again and again and is fenced by epoch ${error.currentEpoch}. Another producer ` +
+      "with the same id is running: give each its own id.",
     { cause: error },
   )
 }
 
-function fencedInDoubt(error: StaleEpochError, stream: string): StaleEpochError {
+function fencedIndeterminate(error: StaleEpochError, stream: string): StaleEpochError {
   return new StaleEpochError(
     error.currentEpoch,
-    `${stream}: this producer was fenced by epoch ${error.currentEpoch} while it waited to hear whether a batch was stored. ` +
-      "Sending it again in a higher epoch could store it twice: look at the stream, then send what undelivered() gives.",
+    `${stream}: this producer was fenced by epoch ${error.currentEpoch} and a batch is indeterminate. ${INDETERMINATE_HINT}`,
     { cause: error },
+  )
+}
+
+function rejectedIndeterminate(error: FetchError): FetchError {
+  const { status, text, json, headers, url, code } = error
+  return new FetchError(
+    status,
+    text,
+    json,
+    headers,
+    url,
+    `${error.message} An earlier attempt got no response. ${INDETERMINATE_HINT}`,
+    { code, cause: error, indeterminate: true },
   )
 }

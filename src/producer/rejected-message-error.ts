@@ -1,6 +1,7 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { decodeUtf8 } from "../platform/text.ts"
 
-/** What `details` of the error for a message that was left out holds. */
+/** What `details` of the error for a rejected message holds. */
 export interface RejectedMessageDetails {
   /** The message, as it was or would have been sent. */
   readonly message: Uint8Array
@@ -9,18 +10,18 @@ export interface RejectedMessageDetails {
 }
 
 /**
- * The error for one message that was left out, while the others go on.
+ * The error for one message that was rejected; the others go through.
  *
- * @param cause - why: the server's answer, or what is wrong with the message
+ * @param cause - the server's response, or what is wrong with the message
  */
 export function rejectedMessageError(
   stream: string,
   message: Uint8Array,
   cause: Error,
 ): DurableStreamError {
-  const details: RejectedMessageDetails = { message, text: new TextDecoder().decode(message) }
+  const details: RejectedMessageDetails = { message, text: decodeUtf8(message) }
   return new DurableStreamError(
-    `One message for ${stream} was refused and left out; the others go on without it. ${cause.message}`,
+    `One message for ${stream} was rejected; the others go through. ${cause.message}`,
     cause instanceof DurableStreamError ? cause.code : "UNKNOWN",
     cause instanceof DurableStreamError ? cause.status : undefined,
     details,

@@ -75,7 +75,7 @@ describe.each(layers)("a fetch that throws what is no success: %s", (_name, fetc
     const fenced = new IdempotentProducer(handle, "p")
     fenced.append("1")
     expect(await rejection(fenced.flush())).toMatchObject({ code: "STALE_EPOCH", currentEpoch: 5 })
-    const claiming = new IdempotentProducer(handle, "p", { autoClaim: true })
+    const claiming = new IdempotentProducer(handle, "p", { epoch: 0, autoClaim: true })
     claiming.append("1")
     await claiming.flush()
     expect(claiming.epoch).toBe(6)

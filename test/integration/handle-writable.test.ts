@@ -198,7 +198,9 @@ describe("writable", () => {
       headers: { a: "handle", b: "handle" },
       params: { p: "1" },
     })
-    const writer = handle.writable({ producerId: "me", headers: { b: "call" } }).getWriter()
+    const writer = handle
+      .writable({ producerId: "me", epoch: 0, headers: { b: "call" } })
+      .getWriter()
     await writer.write("x")
     await writer.close()
     expect(calls[0]?.url).toBe("http://server.test/s?from=url&p=1")

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { runInVirtualTime } from "../../support/virtual-time.ts"
+import type { IdempotentProducerOptions } from "../../../src/index.ts"
 import { appendAll, PostDesk, settled } from "./post-desk.ts"
 
 describe("batching", () => {
@@ -117,8 +118,6 @@ describe("what is no message", () => {
     ["application/json", new ReadableStream()],
     ["text/plain", {}],
     ["text/plain", 1],
-    ["text/plain", ""],
-    ["text/plain", new Uint8Array(0)],
   ])("on %s: %s", (contentType, body) => {
     const producer = new PostDesk().producer({}, contentType)
     expect(() => {
@@ -139,7 +138,7 @@ describe("an unknown content type", () => {
     const flushed = producer.flush()
     const head = await desk.post(0)
     expect([head.method, desk.posts.length, producer.pendingCount]).toEqual(["HEAD", 1, 2])
-    head.answer(200, { "content-type": "application/json; charset=utf-8" })
+    head.respond(200, { "content-type": "application/json; charset=utf-8" })
     const post = await desk.post(1)
     expect([post.method, post.body]).toEqual(["POST", '[{"id":1},[2]]'])
     expect(post.headers["content-type"]).toBe("application/json; charset=utf-8")
@@ -154,7 +153,7 @@ describe("an unknown content type", () => {
     producer.append(buffer)
     buffer.fill("x")
     const flushed = producer.flush()
-    ;(await desk.post(0)).answer(200, { "content-type": "text/plain" })
+    ;(await desk.post(0)).respond(200, { "content-type": "text/plain" })
     const post = await desk.post(1)
     expect(post.body).toBe("before")
     post.accept()
@@ -165,7 +164,7 @@ describe("an unknown content type", () => {
     const desk = new PostDesk()
     desk.reply = (post) =>
       post.method === "HEAD"
-        ? post.answer(200, { "content-type": "application/json" })
+        ? post.respond(200, { "content-type": "application/json" })
         : post.accept()
     const errors: Error[] = []
     const producer = desk.producer({ onError: (error) => errors.push(error) }, null)
@@ -191,7 +190,7 @@ describe("an unknown content type", () => {
 
   it("fails the producer where there is no stream", async () => {
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(404)
+    desk.reply = (post) => post.respond(404)
     const producer = desk.producer({}, null)
     producer.append("kept")
     await expect(producer.flush()).rejects.toMatchObject({ code: "NOT_FOUND" })
@@ -200,7 +199,7 @@ describe("an unknown content type", () => {
 
   it("is not that of a page of HTML that stands in for the server", async () => {
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(200, { "content-type": "text/html" })
+    desk.reply = (post) => post.respond(200, { "content-type": "text/html" })
     const producer = desk.producer({}, null)
     producer.append({ kept: true })
     await expect(producer.flush()).rejects.toMatchObject({ code: "PROTOCOL" })
@@ -208,16 +207,141 @@ describe("an unknown content type", () => {
     expect(new TextDecoder().decode(producer.undelivered()[0])).toBe('{"kept":true}')
   })
 
+  it.each([400, 401, 403, 405, 501])(
+    "is octet-stream if HEAD is rejected with %i",
+    async (status) => {
+      const desk = new PostDesk()
+      desk.reply = (post) => (post.method === "HEAD" ? post.respond(status) : post.accept())
+      const producer = desk.producer({}, null)
+      producer.append("a")
+      await producer.flush()
+      expect(desk.posts.map(({ method, headers }) => [method, headers["content-type"]])).toEqual([
+        ["HEAD", undefined],
+        ["POST", "application/octet-stream"],
+      ])
+    },
+  )
+
+  it("is JSON if HEAD is rejected and a message is a value", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => (post.method === "HEAD" ? post.respond(405) : post.accept())
+    const producer = desk.producer({}, null)
+    producer.append({ id: 1 })
+    await producer.flush()
+    expect(desk.posts[1]?.body).toBe('[{"id":1}]')
+    expect(desk.posts[1]?.headers["content-type"]).toBe("application/json")
+  })
+
+  it("is waited for no longer than about a second if HEAD gets no response", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => {
+      if (post.method !== "HEAD") post.accept()
+    }
+    const report = await runInVirtualTime({}, async () => {
+      const producer = desk.producer({}, null)
+      producer.append("a")
+      await producer.flush()
+    })
+    expect(report.elapsedMs).toBeLessThan(1500)
+    expect(report.leftoverTimers).toEqual([])
+    expect(desk.posts.at(-1)?.method).toBe("POST")
+  })
+
   it("is not asked for longer than deliveryTimeoutMs", async () => {
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(503)
+    desk.reply = (post) => post.respond(503)
     const report = await runInVirtualTime({}, async () => {
       const producer = desk.producer({ deliveryTimeoutMs: 5000 }, null)
       producer.append("kept")
-      await producer.flush().catch((error: unknown) => error)
-      return { state: producer.state }
+      const error = await producer.flush().catch((thrown: unknown) => thrown)
+      return { error, state: producer.state }
     })
-    expect(report.value.state).toBe("failed")
+    expect(report.value).toMatchObject({ state: "failed", error: { code: "TIMEOUT" } })
     expect(report).toMatchObject({ elapsedMs: 5000, leftoverTimers: [] })
+  })
+
+  it("is asked for again while there is no network", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => post.refuse()
+    await runInVirtualTime({}, async (clock) => {
+      const producer = desk.producer({}, null)
+      producer.append({ id: 1 })
+      await clock.sleep(60_000)
+      expect(desk.posts.every(({ method }) => method === "HEAD")).toBe(true)
+      desk.reply = (post) =>
+        post.respond(200, { "content-type": "application/json", "Stream-Next-Offset": "1" })
+      await producer.flush()
+    })
+    expect(desk.posts.at(-1)?.body).toBe('[{"id":1}]')
+  })
+})
+
+describe("an empty body on a stream that is not JSON", () => {
+  it.each([[""], [new Uint8Array(0)]])("is no message: %j", async (body) => {
+    const desk = new PostDesk()
+    const producer = desk.producer()
+    producer.append(body)
+    await producer.flush()
+    expect([producer.bufferedBytes, producer.pendingCount, desk.posts.length]).toEqual([0, 0, 0])
+  })
+
+  it("settles its send() after the messages ahead of it", async () => {
+    const desk = new PostDesk()
+    const producer = desk.producer()
+    expect(await producer.send("")).toEqual({ offset: "", duplicate: false })
+    producer.append("a")
+    let isSettled = false
+    const sent = producer.send("").finally(() => (isSettled = true))
+    const post = await desk.post(0)
+    await settled()
+    expect(isSettled).toBe(false)
+    post.accept("7")
+    expect(await sent).toEqual({ offset: "7", duplicate: false })
+  })
+
+  it("is no message either while the content type is not known", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) =>
+      post.method === "HEAD" ? post.respond(200, { "content-type": "text/plain" }) : post.accept()
+    const producer = desk.producer({}, null)
+    const sent = producer.send("")
+    producer.append("a")
+    await Promise.all([sent, producer.flush()])
+    expect(desk.posts.map(({ body }) => body)).toEqual(["", "a"])
+  })
+
+  it("closes the stream without a final message", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => post.accept()
+    await desk.producer().close("")
+    expect(desk.posts.map(({ body, headers }) => [body, headers["Stream-Closed"]])).toEqual([
+      ["", "true"],
+    ])
+  })
+})
+
+describe("a full batch", () => {
+  it.each<[string, IdempotentProducerOptions, string[]]>([
+    ["one message above maxBatchBytes", { maxBatchBytes: 64 }, ["x".repeat(100)]],
+    ["exactly maxBatchBytes", { maxBatchBytes: 4 }, ["ab", "cd"]],
+    ["maxBatchItems messages", { maxBatchItems: 2 }, ["a", "b"]],
+  ])("does not linger: %s", async (_name, options, messages) => {
+    const desk = new PostDesk()
+    desk.reply = (post) => post.accept()
+    const report = await runInVirtualTime({}, async () => {
+      const producer = desk.producer({ lingerMs: 1000, ...options })
+      await Promise.all(messages.map((message) => producer.send(message)))
+    })
+    expect(report.elapsedMs).toBe(0)
+    expect(desk.posts.map(({ body }) => body)).toEqual([messages.join("")])
+  })
+
+  it("has at most maxBatchItems messages", async () => {
+    const desk = new PostDesk()
+    desk.reply = (post) => post.accept()
+    const producer = desk.producer({ maxBatchItems: 3 }, "application/json")
+    for (const message of ["1", "2", "3", "4"]) producer.append(message)
+    await producer.flush()
+    expect(desk.posts.map(({ body }) => body)).toEqual(["[1,2,3]", "[4]"])
   })
 })

@@ -27,7 +27,7 @@ describe("close", () => {
 
   it("without a last message sends no body and no content type", async () => {
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(204, { "Stream-Closed": "true", "Stream-Next-Offset": "e" })
+    desk.reply = (post) => post.respond(204, { "Stream-Closed": "true", "Stream-Next-Offset": "e" })
     const producer = desk.producer({}, null)
     expect(await producer.close()).toEqual({ finalOffset: "e" })
     expect(desk.posts).toHaveLength(1)
@@ -41,10 +41,10 @@ describe("close", () => {
       const producer = desk.producer()
       const closed = producer.close("end")
       ;(await desk.post(0)).lose()
-      ;(await desk.post(1)).answer(204, { "Stream-Closed": "true", "Producer-Seq": "0" })
+      ;(await desk.post(1)).respond(204, { "Stream-Closed": "true", "Producer-Seq": "0" })
       const head = await desk.post(2)
       expect(head.method).toBe("HEAD")
-      head.answer(200, { "Stream-Next-Offset": "asked-for" })
+      head.respond(200, { "Stream-Next-Offset": "asked-for" })
       return closed
     })
     expect(desk.numbers.slice(0, 2)).toEqual(["0.0", "0.0"])

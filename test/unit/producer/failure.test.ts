@@ -14,8 +14,9 @@ describe("failure", () => {
     const flushed = producer.flush()
     const ready = producer.ready
     await settled()
+    desk.reply = (post) => post.respond(404)
     desk.posts[0]?.accept()
-    for (const post of desk.posts.slice(1)) post.answer(404)
+    for (const post of desk.posts.slice(1)) post.respond(404)
     const error = await flushed.catch((thrown: unknown) => thrown)
     expect(error).toMatchObject({ code: "NOT_FOUND", status: 404 })
     const posts = desk.posts.length
@@ -38,7 +39,7 @@ describe("failure", () => {
 
   it("leaves no unhandled rejection, whatever nobody waits for", async () => {
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(404)
+    desk.reply = (post) => post.respond(404)
     const report = await runInVirtualTime({}, async (clock) => {
       const producer = desk.producer({ highWaterMarkBytes: 0 })
       void producer.send("a")
@@ -63,7 +64,7 @@ describe("failure", () => {
   ])("is the same with an onError that %s", async (_name, onError) => {
     const complaints = vi.spyOn(console, "error").mockImplementation(() => undefined)
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(404)
+    desk.reply = (post) => post.respond(404)
     const producer = desk.producer({ onError })
     appendAll(producer, "ab")
     await expect(producer.flush()).rejects.toMatchObject({ code: "NOT_FOUND" })
@@ -77,7 +78,7 @@ describe("failure", () => {
     const desk = new PostDesk()
     const log: string[] = []
     desk.reply = (post) => {
-      if (post.headers["Producer-Epoch"] === "0") return post.answer(404)
+      if (post.headers["Producer-Epoch"] === "0") return post.respond(404)
       log.push(post.body)
       post.accept()
     }
@@ -98,7 +99,7 @@ describe("failure", () => {
 
   it("names the stream without its query", async () => {
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(401)
+    desk.reply = (post) => post.respond(401)
     const producer = desk.producer()
     producer.append("a")
     const error = (await producer.flush().catch((thrown: unknown) => thrown)) as Error
@@ -116,7 +117,7 @@ describe("failure", () => {
     ["a server that never will", 501, FetchError, {}],
   ] as const)("comes at once from %s", async (_name, answer, type, fields) => {
     const desk = new PostDesk()
-    desk.reply = (post) => (answer === "closed" ? post.closed() : post.answer(answer))
+    desk.reply = (post) => (answer === "closed" ? post.closed() : post.respond(answer))
     const producer = desk.producer()
     producer.append("a")
     const error = await producer.flush().catch((thrown: unknown) => thrown)
@@ -127,7 +128,7 @@ describe("failure", () => {
 
   it("comes from a page of HTML that stands in for the server", async () => {
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(200, { "content-type": "text/html" }, "<p>Log in</p>")
+    desk.reply = (post) => post.respond(200, { "content-type": "text/html" }, "<p>Log in</p>")
     const producer = desk.producer()
     producer.append("a")
     await expect(producer.flush()).rejects.toMatchObject({ code: "PROTOCOL", status: 200 })
@@ -189,7 +190,7 @@ describe("an abort", () => {
 
   it("ends the wait for a retry, and leaves no timer", async () => {
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(503, { "Retry-After": "3600" })
+    desk.reply = (post) => post.respond(503, { "Retry-After": "3600" })
     const controller = new AbortController()
     const report = await runInVirtualTime({}, async (clock) => {
       const producer = desk.producer({ signal: controller.signal })
@@ -238,7 +239,7 @@ describe("a closure that fails", () => {
       const sent = producer.send("a")
       const closed = producer.close()
       ;(await desk.post(0)).accept()
-      ;(await desk.post(1)).answer(status)
+      ;(await desk.post(1)).respond(status)
       await expect(closed).rejects.toMatchObject({ status })
       expect(await sent).toMatchObject({ duplicate: false })
       expect(producer.state).toBe("failed")
@@ -251,7 +252,7 @@ describe("a closure that fails", () => {
     const onError = vi.fn()
     const producer = desk.producer({ onError })
     const closed = producer.close("end")
-    ;(await desk.post(0)).answer(404)
+    ;(await desk.post(0)).respond(404)
     const error = await closed.catch((thrown: unknown) => thrown)
     expect(onError.mock.calls).toEqual([[error]])
     expect(undelivered(producer)).toEqual(["end"])

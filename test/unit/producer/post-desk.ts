@@ -4,14 +4,14 @@ import {
   type IdempotentProducerOptions,
 } from "../../../src/index.ts"
 
-/** A request that waits for its answer. */
+/** A request that waits for its response. */
 export class Post {
   readonly method: string
   readonly headers: Readonly<Record<string, string>>
   readonly body: string
   readonly keepalive: boolean
   isAborted = false
-  readonly #settle: { resolve: (response: Response) => void; reject: (error: unknown) => void }
+  #settle: { resolve: (response: Response) => void; reject: (error: unknown) => void }
 
   constructor(
     init: RequestInit,
@@ -34,25 +34,38 @@ export class Post {
     return `${this.headers["Producer-Epoch"]}.${this.headers["Producer-Seq"]}`
   }
 
-  answer(status: number, headers: Record<string, string> = {}, body: string | null = null): void {
+  respond(status: number, headers: Record<string, string> = {}, body: string | null = null): void {
     this.#settle.resolve(new Response(body, { status, headers }))
+  }
+
+  /** Keeps the response that comes next on its way until the function that this returns is called. */
+  holdBack(): () => void {
+    const settle = this.#settle
+    let arrive = (): void => undefined
+    this.#settle = {
+      ...settle,
+      resolve: (response) => {
+        arrive = () => settle.resolve(response)
+      },
+    }
+    return () => arrive()
   }
 
   /** Stored. */
   accept(offset = `after-${this.number}`): void {
-    this.answer(200, { "Stream-Next-Offset": offset })
+    this.respond(200, { "Stream-Next-Offset": offset })
   }
 
   /** Stored before. */
   duplicate(storedSeq = Number(this.headers["Producer-Seq"])): void {
-    this.answer(204, {
+    this.respond(204, {
       "Producer-Epoch": this.headers["Producer-Epoch"] ?? "",
       "Producer-Seq": String(storedSeq),
     })
   }
 
   gap(expectedSeq: number): void {
-    this.answer(409, {
+    this.respond(409, {
       "Producer-Expected-Seq": String(expectedSeq),
       "Producer-Received-Seq": this.headers["Producer-Seq"] ?? "",
     })
@@ -60,11 +73,11 @@ export class Post {
 
   /** Fenced by an epoch. */
   fence(epoch: number): void {
-    this.answer(403, { "Producer-Epoch": String(epoch) })
+    this.respond(403, { "Producer-Epoch": String(epoch) })
   }
 
   closed(): void {
-    this.answer(409, { "Stream-Closed": "true", "Stream-Next-Offset": "the-end" })
+    this.respond(409, { "Stream-Closed": "true", "Stream-Next-Offset": "the-end" })
   }
 
   /** It is redirected more often than `fetch` follows. */
@@ -73,17 +86,22 @@ export class Post {
     this.#settle.reject(new TypeError("fetch failed", { cause }))
   }
 
+  /** Nothing listens there: the server never saw it. */
+  refuse(): void {
+    this.#settle.reject(new TypeError("fetch failed", { cause: { code: "ECONNREFUSED" } }))
+  }
+
   /** The connection breaks; whether the server has done it, nobody knows. */
   lose(): void {
     this.#settle.reject(new TypeError("fetch failed", { cause: { code: "ECONNRESET" } }))
   }
 }
 
-/** Where a producer's requests wait until the test answers them, each when and how it likes. */
+/** Where a producer's requests wait until the test responds, to each when and how it likes. */
 export class PostDesk {
   readonly posts: Post[] = []
   readonly #waiting: (() => void)[] = []
-  /** Answers at once instead of waiting for the test. */
+  /** Responds at once instead of waiting for the test. */
   reply: ((post: Post) => void) | undefined
 
   readonly fetch: typeof globalThis.fetch = (_url, init = {}) =>

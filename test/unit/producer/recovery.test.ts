@@ -1,98 +1,131 @@
 import { describe, expect, it } from "vitest"
 import { FetchError, SequenceGapError, StaleEpochError } from "../../../src/index.ts"
-import { countIndeterminate, decideRecovery, type Fate } from "../../../src/producer/recovery.ts"
-import type { Verdict } from "../../../src/producer/verdict.ts"
+import type { BatchState, EarlierAttempts } from "../../../src/producer/batch-state.ts"
+import type { FinalOutcome } from "../../../src/producer/outcome.ts"
+import {
+  countIndeterminate,
+  decideRecovery,
+  type BatchView,
+  type RecoveryContext,
+} from "../../../src/producer/recovery.ts"
 
 const httpError = (status: number) => new FetchError(status, undefined, undefined, {}, "http://x")
-const fenced: Verdict = { kind: "fenced", error: new StaleEpochError(6) }
-const forgotten: Verdict = { kind: "gap", error: new SequenceGapError(0, 3) }
-const gap: Verdict = { kind: "gap", error: new SequenceGapError(2, 3) }
-const refused: Verdict = { kind: "refused", error: httpError(400) }
-const tooLarge: Verdict = { kind: "refused", error: httpError(413) }
-const fatal: Verdict = { kind: "fatal", error: httpError(404) }
-const usedUp: Verdict = { kind: "transient", error: httpError(503), retryAfterMs: 0 }
-
-function fate(verdict?: Verdict, more: Partial<Fate> = {}): Fate {
-  return { verdict, inDoubt: false, wasEarly: false, seq: 3, messageCount: 2, ...more }
+const none = { effect: "none" } as const
+const fenced: FinalOutcome = { kind: "fenced", error: new StaleEpochError(6), ...none }
+const foreign: FinalOutcome = {
+  kind: "foreign-duplicate",
+  error: new StaleEpochError(4),
+  effect: "unknown",
 }
+const forgotten: FinalOutcome = { kind: "gap", error: new SequenceGapError(0, 3), ...none }
+const gapBeforeFirst: FinalOutcome = { kind: "gap", error: new SequenceGapError(0, 0), ...none }
+const gap: FinalOutcome = { kind: "gap", error: new SequenceGapError(2, 3), ...none }
+const rejection: FinalOutcome = { kind: "rejected", error: httpError(400), ...none }
+const tooLarge: FinalOutcome = { kind: "rejected", error: httpError(413), ...none }
+const missing: FinalOutcome = { kind: "failed", error: httpError(404), ...none }
 
-const claims = { autoClaim: true, epoch: 4, stream: "http://x" }
-const obeys = { ...claims, autoClaim: false }
+const number = { epoch: 4, seq: 3 }
+const messageCount = 2
+const queued: BatchView = { state: { kind: "queued" }, messageCount }
+const view = (state: BatchState, count = messageCount): BatchView => ({
+  state,
+  messageCount: count,
+})
+const retrying = (earlier: EarlierAttempts) => view({ kind: "retrying", number, earlier })
+const rejected = (outcome: FinalOutcome, earlier: EarlierAttempts = "none", count = messageCount) =>
+  view({ kind: "rejected", number, earlier, outcome }, count)
+
+const claims: RecoveryContext = { autoClaim: true, epoch: 4, stream: "http://x" }
+const obeys: RecoveryContext = { ...claims, autoClaim: false }
 
 describe("decideRecovery", () => {
-  const cases: [string, Fate[], typeof claims, string][] = [
-    ["nothing is wrong any more", [fate(), fate()], obeys, "resume"],
-    ["what never succeeds", [fate(), fate(fatal)], claims, "fail 404"],
-    ["retries that are used up", [fate(usedUp)], claims, "fail 503"],
+  it.each<[string, BatchView[], RecoveryContext, string]>([
+    ["nothing is wrong any more", [retrying("none"), queued], obeys, "resume"],
+    ["one that never succeeds", [queued, rejected(missing)], claims, "fail 404"],
     [
-      "what never succeeds, and a refusal before it",
-      [fate(refused), fate(fatal)],
+      "one that never succeeds behind a rejection",
+      [rejected(rejection), rejected(missing)],
       claims,
       "fail 404",
     ],
-    ["fenced", [fate(fenced)], obeys, "fail 403"],
-    ["fenced, and claims", [fate(fenced)], claims, "claim 6"],
+    ["fenced without autoClaim", [rejected(fenced)], obeys, "fail 403"],
+    ["fenced", [rejected(fenced)], claims, "bump 6"],
     [
-      "fenced behind a batch that is known not to be stored",
-      [fate(), fate(fenced)],
+      "fenced behind one that is not stored",
+      [retrying("none"), rejected(fenced)],
       claims,
-      "claim 6",
+      "bump 6",
     ],
-    ["fenced in doubt", [fate(fenced, { inDoubt: true })], claims, "fail 403"],
     [
-      "fenced behind a doubt",
-      [fate(undefined, { inDoubt: true }), fate(fenced)],
+      "fenced behind one that was too early",
+      [retrying("out-of-order"), rejected(fenced)],
+      claims,
+      "bump 6",
+    ],
+    ["fenced and indeterminate", [rejected(fenced, "unknown")], claims, "fail 403"],
+    [
+      "fenced behind an indeterminate one",
+      [retrying("unknown"), rejected(fenced)],
       claims,
       "fail 403",
     ],
     [
-      "fenced, with a doubt behind it",
-      [fate(fenced), fate(undefined, { inDoubt: true })],
+      "fenced before an indeterminate one",
+      [rejected(fenced), retrying("unknown")],
       claims,
-      "claim 6",
+      "bump 6",
     ],
-    ["forgotten", [fate(forgotten)], obeys, "fail 409"],
-    ["forgotten, and claims", [fate(forgotten)], claims, "claim 4"],
-    ["forgotten in doubt", [fate(forgotten, { inDoubt: true })], claims, "fail 409"],
-    ["a gap before the first batch", [fate(forgotten, { seq: 0 })], claims, "fail 409"],
-    ["a gap in the middle", [fate(gap)], claims, "fail 409"],
-    ["refused", [fate(refused), fate()], obeys, "split 400"],
-    ["refused in doubt", [fate(refused, { inDoubt: true })], obeys, "split 400"],
-    ["too large", [fate(tooLarge)], obeys, "split 413"],
-    ["a single message is refused", [fate(refused, { messageCount: 1 })], obeys, "leave-out 400"],
-    ["the closure is refused", [fate(refused, { messageCount: 0 })], obeys, "fail 400"],
-  ]
-  it.each(cases)("%s", (_name, fates, policy, expected) => {
-    const recovery = decideRecovery(fates, policy)
+    ["another producer's duplicate", [rejected(foreign, "unknown")], claims, "fail 403"],
+    ["forgotten without autoClaim", [rejected(forgotten)], obeys, "fail 409"],
+    ["forgotten", [rejected(forgotten)], claims, "bump 4"],
+    ["forgotten and indeterminate", [rejected(forgotten, "unknown")], claims, "fail 409"],
+    ["a gap before the first batch", [rejected(gapBeforeFirst)], claims, "fail 409"],
+    ["a gap in the middle", [rejected(gap)], claims, "fail 409"],
+    ["rejected", [rejected(rejection), queued], obeys, "split"],
+    ["rejected as too large", [rejected(tooLarge)], obeys, "split too large"],
+    ["rejected and indeterminate", [rejected(rejection, "unknown")], obeys, "fail 400"],
+    ["a single message is rejected", [rejected(rejection, "none", 1)], obeys, "drop 400"],
+    [
+      "a single indeterminate message is rejected",
+      [rejected(rejection, "unknown", 1)],
+      obeys,
+      "fail 400",
+    ],
+    ["the closure is rejected", [rejected(rejection, "none", 0)], obeys, "fail 400"],
+  ])("%s: %s", (_name, batches, context, expected) => {
+    const recovery = decideRecovery(batches, context)
     const detail =
-      "above" in recovery
+      recovery.kind === "bump"
         ? recovery.above
-        : "error" in recovery
-          ? (recovery.error as { status?: number }).status
-          : "status" in recovery
-            ? recovery.status
-            : ""
-    expect(`${recovery.kind} ${detail}`.trim()).toBe(expected)
+        : recovery.kind === "split"
+          ? recovery.isTooLarge && "too large"
+          : recovery.kind !== "resume" && (recovery.error as { status?: number }).status
+    expect(`${recovery.kind} ${detail || ""}`.trim()).toBe(expected)
   })
 
-  it("never claims below the epoch that it has itself", () => {
-    const older: Verdict = { kind: "fenced", error: new StaleEpochError(1) }
-    expect(decideRecovery([fate(older)], claims)).toMatchObject({ kind: "claim", above: 4 })
+  it("never bumps to an epoch below the current one", () => {
+    const older: FinalOutcome = { kind: "fenced", error: new StaleEpochError(1), effect: "none" }
+    expect(decideRecovery([rejected(older)], claims)).toMatchObject({ kind: "bump", above: 4 })
   })
 })
 
 describe("countIndeterminate", () => {
-  const doubt = { inDoubt: true }
-  const early = { wasEarly: true }
-  it.each<[string, Fate[], number]>([
+  const pending = view({ kind: "in-flight", number, earlier: "none" })
+  it.each<[string, BatchView[], number]>([
     ["nothing is left", [], 0],
-    ["nothing was sent", [fate(), fate()], 0],
-    ["the first is answered", [fate(fatal), fate(undefined, doubt)], 0],
-    ["the first are in doubt", [fate(fatal, doubt), fate(undefined, doubt), fate()], 2],
-    ["the first came too early before it failed", [fate(fatal, early), fate()], 1],
-    ["the first came too early and is fenced now", [fate(fenced, early), fate()], 0],
-    ["one came too early", [fate(undefined, doubt), fate(undefined, early), fate()], 2],
-  ])("%s", (_name, fates, expected) => {
-    expect(countIndeterminate(fates)).toBe(expected)
+    ["nothing was sent", [queued, queued], 0],
+    ["the first is certainly not stored", [rejected(missing), retrying("unknown")], 0],
+    [
+      "the first ones are indeterminate",
+      [rejected(missing, "unknown"), retrying("unknown"), queued],
+      2,
+    ],
+    ["a request is pending", [pending, queued], 1],
+    ["the first was too early before it failed", [rejected(missing, "out-of-order"), queued], 1],
+    ["the first was too early and is fenced now", [rejected(fenced, "out-of-order"), queued], 0],
+    ["one was too early", [retrying("unknown"), retrying("out-of-order"), queued], 2],
+    ["abandoned", [view({ kind: "indeterminate" }), queued], 1],
+  ])("%s", (_name, batches, expected) => {
+    expect(countIndeterminate(batches)).toBe(expected)
   })
 })

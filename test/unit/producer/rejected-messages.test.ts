@@ -6,15 +6,15 @@ import { PostDesk, undelivered, type Post } from "./post-desk.ts"
 /** Stores bodies without the letter x (400) of up to so many bytes (413). */
 function picky(log: string[], maxBytes = Infinity): (post: Post) => void {
   return (post) => {
-    if (post.body.length > maxBytes) return post.answer(413)
-    if (post.body.includes("x")) return post.answer(400)
+    if (post.body.length > maxBytes) return post.respond(413)
+    if (post.body.includes("x")) return post.respond(400)
     log.push(post.body)
     post.accept()
   }
 }
 
-describe("a message that the server refuses", () => {
-  it("is left out and told of with its content; the others go through in order", async () => {
+describe("a message that the server rejects", () => {
+  it("is reported with its content; the others go through in order", async () => {
     const desk = new PostDesk()
     const log: string[] = []
     desk.reply = picky(log)
@@ -43,7 +43,7 @@ describe("a message that the server refuses", () => {
     await producer.flush()
   })
 
-  it("is looked for in new epochs only: no number ever means two things", async () => {
+  it("is searched for in new epochs only: no number ever means two things", async () => {
     const desk = new PostDesk()
     desk.reply = picky([])
     await runInVirtualTime({}, async () => {
@@ -62,12 +62,12 @@ describe("a message that the server refuses", () => {
     expect([...bodies.values()].every(({ size }) => size === 1)).toBe(true)
   })
 
-  it("is looked for only once everything before it is settled", async () => {
+  it("is searched for only once everything before it is settled", async () => {
     const desk = new PostDesk()
     const producer = desk.producer({ maxBatchBytes: 2 })
     for (const message of "abxy") producer.append(message)
     void producer.flush()
-    ;(await desk.post(1)).answer(400)
+    ;(await desk.post(1)).respond(400)
     desk.posts[0]?.lose()
     const retried = await desk.post(2)
     expect(retried.number + retried.body).toBe("0.0ab")
@@ -75,12 +75,12 @@ describe("a message that the server refuses", () => {
     const again = await desk.post(3)
     expect(again.number + again.body).toBe("0.1xy")
     desk.reply = picky([])
-    again.answer(400)
+    again.respond(400)
     await producer.flush().catch(() => undefined)
     expect(desk.posts.slice(4).map(({ number, body }) => number + body)).toEqual(["1.0x", "2.0y"])
   })
 
-  it("makes smaller batches from then on where it was too large", async () => {
+  it("makes batches smaller from then on if one was too large", async () => {
     const desk = new PostDesk()
     const log: string[] = []
     desk.reply = picky(log, 4)
@@ -95,7 +95,7 @@ describe("a message that the server refuses", () => {
     expect(desk.posts).toHaveLength(5)
   })
 
-  it("keeps the stream open where it comes before a close, until close() is called again", async () => {
+  it("keeps the stream open if it comes before a close, until close() is called again", async () => {
     const desk = new PostDesk()
     const log: string[] = []
     desk.reply = picky(log)
@@ -116,7 +116,7 @@ describe("a message that the server refuses", () => {
     expect(desk.posts.at(-1)?.headers["Stream-Closed"]).toBe("true")
   })
 
-  it("can be the last one: the stream stays open", async () => {
+  it("can be the final one: the stream stays open", async () => {
     const desk = new PostDesk()
     desk.reply = picky([])
     const report = await runInVirtualTime({}, async () => {
@@ -127,7 +127,7 @@ describe("a message that the server refuses", () => {
     expect(report.value).toMatchObject({ refused: { details: { text: "x" } }, state: "open" })
   })
 
-  it("is told of once as the last one: the next close() is about what comes then", async () => {
+  it("is reported once as the final one: the next close() is about what comes then", async () => {
     const desk = new PostDesk()
     const log: string[] = []
     desk.reply = picky(log)
@@ -142,9 +142,9 @@ describe("a message that the server refuses", () => {
     expect(log).toEqual(["a", "z"])
   })
 
-  it("is not to blame where ten in a row are refused: the producer fails and gives them back", async () => {
+  it("is not at fault if ten in a row are rejected: the producer fails and returns them", async () => {
     const desk = new PostDesk()
-    desk.reply = (post) => post.answer(400)
+    desk.reply = (post) => post.respond(400)
     const errors: Error[] = []
     const report = await runInVirtualTime({}, async () => {
       const producer = desk.producer({ onError: (error) => errors.push(error) })
@@ -154,51 +154,5 @@ describe("a message that the server refuses", () => {
     })
     expect(report.value).toEqual({ state: "failed", rest: "klmnop" })
     expect(errors).toHaveLength(11)
-  })
-})
-
-describe("a batch in doubt that is refused", () => {
-  it("by a gateway, though it is stored, is asked about again under its number and not split", async () => {
-    const desk = new PostDesk()
-    const answers = [
-      (post: Post) => post.lose(),
-      (post: Post) => post.answer(413),
-      (post: Post) => post.answer(400),
-      (post: Post) => post.duplicate(),
-    ]
-    desk.reply = (post) => answers.shift()?.(post)
-    const report = await runInVirtualTime({}, async () => {
-      const producer = desk.producer()
-      const sent = ["a", "b"].map((message) => producer.send(message))
-      await producer.flush()
-      return Promise.all(sent)
-    })
-    expect(report.value).toEqual([
-      { offset: "", duplicate: true },
-      { offset: "", duplicate: true },
-    ])
-    expect(desk.posts.map(({ number, body }) => number + body)).toEqual(
-      Array.from({ length: 4 }, () => "0.0ab"),
-    )
-    expect(report.elapsedMs).toBeGreaterThan(0)
-  })
-
-  it("again and again is taken at its word and split", async () => {
-    const desk = new PostDesk()
-    const log: string[] = []
-    const reply = picky(log, 1)
-    let isLost = false
-    desk.reply = (post) => {
-      if (isLost) reply(post)
-      else post.lose()
-      isLost = true
-    }
-    await runInVirtualTime({}, async () => {
-      const producer = desk.producer()
-      for (const message of "ab") producer.append(message)
-      await producer.flush()
-    })
-    expect(log).toEqual(["a", "b"])
-    expect(desk.numbers.filter((number) => number === "0.0")).toHaveLength(5)
   })
 })

@@ -1,8 +1,8 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { BatchBuilder } from "../../../src/producer/batch-builder.ts"
-import type { Batch } from "../../../src/producer/batch.ts"
-import type { Message } from "../../../src/producer/message.ts"
+import { BatchBuilder } from "../../../src/producer/batch-content.ts"
+import type { BatchContent as Batch } from "../../../src/producer/batch-content.ts"
+import type { MessageContent as Message } from "../../../src/protocol/message.ts"
 
 const decoder = new TextDecoder()
 const encoder = new TextEncoder()

@@ -1,16 +1,15 @@
 import { Deferred, quiet } from "./deferred.ts"
 
-const READY = Promise.resolve()
-
 /**
- * Counts the bytes that are not acknowledged, and holds back whoever waits for `ready` while they are too many, or leave no
- * room for the message that was refused last.
+ * Counts the bytes that are not acknowledged. `ready` is pending while they are too many, or leave no room for the message
+ * that was turned away last.
  */
-export class Backpressure {
+export class BufferLimit {
   readonly #highWaterMarkBytes: number
   readonly #maxBufferedBytes: number
   #bytes = 0
-  #refusedBytes = 0
+  #awaitedBytes = 0
+  readonly #ready = Promise.resolve()
   #waiting: Deferred<void> | undefined
   #failure: Promise<void> | undefined
 
@@ -25,26 +24,26 @@ export class Backpressure {
 
   get isHigh(): boolean {
     if (this.#bytes > this.#highWaterMarkBytes) return true
-    // One that is too large by itself finds no more room than there is.
-    return this.#bytes > 0 && this.#bytes + this.#refusedBytes > this.#maxBufferedBytes
+    // A message that is too large by itself never fits.
+    return this.#bytes > 0 && this.#bytes + this.#awaitedBytes > this.#maxBufferedBytes
   }
 
-  /** One promise serves all who ask, so that asking before each message costs nothing. */
+  /** One promise for all callers: awaiting it before each message costs nothing. */
   get ready(): Promise<void> {
     if (this.#failure !== undefined) return this.#failure
-    if (!this.isHigh) return READY
+    if (!this.isHigh) return this.#ready
     this.#waiting ??= new Deferred<void>()
     return this.#waiting.promise
   }
 
   add(bytes: number): void {
     this.#bytes += bytes
-    this.#refusedBytes = 0
+    this.#awaitedBytes = 0
   }
 
-  /** Notes that there was no room for a message: who waits for `ready` now will try it again. */
-  refused(bytes: number): void {
-    this.#refusedBytes = bytes
+  /** Notes that there was no room for a message: a caller that awaits `ready` now will try it again. */
+  noteNoRoom(bytes: number): void {
+    this.#awaitedBytes = bytes
   }
 
   remove(bytes: number): void {

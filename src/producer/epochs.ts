@@ -1,0 +1,159 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { backoffDelayMs, type Backoff } from "../http/backoff.ts"
+
+/** What identifies a batch to the server, together with the producer's id. */
+export interface BatchNumber {
+  readonly epoch: number
+  readonly seq: number
+}
+
+/** A random step of so many epochs: two producers never take the same one. */
+const RANDOM_RANGE = 2 ** 20
+/** A wall clock outside of this was never set. */
+const RELEASE_MS = Date.UTC(2025, 0, 1)
+const LATEST_MS = Date.UTC(2100, 0, 1)
+/** Two producers that share an id fence each other again and again. After so many bumps without an hour of peace, one gives up. */
+const MAX_BUMPS = 10
+const BUMPS_PERIOD_MS = 3_600_000
+/** After so many rejected messages in a row, it is not the messages. */
+const MAX_REJECTED_MESSAGES = 10
+/** Finding one bad message among thousands takes a dozen rejections; the first few need not wait. */
+const FREE_REJECTIONS = 4
+const MAX_REJECTION_DELAY_MS = 1000
+
+/** What {@link Epochs} are made with. */
+export interface EpochSettings {
+  /** The epoch to start with. Undefined: fresh ones. */
+  readonly epoch: number | undefined
+  readonly backoff: Backoff
+  /** The stream as error messages show it. */
+  readonly stream: string
+}
+
+/**
+ * Assigns epochs and sequence numbers, and bounds how often a server's responses can make a producer begin an epoch.
+ *
+ * A fresh epoch is one that no other producer can have used: from the clock and random bits at first, then a random step above
+ * every epoch that was seen.
+ */
+export class Epochs {
+  readonly #settings: EpochSettings
+  #epoch: number
+  #nextSeq = 0
+  #isFresh = false
+  #hasBegun = false
+  #highestAcknowledgedSeq = -1
+  #bumpCount = 0
+  #lastBumpMs = 0
+  #rejectionCount = 0
+  #rejectedMessageCount = 0
+
+  constructor(settings: EpochSettings) {
+    this.#settings = settings
+    this.#epoch = settings.epoch ?? 0
+  }
+
+  get epoch(): number {
+    return this.#epoch
+  }
+
+  get nextSeq(): number {
+    return this.#nextSeq
+  }
+
+  /** Whether no other producer can have used the current epoch. */
+  get isFresh(): boolean {
+    return this.#isFresh
+  }
+
+  /** Whether the producer chooses its epochs itself. */
+  get choosesFresh(): boolean {
+    return this.#settings.epoch === undefined
+  }
+
+  /** Takes the next number. */
+  take(): BatchNumber {
+    this.#beginFirst()
+    return { epoch: this.#epoch, seq: this.#nextSeq++ }
+  }
+
+  noteAcknowledged({ epoch, seq }: BatchNumber): void {
+    if (epoch === this.#epoch) {
+      this.#highestAcknowledgedSeq = Math.max(this.#highestAcknowledgedSeq, seq)
+    }
+    this.#rejectionCount = 0
+    this.#rejectedMessageCount = 0
+  }
+
+  /** Whether a later batch was acknowledged: the server stores in order. */
+  isImplicitlyAcknowledged({ epoch, seq }: BatchNumber): boolean {
+    return epoch === this.#epoch && seq < this.#highestAcknowledgedSeq
+  }
+
+  /**
+   * Begins an epoch above another one.
+   *
+   * @throws DurableStreamError `BAD_REQUEST` if there is none
+   */
+  beginAbove(epoch: number): void {
+    const next = epoch + 1 + (this.choosesFresh ? randomStep() : 0)
+    this.#begin(next)
+    this.#isFresh = this.choosesFresh
+  }
+
+  /** Begins the next epoch. @throws as {@link beginAbove} does */
+  beginNext(): void {
+    this.#beginFirst()
+    this.beginAbove(this.#epoch)
+  }
+
+  /** Counts a bump. @returns how long to wait before it, in milliseconds; undefined if there were too many */
+  noteBump(nowMs: number): number | undefined {
+    if (nowMs - this.#lastBumpMs > BUMPS_PERIOD_MS) this.#bumpCount = 0
+    this.#lastBumpMs = nowMs
+    if (++this.#bumpCount > MAX_BUMPS) return undefined
+    return this.#bumpCount === 1 ? 0 : this.#delayMs(this.#bumpCount - 1)
+  }
+
+  /** Counts a rejection. @returns how long to wait before the next request, in milliseconds */
+  noteRejection(): number {
+    this.#rejectionCount++
+    if (this.#rejectionCount <= FREE_REJECTIONS) return 0
+    return Math.min(this.#delayMs(this.#rejectionCount - FREE_REJECTIONS), MAX_REJECTION_DELAY_MS)
+  }
+
+  /** Counts a rejected message. @returns whether it can still be the message's own fault */
+  noteRejectedMessage(): boolean {
+    return ++this.#rejectedMessageCount <= MAX_REJECTED_MESSAGES
+  }
+
+  #beginFirst(): void {
+    if (!this.#hasBegun && this.choosesFresh) {
+      const nowMs = Date.now()
+      this.#isFresh = nowMs >= RELEASE_MS && nowMs < LATEST_MS
+      if (this.#isFresh) this.#epoch = Math.floor(nowMs / 1000) * RANDOM_RANGE + randomStep()
+    }
+    this.#hasBegun = true
+  }
+
+  #begin(epoch: number): void {
+    if (!Number.isSafeInteger(epoch)) {
+      throw new DurableStreamError(
+        `${this.#settings.stream}: there is no epoch after ${Number.MAX_SAFE_INTEGER}. Use another producer id.`,
+        "BAD_REQUEST",
+      )
+    }
+    this.#epoch = epoch
+    this.#nextSeq = 0
+    this.#hasBegun = true
+    this.#highestAcknowledgedSeq = -1
+  }
+
+  #delayMs(attempt: number): number {
+    return backoffDelayMs(this.#settings.backoff, attempt, Math.random())
+  }
+}
+
+function randomStep(): number {
+  return Math.floor(Math.random() * RANDOM_RANGE)
+}

@@ -1,0 +1,478 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { invalidMessageError } from "../errors/invalid-message-error.ts"
+import { LinkedAbortController } from "../http/abort.ts"
+import { callObserver } from "../http/call-observer.ts"
+import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
+import { takeSnapshot, type MessageSnapshot } from "../protocol/message.ts"
+import type { Offset } from "../protocol/offset.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { Accumulator, bytesOf, isSameMessage } from "./accumulator.ts"
+import type { IdempotentAppendResult } from "./acknowledgements.ts"
+import { BufferLimit } from "./buffer-limit.ts"
+
+import { quiet, waitFor } from "./deferred.ts"
+import { FlushQueue } from "./flush-queue.ts"
+import { asError } from "./outcome.ts"
+import {
+  resolveProducerOptions,
+  type IdempotentProducerOptions,
+  type ProducerSettings,
+} from "./producer-options.ts"
+import { rejectedMessageError } from "./rejected-message-error.ts"
+import type { ProducerState, StreamEnd, WaitOptions } from "./producer-state.ts"
+import { Sender } from "./sender.ts"
+import { requestContentType, requestTail } from "./stream-head.ts"
+
+/** What a producer is made of. */
+export interface ProducerInput {
+  readonly endpoint: Endpoint
+  readonly producerId: string
+  /** Whether no other producer can have used the id. Default false. */
+  readonly isNewId?: boolean
+  readonly options?: IdempotentProducerOptions | undefined
+  /** The stream's content type, if it is known. Asked before the first message. */
+  readonly contentType: () => string | undefined
+}
+
+/**
+ * A producer's life, and the way of a message through it.
+ *
+ * Success:
+ * 1. `append` checks the message, and the {@link Accumulator} encodes it into the open batch.
+ * 2. The batch is sealed when it is due and the {@link Sender} has room, or when it is full.
+ * 3. The sender delivers it. The acknowledgement settles the `send()` calls, frees the buffer, and ends flushes.
+ *
+ * Failure:
+ * 4. One message is rejected: `onError`, its `send()` and a `flush` get the error, and the others go through.
+ * 5. The sender fails, or a signal is aborted: everything stops, `onError` is called, and all that wait are rejected.
+ */
+export class Producer {
+  readonly #settings: ProducerSettings
+  readonly #endpoint: Endpoint
+  readonly #knownContentType: () => string | undefined
+  readonly #stream: string
+  readonly #controller: LinkedAbortController
+  readonly #accumulator: Accumulator
+  readonly #sender: Sender
+  readonly #buffer: BufferLimit
+  readonly #flushes = new FlushQueue()
+  #state: ProducerState = { kind: "open" }
+  #opening: Promise<void> | undefined
+  #restarting: Promise<void> | undefined
+  /** The final message, until it is in a batch. */
+  #last: MessageSnapshot | undefined
+  #lastOffset: { readonly index: number; readonly offset: Offset } | undefined
+
+  /** @throws DurableStreamError `BAD_REQUEST` that names the option and the value */
+  constructor(input: ProducerInput) {
+    const { endpoint, producerId, isNewId = false, options = {}, contentType } = input
+    const settings = resolveProducerOptions(producerId, options)
+    const { headers, fetch, backoffOptions } = options
+    this.#settings = settings
+    this.#endpoint = extendEndpoint(endpoint, {
+      ...(headers !== undefined && { headers }),
+      ...(fetch !== undefined && { fetch }),
+      ...(backoffOptions !== undefined && { backoffOptions }),
+    })
+    this.#knownContentType = contentType
+    this.#stream = describeUrl(endpoint.url)
+    this.#controller = new LinkedAbortController(endpoint.signal, settings.signal)
+    this.#buffer = new BufferLimit(settings.highWaterMarkBytes, settings.maxBufferedBytes)
+    this.#accumulator = new Accumulator(
+      { ...settings, stream: this.#stream },
+      {
+        onSealed: (content) => this.#sender.push(content),
+        onDue: () => this.#sendDue(),
+        onNoRoom: (bytes) => this.#buffer.noteNoRoom(bytes),
+      },
+    )
+    const { signal } = this.#controller
+    this.#sender = this.#makeSender(isNewId, signal)
+    const onAbort = () => {
+      this.#fail(new FetchBackoffAbortError(signal.reason))
+    }
+    signal.addEventListener("abort", onAbort, { once: true })
+    // Not before the caller has the producer that onError may speak of.
+    if (signal.aborted) void Promise.resolve().then(onAbort)
+  }
+
+  get state(): ProducerState["kind"] {
+    return this.#state.kind
+  }
+
+  /** What the producer failed with. */
+  get failure(): Error | undefined {
+    return this.#state.kind === "failed" ? this.#state.error : undefined
+  }
+
+  /** Makes the first epoch a fresh one above another. Only before the first message. */
+  startAbove(epoch: number): void {
+    this.#sender.startAbove(epoch)
+  }
+
+  get ready(): Promise<void> {
+    // Whoever waits for room has nothing to add: lingering is in vain.
+    if (this.#buffer.isHigh && this.#accumulator.count > 0) {
+      this.#accumulator.makeDue()
+      this.#sendDue()
+    }
+    return this.#buffer.ready
+  }
+
+  get bufferedBytes(): number {
+    return this.#buffer.bytes
+  }
+
+  get epoch(): number {
+    return this.#sender.epoch
+  }
+
+  get nextSeq(): number {
+    return this.#sender.nextSeq
+  }
+
+  get inFlightCount(): number {
+    return this.#sender.inFlightCount
+  }
+
+  get pendingCount(): number {
+    return this.#accumulator.count + this.#sender.unsentCount
+  }
+
+  get indeterminateCount(): number {
+    return this.#sender.indeterminateCount()
+  }
+
+  get lastOffset(): Offset | undefined {
+    return this.#lastOffset?.offset
+  }
+
+  /** @throws what ended the producer, or DurableStreamError if the message cannot be queued */
+  append(body: unknown): void {
+    if (this.#state.kind !== "open") throw this.#endedError("append()")
+    this.#take(body)
+    this.#sendDue()
+  }
+
+  /** Rejects, and does not throw, whatever is wrong. */
+  send(body: unknown): Promise<IdempotentAppendResult> {
+    try {
+      if (this.#state.kind !== "open") throw this.#endedError("send()")
+      const bytes = this.#take(body)
+      if (bytes === 0 && this.#accumulator.contentType !== undefined) return this.#sendNothing()
+      const acknowledgement = this.#accumulator.acknowledgement()
+      this.#sendDue()
+      return acknowledgement
+    } catch (error) {
+      return quiet(Promise.reject(asError(error)))
+    }
+  }
+
+  flush({ signal }: WaitOptions = {}): Promise<void> {
+    return quiet(waitFor(this.#flush(), signal))
+  }
+
+  /** @param finalMessage - stored together with the closure or not at all; undefined for none */
+  close(finalMessage?: unknown): Promise<StreamEnd> {
+    const state = this.#state
+    const last = finalMessage === undefined ? undefined : takeSnapshot(finalMessage)
+    if (typeof last === "object" && "kind" in last && last.kind === "invalid") {
+      return quiet(Promise.reject(invalidMessageError(this.#stream, last)))
+    }
+    if (state.kind === "closing" || state.kind === "closed") {
+      if (last === undefined || isSameMessage(state.last, last)) return state.closed
+      return this.#refuse("close() with another final message")
+    }
+    if (state.kind !== "open") return this.#refuse("close()")
+    const closed = quiet(this.#close(last))
+    this.#state = { kind: "closing", closed, last }
+    return closed
+  }
+
+  /** @param options - `signal` fails the producer if it is not done: `undelivered()` has the rest */
+  detach({ signal }: WaitOptions = {}): Promise<void> {
+    const state = this.#state
+    switch (state.kind) {
+      case "open": {
+        const detached = quiet(this.#detach(signal))
+        this.#state = { kind: "detaching", detached }
+        return detached
+      }
+      case "closing":
+      case "closed":
+        return quiet(
+          state.closed.then(
+            () => undefined,
+            () => this.detach({ signal }),
+          ),
+        )
+      case "detaching":
+      case "detached":
+        return state.detached
+      case "failed":
+        return this.#refuse("detach()")
+    }
+  }
+
+  restart(): Promise<void> {
+    if (this.#state.kind !== "open") return this.#refuse("restart()")
+    this.#restarting ??= quiet(
+      this.#restart().finally(() => {
+        this.#restarting = undefined
+      }),
+    )
+    return this.#restarting
+  }
+
+  /** Fails the producer: what is not acknowledged will not be sent again. */
+  abort(reason: unknown): void {
+    this.#fail(new FetchBackoffAbortError(reason))
+  }
+
+  undelivered(): Uint8Array[] {
+    if (this.#state.kind !== "failed") return []
+    const batches = this.#sender.unsettled()
+    const last = this.#last === undefined ? [] : [bytesOf(this.#last)]
+    return [
+      ...batches.flatMap(({ content }) => content.messages()),
+      ...this.#accumulator.held(),
+      ...last,
+    ]
+  }
+
+  #makeSender(isNewId: boolean, stopSignal: AbortSignal): Sender {
+    const settings = { ...this.#settings, endpoint: this.#endpoint, isNewId, stopSignal }
+    const contentType = () => this.#accumulator.contentType ?? ""
+    return new Sender(
+      { ...settings, contentType },
+      {
+        onAcknowledged: ({ content, index }, result) => {
+          if (result.offset !== "" && index >= (this.#lastOffset?.index ?? 0)) {
+            this.#lastOffset = { index, offset: result.offset }
+          }
+          content.acknowledgements.resolve(result)
+          this.#buffer.remove(content.messageBytes)
+        },
+        onRejectedMessage: ({ content, index }, error) => {
+          const [message = new Uint8Array(0)] = content.messages()
+          const { acknowledgements, closesStream } = content
+          const reject = acknowledgements.reject.bind(acknowledgements)
+          this.#rejectMessage({ message, index, error, reject, isReported: closesStream })
+        },
+        onTooLarge: (bodyBytes) => {
+          this.#accumulator.lowerBatchLimit(bodyBytes >> 1)
+        },
+        onProgress: () => {
+          this.#sendDue()
+          this.#flushes.settle(this.#firstUnsettled())
+        },
+        onFailed: (error) => this.#fail(error),
+      },
+    )
+  }
+
+  #take(body: unknown): number {
+    if (this.#accumulator.contentType === undefined) void this.#open()
+    const bytes = this.#accumulator.take(body, this.#buffer.bytes)
+    this.#buffer.add(bytes)
+    return bytes
+  }
+
+  /** An empty body is no message: its `send()` waits for those before it. */
+  async #sendNothing(): Promise<IdempotentAppendResult> {
+    const settled = quiet(this.#flushes.wait(this.#newestIndex(), false))
+    this.#flushes.settle(this.#firstUnsettled())
+    await settled
+    return { offset: this.lastOffset ?? "", duplicate: false }
+  }
+
+  /** Finds out the content type, once. Resolves when that is over, well or not. */
+  #open(): Promise<void> {
+    this.#opening ??= this.#findContentType().then(
+      (contentType) => {
+        this.#use(contentType ?? this.#accumulator.guessContentType())
+      },
+      (error: unknown) => {
+        this.#fail(asError(error))
+      },
+    )
+    return this.#opening
+  }
+
+  #findContentType(): Promise<string | undefined> {
+    const known = this.#knownContentType()
+    if (known === undefined)
+      return requestContentType(
+        this.#endpoint,
+        this.#settings.deliveryTimeoutMs,
+        this.#controller.signal,
+      )
+    this.#use(known)
+    return Promise.resolve(known)
+  }
+
+  #use(contentType: string): void {
+    if (this.#accumulator.contentType !== undefined || this.#state.kind === "failed") return
+    const { unfit, empty } = this.#accumulator.open(contentType)
+    for (const { message, error, reject } of unfit) {
+      this.#rejectMessage({ message, index: this.#sender.lastIndex, error, reject })
+    }
+    for (const acknowledgement of empty) acknowledgement.resolve(this.#sendNothing())
+    this.#sendDue()
+  }
+
+  /** Seals late: while the window is full, the open batch grows rather than wait as one of many small ones. */
+  #sendDue(): void {
+    if (!this.#accumulator.isDue || !this.#sender.hasRoom) return
+    const content = this.#accumulator.seal()
+    if (content !== undefined) this.#sender.push(content)
+  }
+
+  async #flush(): Promise<void> {
+    if (this.#accumulator.contentType === undefined && this.#accumulator.count > 0)
+      await this.#open()
+    if (this.#state.kind === "failed") throw this.#state.error
+    this.#accumulator.makeDue()
+    this.#sendDue()
+    const flushed = this.#flushes.wait(this.#newestIndex())
+    this.#flushes.settle(this.#firstUnsettled())
+    return flushed
+  }
+
+  async #restart(): Promise<void> {
+    if (this.#accumulator.contentType === undefined && this.#accumulator.count > 0)
+      await this.#open()
+    const content = this.#accumulator.seal()
+    if (content !== undefined) this.#sender.push(content)
+    this.#sender.hold()
+    let isFlushed = false
+    try {
+      await this.#flush()
+      isFlushed = true
+    } finally {
+      this.#sender.release(isFlushed)
+      this.#sendDue()
+    }
+  }
+
+  /** Always after the call that started it has set the state. */
+  async #close(last: MessageSnapshot | undefined): Promise<StreamEnd> {
+    await Promise.resolve()
+    try {
+      const offset = await this.#sendClosure(last)
+      const finalOffset =
+        offset === "" ? await requestTail(this.#endpoint, this.#controller.signal) : offset
+      if (this.#state.kind === "closing") this.#end({ ...this.#state, kind: "closed" })
+      return { finalOffset }
+    } catch (error) {
+      if (this.#state.kind === "closing") this.#state = { kind: "open" }
+      throw error
+    }
+  }
+
+  async #sendClosure(last: MessageSnapshot | undefined): Promise<Offset> {
+    this.#last = last
+    let closed: Promise<IdempotentAppendResult>
+    try {
+      await this.#flush()
+      if (last !== undefined) await this.#open()
+      if (this.#state.kind === "failed") throw this.#state.error
+      const closing = this.#accumulator.sealClosing(last)
+      this.#last = undefined
+      this.#buffer.add(closing.content.messageBytes)
+      this.#sender.push(closing.content)
+      closed = closing.closed
+    } catch (error) {
+      // Without a failure the final message is the caller's again.
+      if (this.state !== "failed") this.#last = undefined
+      throw error
+    }
+    return (await closed).offset
+  }
+
+  async #detach(signal: AbortSignal | undefined): Promise<void> {
+    await Promise.resolve()
+    try {
+      await waitFor(this.#flush(), signal)
+    } catch (error) {
+      if (signal?.aborted === true) this.#fail(asError(error))
+      throw error
+    } finally {
+      if (this.#state.kind === "detaching") this.#end({ ...this.#state, kind: "detached" })
+    }
+  }
+
+  #rejectMessage({
+    message,
+    index,
+    error: cause,
+    reject,
+    isReported = false,
+  }: RejectedMessage): void {
+    const error = rejectedMessageError(this.#stream, message, cause)
+    reject(error)
+    this.#flushes.reject(index, error, isReported)
+    this.#buffer.remove(message.byteLength)
+    this.#report(error)
+  }
+
+  #fail(error: Error): void {
+    const { kind } = this.#state
+    if (kind === "failed" || kind === "closed" || kind === "detached") return
+    this.#end({ kind: "failed", error })
+    // If no message is lost, whoever asked hears of it: of a closure by close(), of an abort by the signal. Handlers
+    // reconnect (the Yjs provider's does), which a rejected closure must not make them do.
+    if (this.undelivered().length > 0) this.#report(error)
+    for (const { content } of this.#sender.unsettled()) content.acknowledgements.reject(error)
+    this.#accumulator.rejectHeld(error)
+    this.#flushes.fail(error)
+    this.#buffer.fail(error)
+  }
+
+  /** Nothing is left of a producer that has ended: no timer, no listener, no request. */
+  #end(state: ProducerState): void {
+    this.#state = state
+    this.#sender.stop()
+    const content = this.#accumulator.seal()
+    if (content !== undefined) this.#sender.push(content)
+    this.#accumulator.makeDue()
+    this.#controller.abort()
+  }
+
+  #report(error: Error): void {
+    callObserver("onError", () => this.#settings.onError?.(error))
+  }
+
+  #newestIndex(): number {
+    return this.#sender.lastIndex + (this.#accumulator.count > 0 ? 1 : 0)
+  }
+
+  /** The index of the first batch that is not settled; the open one has the next. */
+  #firstUnsettled(): number | undefined {
+    const { firstUnsettled, lastIndex } = this.#sender
+    return firstUnsettled ?? (this.#accumulator.count > 0 ? lastIndex + 1 : undefined)
+  }
+
+  #refuse(call: string): Promise<never> {
+    return quiet(Promise.reject(this.#endedError(call)))
+  }
+
+  #endedError(call: string): Error {
+    const state = this.#state
+    if (state.kind === "failed") return state.error
+    return new DurableStreamError(
+      `${call} came after the producer of ${this.#stream} was told to end (it is ${state.kind}). Make a new one.`,
+      "ALREADY_CLOSED",
+    )
+  }
+}
+
+interface RejectedMessage {
+  readonly message: Uint8Array
+  readonly index: number
+  readonly error: Error
+  readonly reject: (error: Error) => void
+  /** Whether the call that waits for it gets the error anyway. */
+  readonly isReported?: boolean
+}
