@@ -84,9 +84,7 @@ export class Sender {
   #lastError: Error | undefined
   #endWait: (() => void) | undefined
   /** That of the first batch. */
-  readonly #deadline = new Deadline<Batch>((wasSuspended) => {
-    this.#onDeadline(wasSuspended)
-  })
+  readonly #deadline = new Deadline<Batch>((wasSuspended) => this.#onDeadline(wasSuspended))
   /** The deadline has passed while the machine was suspended, and the first batch gets one more attempt. */
   #isLastAttempt = false
 
@@ -150,8 +148,7 @@ export class Sender {
     const batch = new Batch(content, ++this.#lastIndex)
     this.#unsentCount += content.count
     if (this.#held !== undefined) this.#held.push(batch)
-    else if (this.#phase === "stopped") this.#window.push(batch)
-    else this.#queue.push(batch)
+    else this.#enqueue(batch)
   }
 
   /** Keeps back what is pushed from now on, until {@link release}. */
@@ -169,10 +166,7 @@ export class Sender {
         this.#isProbing = true
       }
     } finally {
-      for (const batch of held) {
-        if (this.#isAt("stopped")) this.#window.push(batch)
-        else this.#queue.push(batch)
-      }
+      for (const batch of held) this.#enqueue(batch)
     }
   }
 
@@ -203,6 +197,11 @@ export class Sender {
     this.#queue.kill()
     this.#endWait?.()
     this.#deadline.clear()
+  }
+
+  #enqueue(batch: Batch): void {
+    if (this.#phase === "stopped") this.#window.push(batch)
+    else this.#queue.push(batch)
   }
 
   /**
@@ -251,12 +250,7 @@ export class Sender {
   }
 
   #wait(delayMs: number): void {
-    const timer = setTimeout(
-      () => {
-        this.#sendAll()
-      },
-      Math.min(delayMs, MAX_TIMER_MS),
-    )
+    const timer = setTimeout(() => this.#sendAll(), Math.min(delayMs, MAX_TIMER_MS))
     // What failed without a network is sent as soon as there is one.
     const unwatch = onOnline(() => {
       this.#notBeforeMs = 0
