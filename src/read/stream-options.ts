@@ -1,7 +1,7 @@
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import type { EndpointOptions } from "../http/endpoint.ts"
 import type { HeadersRecord, MaybePromise, ParamsRecord } from "../http/request-inputs.ts"
-import type { VisibilitySource } from "../platform/visibility.ts"
+import type { VisibilitySource } from "../platform/page-lifecycle.ts"
 import type { Offset } from "../protocol/offset.ts"
 import type { StreamEvent } from "./stream-event.ts"
 

@@ -150,10 +150,10 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
         return
       }
       // Well before the idle timeout of 75 s would find that the connection is dead.
-      const record = await until(tab, ({ items }) => items.length === 2, 10_000)
+      const record = await until(tab, ({ items }) => items.length === 2, 30_000)
       expect(record.items).toEqual([1, 2])
       await handle.close()
-      expect((await until(tab, ({ end }) => end !== undefined, 10_000)).end).toBe("ended")
+      expect((await until(tab, ({ end }) => end !== undefined, 30_000)).end).toBe("ended")
     },
   )
 
@@ -187,7 +187,7 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
     await handle.append(2)
     proxy.decide = () => ({ kind: "pass" })
     await tab.evaluate("dispatchEvent(new Event('online'))")
-    const record = await until(tab, ({ items }) => items.length === 2, 10_000)
+    const record = await until(tab, ({ items }) => items.length === 2, 30_000)
     expect(record.items).toEqual([1, 2])
   })
 
