@@ -1,6 +1,6 @@
 import { badOption } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { asyncDispose } from "../platform/async-dispose.ts"
+import { supportAsyncDispose } from "../platform/async-dispose.ts"
 import type { ReadableStreamAsyncIterable } from "../platform/async-iterable-stream.ts"
 import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
@@ -46,6 +46,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     this.#isJson = settings.json || isJsonContentType(session.contentType)
     this.#session = session
     this.#source = session
+    supportAsyncDispose(this)
   }
 
   get headers(): Headers {
@@ -154,7 +155,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     this.#source.cancel(reason)
   }
 
-  async [asyncDispose](): Promise<void> {
+  async [Symbol.asyncDispose](): Promise<void> {
     this.cancel()
     // What ended the session is told by `closed`; disposing of it does not fail.
     await this.closed.catch(() => undefined)

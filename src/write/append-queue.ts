@@ -242,7 +242,7 @@ export class AppendQueue {
 /** Settles a caller's promise: a rejected promise in place of nothing rejects it. */
 type Settle = (result: void | Promise<never>) => void
 
-const hasArrived = Promise.resolve()
+const hasArrived = /* @__PURE__ */ Promise.resolve()
 
 /**
  * One caller's write, from the call until its promise is settled. It is settled once; what comes later has no effect.

@@ -39,7 +39,7 @@ export class ByteSplitter implements ContentSplitter {
   }
 }
 
-const NEWLINE = Uint8Array.of(0x0a)
+const NEWLINE = /* @__PURE__ */ Uint8Array.of(0x0a)
 const QUOTE = 0x22
 const COMMA = 0x2c
 const OPEN_ARRAY = 0x5b

@@ -181,7 +181,7 @@ const CREATE_ONLY = [
   STREAM_FORKED_FROM_HEADER,
   STREAM_FORK_OFFSET_HEADER,
   STREAM_FORK_SUB_OFFSET_HEADER,
-].map((name) => name.toLowerCase())
+]
 
 /**
  * Separates the headers that only a create may carry: a caller's own `Stream-Closed` for the create must not close the
@@ -192,7 +192,7 @@ export function splitCreateHeaders(headers: HeadersRecord): {
   others: HeadersRecord
 } {
   const isCreateOnly = ([name]: readonly [string, unknown]) =>
-    CREATE_ONLY.includes(name.toLowerCase())
+    CREATE_ONLY.some((header) => header.toLowerCase() === name.toLowerCase())
   const entries = Object.entries(headers)
   return {
     createOnly: Object.fromEntries(entries.filter(isCreateOnly)),
