@@ -20,6 +20,7 @@ export async function runProducer(seed: number, options: RunOptions = {}): Promi
     const report = await runInVirtualTime(
       {
         seed,
+        startMs: scenario.startMs,
         deadlineMs: DEADLINE_MS,
         maxSteps: MAX_STEPS,
         traceTimers: options.verbose ?? false,

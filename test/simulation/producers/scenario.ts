@@ -47,6 +47,8 @@ export type ClockEvent =
 
 /** Everything that is random about one run, drawn before it begins. */
 export interface ProducerScenario {
+  /** The wall clock at the start; a machine without a battery starts in 1970. */
+  startMs: number
   contentType: string
   /** The handle does not know the content type. */
   mustAsk: boolean
@@ -132,7 +134,8 @@ const EPOCH_DISTANCE = 1_000_000_000
 /** Draw a scenario. The same generator gives the same scenario. */
 export function drawProducerScenario(random: SeededRandom): ProducerScenario {
   const cast = random.weighted<Cast>({ alone: 70, successors: 14, rivals: 16 }) ?? "alone"
-  const processes = drawProcesses(random, cast)
+  const hasClock = random.chance(0.97)
+  const processes = drawProcesses(random, cast, hasClock)
   const plans = processes.flat()
   const forgets = cast === "alone" && random.chance(0.12)
   const isClaimed = !forgets && random.chance(0.2)
@@ -141,6 +144,7 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
   const times = (count: number) =>
     Array.from({ length: count }, () => random.int(0, random.pick([300, 3000, 30_000])))
   return {
+    startMs: hasClock ? Date.UTC(2027, 0, 1) : 0,
     contentType: random.pick(["application/json", "Application/JSON;charset=utf-8", "text/plain"]),
     mustAsk: random.chance(0.15),
     processes,
@@ -191,9 +195,11 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
   }
 }
 
-function drawProcesses(random: SeededRandom, cast: Cast): LifetimePlan[][] {
+function drawProcesses(random: SeededRandom, cast: Cast, hasClock: boolean): LifetimePlan[][] {
   let count = 0
   const epochs = drawEpochs(random, cast)
+  // A clock that is not used gives no fresh epoch: lifetimes then share the epoch 0.
+  const shared = hasClock || cast === "alone" ? {} : { guarantee: "detected" as const }
   const lifetime = (isLast: boolean, startsAfterMs: number): LifetimePlan => {
     const owner = "abcdefgh".charAt(count)
     const dies = !isLast ? random.chance(0.6) : cast !== "alone" && random.chance(0.15)
@@ -214,6 +220,7 @@ function drawProcesses(random: SeededRandom, cast: Cast): LifetimePlan[][] {
       ),
       abortAfterMs: random.int(0, random.pick([200, 5000])),
       ...epochs(count++),
+      ...shared,
     }
   }
   const chain = (length: number, startsAfterMs: number): LifetimePlan[] =>

@@ -14,6 +14,8 @@ export interface NumberedPost {
 export class WireRecord {
   readonly posts: NumberedPost[] = []
   readonly problems: string[] = []
+  /** When the newest request was made, whatever it was. */
+  newestRequestMs = -1
   /** The bodies of batches that were, detectably, mistaken for batches of another lifetime. */
   readonly foreignDuplicates: string[] = []
   readonly fetch: typeof globalThis.fetch
@@ -26,6 +28,7 @@ export class WireRecord {
 
   constructor(fetch: typeof globalThis.fetch, clock: VirtualClock) {
     this.fetch = (input, init) => {
+      this.newestRequestMs = clock.elapsedMs
       // The client promises to give a plain object.
       const headers = (init?.headers ?? {}) as Record<string, string>
       const epoch = headers["Producer-Epoch"]

@@ -207,12 +207,13 @@ export class FaultyNetwork {
     const cached = plan.fault === "cached-page" ? this.#cache.get(request.url.href) : undefined
     if (cached) return cached
     if (plan.fault === "gateway" && plan.dice() < 0.5) return gatewayResponse(plan)
+    // Nothing comes between the two: a client cannot detect that its first request was stored and its second one fenced.
+    if (plan.fault === "resent") void this.#server.handle(request)
     const response = await this.#server.handle(
       plan.fault === "sse-as-page" ? asPage(request) : request,
     )
     if (plan.fault === "gateway") return gatewayResponse(plan)
     if (plan.fault === "foreign-2xx") return foreignResponse(plan)
-    if (plan.fault === "resent") return this.#server.handle(request)
     const isPage =
       request.method === "GET" && response.status === 200 && response.body.kind === "bytes"
     if (isPage && !request.url.searchParams.has("live")) this.#cache.set(request.url.href, response)
