@@ -1,4 +1,5 @@
 import { parseArgs } from "node:util"
+import { runCompareAndSet } from "./compare-and-set/compare-and-set.ts"
 import { runProducer } from "./producers/producer.ts"
 import { runReader } from "./readers/reader.ts"
 import type { RunOptions } from "./simulation-failure.ts"
@@ -7,6 +8,7 @@ import type { RunOptions } from "./simulation-failure.ts"
 const suites: Record<string, (seed: number, options: RunOptions) => Promise<void>> = {
   readers: runReader,
   producers: runProducer,
+  "compare-and-set": runCompareAndSet,
 }
 
 const USAGE = `npm run simulate -- [--seeds N] [--start S] [--only ${Object.keys(suites).join("|")}] [--seed S --verbose]`

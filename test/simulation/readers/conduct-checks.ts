@@ -40,7 +40,8 @@ export function checkEnding({ scenario, outcome, records }: Evidence): string[] 
   const ends = events.filter((event) => event.kind === "end").length
   if (ends !== 1) problems.push(`observe was told of ${ends} ends`)
   if (outcome.collected.overlaps > 0) problems.push("a callback was called while it was at work")
-  if (error !== undefined && !isExpected(error, scenario.ending.kind, records)) {
+  const isEnded = error === undefined || outcome.gaveUp
+  if (!isEnded && !isExpected(error, scenario.ending.kind, records)) {
     problems.push(`ended with ${describeError(error)}`)
   }
   if (scenario.ending.kind === "throw" && error instanceof ConsumerFailure) {

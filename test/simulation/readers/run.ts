@@ -41,6 +41,8 @@ export interface ReaderOutcome {
   firstOffset: string | undefined
   /** How often the consumer was at work for a while and no request was in flight, though one could have been. */
   idleWork: number
+  /** The error handler has let an error end the session. */
+  gaveUp: boolean
   pageListeners: number
 }
 
@@ -61,6 +63,7 @@ export class ReaderRun {
   #interruptionIsDue = false
   #wokeMs: number | undefined
   #errorsAsked = 0
+  #gaveUp = false
   #page: VirtualPage | undefined
   #firstOffset: string | undefined
   #idleWork = 0
@@ -152,6 +155,7 @@ export class ReaderRun {
       requests: this.network.records.length,
       firstOffset: this.#firstOffset,
       idleWork: this.#idleWork,
+      gaveUp: this.#gaveUp,
       pageListeners: this.#page?.listenerCount ?? 0,
     }
   }
@@ -194,9 +198,9 @@ export class ReaderRun {
 
   #goOn(): object | undefined {
     this.#errorsAsked++
-    return this.#errorsAsked < (Object.keys(this.#scenario.lastingFaults).length > 0 ? 3 : 500)
-      ? {}
-      : undefined
+    const isLasting = Object.keys(this.#scenario.lastingFaults).length > 0
+    this.#gaveUp = this.#errorsAsked >= (isLasting ? 3 : 500)
+    return this.#gaveUp ? undefined : {}
   }
 
   #startOffset(): string | undefined {
