@@ -21,6 +21,7 @@ export type {
 } from "./durable-stream-options.ts"
 export { IdempotentProducer } from "./idempotent-producer.ts"
 export { stream } from "./stream.ts"
+export { subscribe, type SubscribeHandlers } from "./subscribe.ts"
 
 export { DurableStreamError, type HttpFailure } from "./errors/durable-stream-error.ts"
 export type { DurableStreamErrorCode } from "./errors/error-code.ts"
