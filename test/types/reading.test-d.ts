@@ -2,12 +2,16 @@ import { describe, expectTypeOf, it } from "vitest"
 import {
   DurableStream,
   stream,
+  subscribe,
   type ByteChunk,
   type JsonBatch,
   type LiveMode,
   type Offset,
   type ReadableStreamAsyncIterable,
+  type ReadOptions,
   type RetryOpts,
+  type SSEResilienceOptions,
+  type StreamBatch,
   type StreamErrorHandler,
   type StreamEvent,
   type StreamOptions,
@@ -29,6 +33,14 @@ describe("what a read is asked for", () => {
     expectTypeOf<{ url: string }>().toExtend<StreamOptions>()
     expectTypeOf<{ url: URL }>().toExtend<StreamOptions>()
     expectTypeOf<{ offset: Offset }>().not.toExtend<StreamOptions>()
+  })
+
+  it("takes undefined for every option, and a stored cursor", () => {
+    type Optional = Partial<Record<keyof Omit<StreamOptions, "url">, undefined>>
+    expectTypeOf<Optional & { url: string }>().toExtend<StreamOptions>()
+    expectTypeOf<Record<keyof SSEResilienceOptions, undefined>>().toExtend<SSEResilienceOptions>()
+    expectTypeOf<Record<keyof RetryOpts, undefined>>().toExtend<RetryOpts>()
+    expectTypeOf<{ offset: string; cursor: string }>().toExtend<ReadOptions>()
   })
 
   it("takes the live modes that there are", () => {
@@ -121,6 +133,24 @@ describe("what a read gives", () => {
     untyped.subscribeJson<Message>(({ items }) => {
       expectTypeOf(items).toEqualTypeOf<Message[]>()
     })
+  })
+
+  it("the same batches to loops over the response, by content type", async () => {
+    for await (const batch of response) {
+      expectTypeOf(batch).toEqualTypeOf<StreamBatch<Message>>()
+      if ("items" in batch) expectTypeOf(batch.items).toEqualTypeOf<Message[]>()
+      else if ("text" in batch) expectTypeOf(batch.text).toBeString()
+      else expectTypeOf(batch.data).toEqualTypeOf<Uint8Array>()
+    }
+    subscribe<Message>({ url: "" }, { onBatch: async (batch) => void batch.offset })
+  })
+
+  it("batches that may be changed, and results without undefined", () => {
+    const batch: JsonBatch<number> = { items: [], offset: "1", upToDate: true, streamClosed: false }
+    batch.items = [1]
+    batch.offset = "2"
+    expectTypeOf<{ cursor: undefined }>().not.toExtend<Pick<JsonBatch, "cursor">>()
+    expectTypeOf<{ cursor: undefined }>().not.toExtend<Pick<StreamResponse, "cursor">>()
   })
 
   it("the same batches to loops", async () => {
