@@ -10,8 +10,8 @@ import { collect, iterateBatches, subscribe, type ToBatch } from "./consumers/de
 import { bytesFormat, jsonFormat, textFormat, type Format } from "./consumers/formats.ts"
 import { MAX_PART_SIZE, PageReader, type Reader, type ReadMode } from "./consumers/page-reader.ts"
 import { pulledStream, pullMessages, pullValues, type Pull } from "./consumers/pulled-stream.ts"
-import type { PageSource } from "./page.ts"
 import type { Session } from "./session.ts"
+import type { ResponseHead } from "./session-events.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import type { LiveMode } from "./stream-options.ts"
 import type { CallbackResult, StreamResponse } from "./stream-response.ts"
@@ -32,7 +32,6 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   readonly startOffset: Offset
   readonly isLoading = false
   readonly #session: Session
-  readonly #source: PageSource
   readonly #isJson: boolean
   /** Settles when the caller has finished with what it was given; undefined before a consumption method is called. */
   #consumed: Promise<void> | undefined
@@ -45,20 +44,19 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     if (session.contentType !== undefined) this.contentType = session.contentType
     this.#isJson = settings.json || isJsonContentType(session.contentType)
     this.#session = session
-    this.#source = session
     supportAsyncDispose(this)
   }
 
   get headers(): Headers {
-    return this.#session.latest?.headers ?? new Headers()
+    return this.#latest.headers
   }
 
   get status(): number {
-    return this.#session.latest?.status ?? 0
+    return this.#latest.status
   }
 
   get statusText(): string {
-    return this.#session.latest?.statusText ?? ""
+    return this.#latest.statusText
   }
 
   get ok(): boolean {
@@ -66,20 +64,20 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   get offset(): Offset {
-    return this.#source.position.offset
+    return this.#session.position.offset
   }
 
   get cursor(): string {
     // A getter has no type for a property that may be missing: it is a string or undefined.
-    return this.#source.position.cursor as string
+    return this.#session.position.cursor as string
   }
 
   get upToDate(): boolean {
-    return this.#source.position.upToDate
+    return this.#session.position.upToDate
   }
 
   get streamClosed(): boolean {
-    return this.#source.position.streamClosed
+    return this.#session.position.streamClosed
   }
 
   get closed(): Promise<void> {
@@ -115,7 +113,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
 
   jsonStream(): ReadableStreamAsyncIterable<TJson> {
     const reader = this.#readJson<TJson>({ ...wholePages, skipsEmpty: true })
-    return this.#stream("jsonStream", pullMessages(this.#source, reader))
+    return this.#stream("jsonStream", pullMessages(this.#session, reader))
   }
 
   textStream(): ReadableStreamAsyncIterable<string> {
@@ -152,7 +150,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   cancel(reason?: unknown): void {
-    this.#source.cancel(reason)
+    this.#session.cancel(reason)
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
@@ -161,8 +159,13 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     await this.closed.catch(() => undefined)
   }
 
+  get #latest(): ResponseHead {
+    // The first one arrived before this object was made.
+    return this.#session.latest as ResponseHead
+  }
+
   async #close(): Promise<void> {
-    const outcome = await this.#source.ended
+    const outcome = await this.#session.ended
     await this.#consumed
     if (outcome.kind === "failed") throw outcome.error
   }
@@ -174,7 +177,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   #read<S extends { readonly size: number }, T>(format: Format<S, T>, mode: ReadMode): Reader<T> {
-    return new PageReader(this.#source, this.url, format, mode)
+    return new PageReader(this.#session, this.url, format, mode)
   }
 
   #readJson<T>(mode: ReadMode): Reader<T[]> {
@@ -189,7 +192,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
 
   #collect<T>(reader: Reader<T>): Promise<T> {
     const onEnd = this.#begin()
-    return collect(this.#source, reader).finally(onEnd)
+    return collect(this.#session, reader).finally(onEnd)
   }
 
   #stream<T>(method: string, pull: Pull<T>): ReadableStreamAsyncIterable<T> {
@@ -199,7 +202,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
         "BAD_REQUEST",
       )
     }
-    return pulledStream(this.#source, pull, this.#begin())
+    return pulledStream(this.#session, pull, this.#begin())
   }
 
   #subscribe<T, TBatch>(
@@ -209,7 +212,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   ): () => void {
     if (typeof callback !== "function") throw badOption("callback", "a function", callback)
     this.#begin()
-    this.#consumed = unobserved(subscribe(this.#source, reader, toBatch, callback))
+    this.#consumed = unobserved(subscribe(this.#session, reader, toBatch, callback))
     return () => {
       this.cancel()
     }
@@ -219,7 +222,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     reader: Reader<T>,
     toBatch: ToBatch<T, TBatch>,
   ): AsyncIterableIterator<TBatch> {
-    return iterateBatches(this.#source, reader, toBatch, this.#begin())
+    return iterateBatches(this.#session, reader, toBatch, this.#begin())
   }
 
   /**
