@@ -157,12 +157,15 @@ export function forkUrl(given: unknown, sourceUrl: string): string {
   // A URL of any realm. Any value but null and undefined may be asked for a property.
   const url = typeof given === "string" ? given : (given as { readonly href?: unknown }).href
   if (typeof url !== "string") throw badOption("url", "a string or a URL", given)
-  const source = new URL(sourceUrl)
+  let source: URL
   let resolved: URL
   try {
+    source = new URL(sourceUrl)
     resolved = new URL(url, source)
   } catch {
-    throw badRequest("The option url of the fork is not a URL.")
+    throw badRequest(
+      `The option url of the fork, or that of ${describeUrl(sourceUrl)}, is not a URL.`,
+    )
   }
   if (resolved.origin !== source.origin) {
     throw badRequest(

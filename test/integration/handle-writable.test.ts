@@ -62,6 +62,20 @@ describe("writable", () => {
     expect(await contentOf(handle)).toBe("a😀b😀d")
   })
 
+  it("rejects half of a character that no other half follows", async () => {
+    for (const after of [["b"], [new TextEncoder().encode("b")], []]) {
+      const handle = await createStream("text/plain")
+      const writer = handle.writable().getWriter()
+      writer.closed.catch(() => undefined)
+      await writer.write("a\ud83d")
+      const writes = after.map((chunk) => rejection(writer.write(chunk)))
+      const errors = [...(await Promise.all(writes)), await rejection(writer.close())]
+      expect(errors[0]).toMatchObject({ code: "BAD_REQUEST" })
+      expect(errors[0]?.message).toContain("half of a character")
+      expect(await handle.head()).toMatchObject({ streamClosed: false })
+    }
+  })
+
   it("stores each chunk once, whatever the network does", async () => {
     await using proxy = await startBreakingProxy(server.url)
     const { url } = await createStream("application/json")
