@@ -2,11 +2,12 @@ import { SSE_COMPATIBLE_CONTENT_TYPES } from "./names.ts"
 
 /**
  * The media type without parameters, in lower case: `Application/JSON; charset=utf-8` is `application/json`.
+ * So is one that two layers added.
  *
  * @param contentType - a Content-Type value, or nothing
  */
 export function mediaType(contentType: string | null | undefined): string {
-  return (contentType ?? "").split(";", 1)[0]?.trim().toLowerCase() ?? ""
+  return (contentType ?? "").split(/[;,]/, 1)[0]?.trim().toLowerCase() ?? ""
 }
 
 /** Whether a stream of this content type is in JSON mode, where the unit is a message. */

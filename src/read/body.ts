@@ -5,7 +5,7 @@ import { encodeUtf8 } from "../platform/text.ts"
 import { byteView } from "../protocol/byte-view.ts"
 import { isPlainInSse } from "../protocol/content-type.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { hasHeader } from "../protocol/response-metadata.ts"
+import { hasHeader, headerOf } from "../protocol/response-metadata.ts"
 import type { IdleWatch } from "./idle-watch.ts"
 import {
   bufferedPayload,
@@ -236,6 +236,6 @@ function expectedBytes(response: Response): number | undefined {
   // A response that somebody made by hand can lack both.
   const isMade: boolean = (["default", undefined] as unknown[]).includes(type) && !url
   if (isMade) return undefined
-  const length = Number(headers.get("content-length") ?? NaN)
+  const length = Number(headerOf(headers, "content-length") ?? NaN)
   return Number.isSafeInteger(length) ? length : undefined
 }

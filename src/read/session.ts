@@ -4,6 +4,7 @@ import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { sleep } from "../http/sleep.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
+import { headerOf } from "../protocol/response-metadata.ts"
 import { arrivesInParts, type BodyPlatform } from "./body.ts"
 import { handleError } from "./error-handler.ts"
 import { Lifetime } from "./lifetime.ts"
@@ -286,7 +287,7 @@ export class Session implements PageSource {
   #learn(response: Response): void {
     if (this.#isStarted) return
     this.#isStarted = true
-    this.#contentType = response.headers.get("content-type") ?? undefined
+    this.#contentType = headerOf(response.headers, "content-type")
     const isSse = isJsonContentType(this.#contentType) && arrivesInParts(response)
     if (this.#settings.live === true && !isSse) {
       this.#dispatch({ kind: "live-changed", live: "long-poll" })
