@@ -274,7 +274,7 @@ export function initialState(
 
 /** The effect of the initial state. */
 export function firstRequest({ context }: SessionState): Effect {
-  return requestEffect("request", context, "catch-up")
+  return requestEffect("request", "catch-up", context.offset, context.cursor)
 }
 
 /** What follows an event in a state. Pure. An event that a state does not expect changes nothing. */
@@ -348,11 +348,13 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
   const isNow = before.offset === NOW_OFFSET
   const moved = end.offset !== before.offset
   const news = end.streamClosed || (end.upToDate && !before.upToDate)
+  const { roundTripMs } = before
   const context = update(before, {
     started: true,
     cursor: end.cursor ?? before.cursor,
-    ...(isNow && { offset: end.offset, visited: visitedFrom(end.offset) }),
-    ...(transport === "catch-up" && { roundTripMs: Math.min(before.roundTripMs, elapsedMs) }),
+    offset: isNow ? end.offset : before.offset,
+    visited: isNow ? visitedFrom(end.offset) : before.visited,
+    roundTripMs: transport === "catch-up" ? Math.min(roundTripMs, elapsedMs) : roundTripMs,
   })
   if (moved && leadsBack(before.visited, end.offset)) return stall(context, transport, env)
   if (!moved && !news) {
@@ -372,7 +374,7 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
     },
   ]
   if (transport === "catch-up" && moved && !end.upToDate && !before.hidden) {
-    effects.push(requestEffect("read-ahead", { ...context, offset: end.offset }, transport))
+    effects.push(requestEffect("read-ahead", transport, end.offset, context.cursor))
   }
   return {
     state: { kind: "delivering", context, transport, end, elapsedMs, committed: undefined },
@@ -383,11 +385,11 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
 function onCommitted(state: SessionState, event: EventOf<"committed">): Step {
   if (state.kind !== "delivering") return stay(state)
   const { end: clamped, empty, bytes } = event
-  const { context, transport, end } = state
+  const { context, transport, end, elapsedMs } = state
   const effects: Effect[] = []
   const goesOn = transport === "long-poll" && context.live.kind === "long-poll" && !context.hidden
   if (goesOn && !empty && !clamped.streamClosed && clamped.offset !== context.offset) {
-    effects.push(requestEffect("read-ahead", { ...context, offset: clamped.offset }, transport))
+    effects.push(requestEffect("read-ahead", transport, clamped.offset, context.cursor))
   }
   const { offset, unconfirmed } = context
   const mismatch = unconfirmed && empty && end.upToDate && end.offset !== offset
@@ -395,8 +397,11 @@ function onCommitted(state: SessionState, event: EventOf<"committed">): Step {
   const confirmed = unconfirmed && (mismatch || !empty)
   return {
     state: {
-      ...state,
+      kind: "delivering",
       context: confirmed ? update(context, { unconfirmed: false }) : context,
+      transport,
+      end,
+      elapsedMs,
       committed: { end: clamped, empty, bytes },
     },
     effects,
@@ -416,7 +421,7 @@ function onProceed(state: SessionState, env: SessionEnvironment): Step {
     deliveredBytes: Math.max(0, before.deliveredBytes - bytes),
     restarted: false,
     // News without content reset nothing: a server can repeat them indefinitely.
-    ...(!empty && { retries: NO_RETRIES }),
+    retries: empty ? before.retries : NO_RETRIES,
   })
   if (to.streamClosed) return end(context, { kind: "eof" })
   if (transport === "sse") return receive(context)
@@ -569,7 +574,7 @@ function request(context: SessionContext, transport: Transport, reason?: SseFall
   if (context.started && context.hidden) return pause(context)
   const from = context.transport
   const next = from === transport ? context : update(context, { transport })
-  const effects: Effect[] = [RELEASE, requestEffect("request", next, transport)]
+  const effects: Effect[] = [RELEASE, requestEffect("request", transport, next.offset, next.cursor)]
   if (from !== transport) {
     effects.push(
       notify({ kind: "transport", from, to: transport, ...(reason !== undefined && { reason }) }),
@@ -634,8 +639,9 @@ function notify(event: StreamEvent): Effect {
 
 function requestEffect(
   kind: "request" | "read-ahead",
-  { offset, cursor }: SessionContext,
   transport: Transport,
+  offset: Offset,
+  cursor: string | undefined,
 ): Effect {
   return { kind, transport, offset, cursor }
 }
