@@ -14,6 +14,8 @@ import type { IdempotentAppendResult } from "./acknowledgements.ts"
 import { BatchBuilder, type BatchContent } from "./batch-content.ts"
 import { Deferred } from "./deferred.ts"
 
+const JSON_TYPE = "application/json"
+
 /** What an {@link Accumulator} works within. */
 export interface AccumulatorSettings {
   /** The stream as error messages show it. */
@@ -111,12 +113,15 @@ export class Accumulator {
     return acknowledgement.promise
   }
 
-  /** What the content type is likely to be, by the messages that wait for it. */
+  /** What the content type is likely to be, by the messages that wait for it: JSON only if all of them are. */
   guessContentType(): string {
-    const hasValue = this.#held.some(
-      ({ message }) => typeof message === "object" && "kind" in message,
+    const isKind = (message: MessageSnapshot, kind: string) =>
+      typeof message === "object" && "kind" in message && message.kind === kind
+    const hasValue = this.#held.some(({ message }) => isKind(message, "value"))
+    const isJson = this.#held.every(
+      ({ message }) => !isKind(encodeMessage(message, JSON_TYPE), "invalid"),
     )
-    return hasValue ? "application/json" : DEFAULT_CONTENT_TYPE
+    return hasValue && isJson ? JSON_TYPE : DEFAULT_CONTENT_TYPE
   }
 
   /** Notes the content type. The held messages go into batches. */
