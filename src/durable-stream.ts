@@ -7,10 +7,15 @@ import type {
   StreamCallOptions,
   WritableOptions,
 } from "./durable-stream-options.ts"
-import { endpointSymbol } from "./http/endpoint-of.ts"
+import { endpointSymbol } from "./http/endpoint.ts"
 import { createEndpoint, extendEndpoint, type Endpoint } from "./http/endpoint.ts"
 import { checkFunction, checkObject } from "./http/option-checks.ts"
-import { mergeHeaders, type HeadersRecord } from "./http/request-inputs.ts"
+import {
+  checkHeaders,
+  mergeHeaders,
+  resolveHeaders,
+  type HeadersRecord,
+} from "./http/request-inputs.ts"
 import { headExistingStream, headStream, type HeadResult } from "./http/stream-head.ts"
 import { randomId } from "./platform/random-id.ts"
 import { isWorkerd } from "./platform/runtime.ts"
@@ -148,7 +153,8 @@ export class DurableStream {
     const endpoint = extendEndpoint({ ...this.#endpoint, headers }, options)
     const contentType = await createStream(endpoint, options, {
       signal: options.signal,
-      defaultContentType: contentTypeHeader(options.headers) ?? this.contentType,
+      defaultContentType:
+        contentTypeHeader(checkHeaders(options.headers).headers) ?? this.contentType,
     })
     this.contentType = contentType ?? this.contentType
     return this
@@ -310,7 +316,9 @@ export class DurableStream {
    */
   async fork(options: ForkOptions): Promise<DurableStream> {
     const url = forkUrl(checkObject("options", options).url, this.url)
-    const { headers, params } = extendEndpoint(this.#endpoint, options)
+    const extended = extendEndpoint(this.#endpoint, options)
+    const { params, moreHeaders } = extended
+    const headers = moreHeaders === undefined ? extended.headers : () => resolveHeaders(extended)
     const { signal, ...others } = options
     const given = Object.entries(others).filter(([, value]) => value !== undefined)
     const own = Object.fromEntries(given)

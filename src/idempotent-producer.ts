@@ -1,7 +1,7 @@
 import type { DurableStream } from "./durable-stream.ts"
 import { DurableStreamError } from "./errors/durable-stream-error.ts"
 import { StaleEpochError } from "./errors/stale-epoch-error.ts"
-import { endpointOf } from "./http/endpoint-of.ts"
+import { endpointOf } from "./http/endpoint.ts"
 import { supportAsyncDispose } from "./platform/async-dispose.ts"
 import type { Offset } from "./protocol/offset.ts"
 import type { IdempotentAppendResult } from "./producer/acknowledgements.ts"

@@ -23,7 +23,11 @@ export { IdempotentProducer } from "./idempotent-producer.ts"
 export { stream } from "./stream.ts"
 export { subscribe, type SubscribeHandlers } from "./subscribe.ts"
 
-export { DurableStreamError, type HttpFailure } from "./errors/durable-stream-error.ts"
+export {
+  DurableStreamError,
+  isDurableStreamError,
+  type HttpFailure,
+} from "./errors/durable-stream-error.ts"
 export type { DurableStreamErrorCode } from "./errors/error-code.ts"
 export { FetchBackoffAbortError } from "./errors/fetch-backoff-abort-error.ts"
 export { FetchError, type FetchErrorOptions } from "./errors/fetch-error.ts"
@@ -34,10 +38,16 @@ export { StaleEpochError } from "./errors/stale-epoch-error.ts"
 export { StreamClosedError } from "./errors/stream-closed-error.ts"
 
 export { BackoffDefaults, type BackoffOptions } from "./http/backoff.ts"
-export { createFetchWithBackoff } from "./http/fetch-with-backoff.ts"
-export { createFetchWithConsumedBody } from "./http/fetch-with-consumed-body.ts"
+export type { FetchOptions } from "./http/endpoint.ts"
+export { createFetchWithBackoff, createFetchWithConsumedBody } from "./http/fetch-wrappers.ts"
 export type { ExistingStream, HeadResult } from "./http/stream-head.ts"
-export type { HeadersRecord, MaybePromise, ParamsRecord } from "./http/request-inputs.ts"
+export type {
+  HeadersOption,
+  HeadersRecord,
+  HeadersValues,
+  MaybePromise,
+  ParamsRecord,
+} from "./http/request-inputs.ts"
 
 export {
   asAsyncIterableReadableStream,
@@ -48,6 +58,7 @@ export type { VisibilitySource } from "./platform/page-lifecycle.ts"
 
 export {
   CURSOR_QUERY_PARAM,
+  cors,
   DURABLE_STREAM_PROTOCOL_QUERY_PARAMS,
   LIVE_QUERY_PARAM,
   OFFSET_QUERY_PARAM,
@@ -62,7 +73,11 @@ export {
   SSE_OFFSET_FIELD,
   STREAM_CLOSED_HEADER,
   STREAM_CURSOR_HEADER,
+  STREAM_EXPECTED_OFFSET_HEADER,
   STREAM_EXPIRES_AT_HEADER,
+  STREAM_FORKED_FROM_HEADER,
+  STREAM_FORK_OFFSET_HEADER,
+  STREAM_FORK_SUB_OFFSET_HEADER,
   STREAM_OFFSET_HEADER,
   STREAM_SEQ_HEADER,
   STREAM_TTL_HEADER,

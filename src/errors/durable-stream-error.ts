@@ -1,26 +1,31 @@
 import { describeUrl } from "../protocol/request-url.ts"
-import { readErrorBody } from "./error-body.ts"
+import { plainBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 import { codeForResponse } from "./status-code.ts"
 
 /** The parts of an HTTP failure that {@link DurableStreamError.fromFetchError} takes over. */
 export interface HttpFailure {
-  readonly message: string
-  readonly status: number
-  readonly code?: DurableStreamErrorCode
-  readonly text?: string | undefined
-  readonly json?: object | undefined
+  message: string
+  status: number
+  code?: DurableStreamErrorCode
+  text?: string | undefined
+  json?: object | undefined
 }
 
-/** The base of every error that this package throws. `code` says what happened. */
+const brand = Symbol.for("@durable-streams/client.error")
+
+/**
+ * The base of every error that this package throws; `code` says what happened. `instanceof` also recognises the errors of
+ * another copy of this package. For another thread or a log, send `error.toJSON()`.
+ */
 export class DurableStreamError extends Error {
   override name = "DurableStreamError"
   /** What went wrong, for programs. */
-  readonly code: DurableStreamErrorCode
-  /** The HTTP status, where an answer is behind the error; 0 where a request got none. */
-  readonly status?: number
-  /** What else is known: the body of the answer, the options at fault. */
-  readonly details?: unknown
+  code: DurableStreamErrorCode
+  /** The HTTP status, if a response is behind the error; 0 if a request got none. */
+  declare status?: number
+  /** What else is known: the body of the response, the options at fault. */
+  declare details?: unknown
 
   /**
    * @param message - what happened, to which stream, and what to do
@@ -37,40 +42,88 @@ export class DurableStreamError extends Error {
     options?: ErrorOptions,
   ) {
     super(message, options)
+    hide(this, brand, true)
     this.code = code
     if (status !== undefined) this.status = status
     if (details !== undefined) this.details = details
   }
 
+  /** Whether a value is such an error, also one of another copy of this package. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isErrorOf(value, this, DurableStreamError)
+  }
+
   /**
-   * Makes an error of an answer that is no success. Reads the body, up to 64 KiB of it.
+   * Makes an error of a response that is not a success. Reads its body.
    *
-   * @param response - the answer
+   * @param response - the response
    * @param url - the request's URL; the message shows it without its query
    */
   static async fromResponse(response: Response, url: string): Promise<DurableStreamError> {
-    const { text, json } = await readErrorBody(response)
+    const { text, json } = await plainBody(response)
+    const { status, headers } = response
     return new DurableStreamError(
-      httpErrorMessage(response.status, url),
-      codeForResponse(response.status, response.headers),
-      response.status,
+      httpErrorMessage(status, url),
+      codeForResponse(status, headers),
+      status,
       json ?? text,
     )
   }
 
   /** Makes a plain protocol error of an HTTP failure, keeping its code, status and body. */
   static fromFetchError(error: HttpFailure): DurableStreamError {
-    return new DurableStreamError(
-      error.message,
-      error.code ?? codeForResponse(error.status, new Headers()),
-      error.status,
-      error.json ?? error.text,
-      { cause: error },
-    )
+    const { message, status, text, json, code = codeForResponse(status) } = error
+    return new DurableStreamError(message, code, status, json ?? text, { cause: error })
   }
+
+  /** The name, message, code and status and what else the error knows; without headers, stack and cause. */
+  toJSON(): Record<string, unknown> {
+    return Object.fromEntries([["message", this.message], ...Object.entries(this)])
+  }
+}
+
+/**
+ * Whether a value is an error of this package, also one of another copy of it.
+ *
+ * @example
+ * ```ts
+ * import { isDurableStreamError, stream } from "@durable-streams/client"
+ *
+ * try {
+ *   await stream({ url: "https://streams.example.com/none", live: false })
+ * } catch (error) {
+ *   if (!isDurableStreamError(error) || error.code !== "NOT_FOUND") throw error
+ * }
+ * ```
+ */
+export function isDurableStreamError(value: unknown): value is DurableStreamError {
+  // Any object may be asked for a property.
+  return typeof value === "object" && (value as { [brand]?: unknown } | null)?.[brand] === true
+}
+
+/**
+ * What `instanceof` means for the classes of errors: across copies of this package they are told by their name.
+ *
+ * @param asked - what stands to the right of `instanceof`: a class of this package, or one that extends it
+ */
+export function isErrorOf(
+  value: unknown,
+  asked: new (...args: never) => unknown,
+  Class: typeof asked,
+  name?: string,
+): boolean {
+  return (
+    Function.prototype[Symbol.hasInstance].call(asked, value) ||
+    (asked === Class && isDurableStreamError(value) && (name ?? value.name) === value.name)
+  )
+}
+
+/** Sets a property that logs and copies leave out. */
+export function hide(error: object, key: PropertyKey, value: unknown): void {
+  Object.defineProperty(error, key, { value, configurable: true, writable: true })
 }
 
 /** The message of an HTTP failure. It leaves out the query and the body, which can hold secrets. */
 export function httpErrorMessage(status: number, url: string): string {
-  return `The server answered ${status} for ${describeUrl(url)}`
+  return `The request to ${describeUrl(url)} failed with status ${status}`
 }

@@ -1,9 +1,9 @@
 /**
  * What went wrong, in one word that programs can switch on.
  *
- * `NETWORK`, `TIMEOUT` and `ABORTED` come without an answer of the server; `PROTOCOL` is an answer that the
- * protocol does not know (a proxy strips headers, a page of HTML); `NO_PROGRESS` is a server or cache that
- * answers the same thing for ever.
+ * `NETWORK`, `TIMEOUT` and `ABORTED` come without a response of the server; `PROTOCOL` is a response that the protocol does
+ * not know (a proxy strips headers, a page of HTML); `NO_PROGRESS` is a server or cache that sends the same response
+ * indefinitely; `PAGE_TOO_LARGE` is data beyond `maxPageBytes`; `SCHEMA` is a message that the `schema` rejects.
  */
 export type DurableStreamErrorCode =
   | "NOT_FOUND"

@@ -1,13 +1,13 @@
-import { describeUrl } from "../protocol/request-url.ts"
 import {
   PRODUCER_EPOCH_HEADER,
   PRODUCER_EXPECTED_SEQ_HEADER,
   PRODUCER_RECEIVED_SEQ_HEADER,
   STREAM_OFFSET_HEADER,
 } from "../protocol/names.ts"
-import { integerHeader, plainHeaders } from "../protocol/response-metadata.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { headerOf, integerHeader, plainHeaders } from "../protocol/response-metadata.ts"
 import type { DurableStreamError } from "./durable-stream-error.ts"
-import { readErrorBody } from "./error-body.ts"
+import type { ErrorBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 import { FetchError } from "./fetch-error.ts"
 import { INDETERMINATE_HINT } from "./indeterminate-hint.ts"
@@ -16,7 +16,7 @@ import { StaleEpochError } from "./stale-epoch-error.ts"
 import { codeForResponse, type Operation } from "./status-code.ts"
 import { StreamClosedError } from "./stream-closed-error.ts"
 
-/** What a request knows that its answer does not say. */
+/** What a request knows that its response does not say. */
 export interface RequestContext {
   readonly url: string
   readonly operation: Operation
@@ -27,37 +27,30 @@ export interface RequestContext {
 }
 
 /**
- * The one map from an HTTP answer to an error. Consumes the answer's body.
+ * The one map from a response to an error.
  *
- * @param response - an answer that is no success
- * @param context - what was asked for
- * @param signal - ends the reading of the body; the error is made all the same
+ * @param response - a response that is not a success
+ * @param body - what its body says
+ * @param context - what was requested
  */
-export async function errorFromResponse(
-  response: Response,
-  context: RequestContext,
-  signal?: AbortSignal,
-): Promise<DurableStreamError> {
-  const { status, headers } = response
-  const code = codeForResponse(status, headers, context.operation, context.sentSeq ?? false)
-  const stream = describeUrl(context.url)
-  const { text, json } = await readErrorBody(response, signal)
-  const indeterminate = context.indeterminate ?? false
-  const { what, hint } = explain(code, context.operation)
-  const advice = indeterminate ? INDETERMINATE_HINT : hint
-  const failure = new FetchError(
-    status,
-    text,
-    json,
-    plainHeaders(headers),
-    stream,
-    `${what}: ${context.operation} ${stream} was answered ${status}.${advice === "" ? "" : ` ${advice}`}`,
-    { code, indeterminate },
-  )
+export function errorFromResponse(
+  { status, headers }: Pick<Response, "status" | "headers">,
+  { text, json }: ErrorBody,
+  { url, operation, sentSeq = false, indeterminate = false }: RequestContext,
+): DurableStreamError {
+  const code = codeForResponse(status, headers, operation, sentSeq)
+  const stream = describeUrl(url)
+  const [what, advice] = explain(code, operation)
+  const hint = indeterminate ? INDETERMINATE_HINT : advice
+  const message = `${what}: ${operation} ${stream} failed with status ${status}.${hint && ` ${hint}`}`
+  const failure = new FetchError(status, text, json, plainHeaders(headers), stream, message, {
+    code,
+    indeterminate,
+  })
   const options = { cause: failure }
   switch (code) {
     case "STREAM_CLOSED":
-      return new StreamClosedError(stream, headers.get(STREAM_OFFSET_HEADER) ?? undefined, options)
+      return new StreamClosedError(stream, headerOf(headers, STREAM_OFFSET_HEADER), options)
     case "STALE_EPOCH": {
       const epoch = integerHeader(headers, PRODUCER_EPOCH_HEADER) ?? 0
       return new StaleEpochError(epoch, `${stream}: ${new StaleEpochError(epoch).message}`, options)
@@ -65,71 +58,50 @@ export async function errorFromResponse(
     case "SEQUENCE_GAP": {
       const expected = integerHeader(headers, PRODUCER_EXPECTED_SEQ_HEADER) ?? 0
       const received = integerHeader(headers, PRODUCER_RECEIVED_SEQ_HEADER) ?? 0
-      const { message } = new SequenceGapError(expected, received)
-      return new SequenceGapError(expected, received, `${stream}: ${message}`, options)
+      const { message: gap } = new SequenceGapError(expected, received)
+      return new SequenceGapError(expected, received, `${stream}: ${gap}`, options)
     }
     default:
       return failure
   }
 }
 
-interface Explanation {
-  /** What happened. */
-  readonly what: string
-  /** What to do about it. */
-  readonly hint: string
-}
-
-function explain(code: DurableStreamErrorCode, operation: Operation): Explanation {
+/** What happened, and what to do about it. */
+function explain(code: DurableStreamErrorCode, operation: Operation): readonly [string, string] {
+  const otherwise = ["The server rejected the request", "See text and json of this error."] as const
+  if (operation === "subscription") return otherwise
   // The stream that is missing is not the one that the request names.
-  if (operation === "fork" && code === "NOT_FOUND") {
-    return { what: "There is no such stream to fork", hint: "Fork one that exists." }
-  }
+  if (operation === "fork" && code === "NOT_FOUND") return ["The stream to fork does not exist", ""]
   // Only what writes can send a seq.
-  if (code === "CONFLICT_SEQ" && operation !== "append" && operation !== "close") {
-    return {
-      what: "The server sees a conflict",
-      hint: "Its answer may say why: see text and json.",
-    }
-  }
-  return explanations[code] ?? { what: "The server refused the request", hint: "" }
+  if (code === "CONFLICT_SEQ" && operation !== "append" && operation !== "close") return otherwise
+  return explanations[code] ?? otherwise
 }
 
-const explanations: Partial<Record<DurableStreamErrorCode, Explanation>> = {
-  NOT_FOUND: {
-    what: "There is no such stream",
-    hint: "Create it first, or look at the URL.",
-  },
-  CONFLICT_SEQ: {
-    what: "The seq is not greater than the last one stored",
-    hint: "Another writer was faster, or it was stored before.",
-  },
-  CONFLICT_EXISTS: {
-    what: "A stream with another configuration exists here",
-    hint: "Connect to that one, or create this one at another URL.",
-  },
-  CONTENT_TYPE_MISMATCH: {
-    what: "The content type is not the stream's",
-    hint: "Leave contentType out, or give the one that head() tells.",
-  },
-  BAD_REQUEST: {
-    what: "The server calls the request malformed",
-    hint: "Its answer may say why: see text and json.",
-  },
-  BUSY: { what: "The server is busy", hint: "Try again later." },
-  UNAUTHORIZED: {
-    what: "The server wants (other) credentials",
-    hint: "Look at the headers and params that carry them.",
-  },
-  FORBIDDEN: {
-    what: "The server forbids it",
-    hint: "Look at the headers and params that carry credentials.",
-  },
-  RATE_LIMITED: { what: "Too many requests", hint: "Send fewer, or try again later." },
-  GONE: {
-    what: "The data is gone (deleted, or older than what is retained)",
-    hint: 'Read from the start ("-1") or from now on ("now"), or use another stream.',
-  },
-  PAYLOAD_TOO_LARGE: { what: "The body is too large for the server", hint: "Send it in parts." },
-  TIMEOUT: { what: "The server gave up waiting", hint: "Try again later." },
+const explanations: Partial<Record<DurableStreamErrorCode, readonly [string, string]>> = {
+  NOT_FOUND: ["The stream does not exist", "Create it first, or check the URL."],
+  CONFLICT_SEQ: [
+    "The seq is not greater than the last one stored",
+    "Another writer was faster, or it is stored already.",
+  ],
+  CONFLICT_EXISTS: [
+    "A stream with another configuration exists here",
+    "Connect to it, or create this one at another URL.",
+  ],
+  CONTENT_TYPE_MISMATCH: [
+    "The content type is not the stream's",
+    "Omit contentType, or use the one that head() returns.",
+  ],
+  BUSY: ["The server is busy", "Try again later."],
+  UNAUTHORIZED: [
+    "The server requires credentials",
+    "Check the headers and params that carry them.",
+  ],
+  FORBIDDEN: ["Access is forbidden", "Check the headers and params that carry credentials."],
+  RATE_LIMITED: ["Too many requests", "Send fewer, or try again later."],
+  GONE: [
+    "The data is gone (deleted, or older than what is retained)",
+    'Read from the start ("-1") or the tail ("now"), or use another stream.',
+  ],
+  PAYLOAD_TOO_LARGE: ["The body is too large for the server", "Send it in parts."],
+  TIMEOUT: ["The server timed out", "Try again later."],
 }

@@ -1,12 +1,20 @@
-import { DurableStreamError } from "./durable-stream-error.ts"
+import { DurableStreamError, isErrorOf } from "./durable-stream-error.ts"
 
-/** The caller's signal was aborted, or the session cancelled. `cause` is the signal's reason. */
+/**
+ * The caller's signal was aborted, or the session cancelled. `name` is `AbortError`, as of the platform's own; `cause` is the
+ * signal's reason.
+ */
 export class FetchBackoffAbortError extends DurableStreamError {
-  override name = "FetchBackoffAbortError"
-  override readonly code = "ABORTED"
+  override name = "AbortError"
+  declare code: "ABORTED"
 
   /** @param reason - the signal's reason */
   constructor(reason?: unknown) {
-    super("The operation was aborted.", "ABORTED", undefined, undefined, { cause: reason })
+    super("Stream request was aborted", "ABORTED", undefined, undefined, { cause: reason })
+  }
+
+  /** Whether a value is such an error, also one of another copy of this package. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isErrorOf(value, this, FetchBackoffAbortError, "AbortError")
   }
 }

@@ -1,40 +1,41 @@
 import { plainHeaders } from "../protocol/response-metadata.ts"
-import { DurableStreamError, httpErrorMessage } from "./durable-stream-error.ts"
-import { readErrorBody } from "./error-body.ts"
+import { DurableStreamError, hide, httpErrorMessage, isErrorOf } from "./durable-stream-error.ts"
+import { plainBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 import { codeForResponse } from "./status-code.ts"
 
-/** What a {@link FetchError} can be told beyond the answer itself. */
+/** What a {@link FetchError} can be told beyond the response itself. */
 export interface FetchErrorOptions {
   /** Default: what the status means. */
-  readonly code?: DurableStreamErrorCode
-  readonly cause?: unknown
-  readonly indeterminate?: boolean
+  code?: DurableStreamErrorCode | undefined
+  cause?: unknown
+  /** @default false */
+  indeterminate?: boolean | undefined
 }
 
-/** An HTTP answer that is no success, or a request that got no answer (status 0). */
+/** An HTTP response that is not a success, or a request without a usable response (status 0). */
 export class FetchError extends DurableStreamError {
   override name = "FetchError"
-  override readonly status: number
-  /** The answer's body, cut at 64 KiB, where it is not JSON. */
-  readonly text?: string
-  /** The answer's body, where it is JSON. */
-  readonly json?: object
-  /** The answer's headers, names in lower case. */
-  readonly headers: Record<string, string>
+  declare status: number
+  /** The response's body, cut at 64 KiB, if it is not JSON. Logs leave it out. */
+  declare text?: string
+  /** The response's body, if it is JSON. */
+  declare json?: object
+  /** The response's headers, names in lower case. Logs leave them out. */
+  declare headers: Record<string, string>
   /** The stream's URL. Errors made by this package leave its query out, as it can hold secrets. */
-  readonly url: string
-  /** True when a write was sent and nobody can say whether it was stored. Look before you send it again. */
-  readonly indeterminate: boolean
+  url: string
+  /** True if a write was sent and may have been stored. Check the stream before you send it again. */
+  indeterminate: boolean
 
   /**
-   * @param status - the HTTP status, 0 for a request without an answer
-   * @param text - the body, where it is not JSON
-   * @param json - the body, where it is
-   * @param headers - the answer's headers
+   * @param status - the HTTP status, 0 for a request without a response
+   * @param text - the body, if it is not JSON
+   * @param json - the body, if it is
+   * @param headers - the response's headers
    * @param url - the stream's URL
    * @param message - default: the status and the URL without its query
-   * @param options - code, cause, and whether a write is in doubt
+   * @param options - code, cause, and whether a write is indeterminate
    */
   constructor(
     status: number,
@@ -42,44 +43,44 @@ export class FetchError extends DurableStreamError {
     json: object | undefined,
     headers: Record<string, string>,
     url: string,
-    message?: string,
-    options: FetchErrorOptions = {},
+    message: string = httpErrorMessage(status, url),
+    { code, cause, indeterminate = false }: FetchErrorOptions = {},
   ) {
+    const get = (name: string) => headers[name.toLowerCase()] ?? headers[name]
     super(
-      message ?? httpErrorMessage(status, url),
-      options.code ?? (status === 0 ? "NETWORK" : codeForResponse(status, new Headers(headers))),
+      message,
+      code ?? (status === 0 ? "NETWORK" : codeForResponse(status, { get })),
       status,
-      json ?? text,
-      options.cause === undefined ? undefined : { cause: options.cause },
+      undefined,
+      cause === undefined ? undefined : { cause },
     )
-    this.status = status
-    if (text !== undefined) this.text = text
+    // They can be long, and hold what no log should.
+    hide(this, "details", json ?? text)
+    hide(this, "headers", headers)
+    if (text !== undefined) hide(this, "text", text)
     if (json !== undefined) this.json = json
-    this.headers = headers
     this.url = url
-    this.indeterminate = options.indeterminate ?? false
+    this.indeterminate = indeterminate
+  }
+
+  /** Whether a value is such an error, also one of another copy of this package. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isErrorOf(value, this, FetchError, "FetchError")
   }
 
   /**
-   * Makes an error of an answer that is no success. Reads the body, up to 64 KiB of it.
+   * Makes an error of a response that is not a success. Reads its body.
    *
-   * @param response - the answer
+   * @param response - the response
    * @param url - the request's URL; the message shows it without its query
    */
   static override async fromResponse(
     response: Response,
     url: string,
-    options: FetchErrorOptions = {},
+    options?: FetchErrorOptions,
   ): Promise<FetchError> {
-    const { text, json } = await readErrorBody(response)
-    return new FetchError(
-      response.status,
-      text,
-      json,
-      plainHeaders(response.headers),
-      url,
-      undefined,
-      options,
-    )
+    const { text, json } = await plainBody(response)
+    const { status, headers } = response
+    return new FetchError(status, text, json, plainHeaders(headers), url, undefined, options)
   }
 }

@@ -1,24 +1,24 @@
-import { DurableStreamError } from "./durable-stream-error.ts"
+import { DurableStreamError, isErrorOf } from "./durable-stream-error.ts"
 
-/** The server misses batches that this producer sent (409 with `Producer-Expected-Seq`), or has forgotten it. */
+/** A gap (409 with `Producer-Expected-Seq`): the server lacks an earlier batch of this producer, or has forgotten it. */
 export class SequenceGapError extends DurableStreamError {
   override name = "SequenceGapError"
-  override readonly code = "SEQUENCE_GAP"
-  override readonly status = 409
-  /** The sequence number that the server waits for. */
-  readonly expectedSeq: number
+  declare code: "SEQUENCE_GAP"
+  declare status: 409
+  /** The sequence number that the server expects. */
+  expectedSeq: number
   /** The sequence number that it was sent. */
-  readonly receivedSeq: number
+  receivedSeq: number
 
   /**
-   * @param expectedSeq - the sequence number that the server waits for
+   * @param expectedSeq - the sequence number that the server expects
    * @param receivedSeq - the sequence number that it was sent
    */
   constructor(expectedSeq: number, receivedSeq: number, message?: string, options?: ErrorOptions) {
     super(
       message ??
-        `The server waits for batch ${expectedSeq} of this producer and was sent ${receivedSeq}. It may have ` +
-          "forgotten the producer: start a new epoch (autoClaim does it) once you know what was stored.",
+        `The server expects batch ${expectedSeq} of this producer and received ${receivedSeq}. It may have forgotten ` +
+          "the producer: check what is stored, then start a new epoch (autoClaim does it).",
       "SEQUENCE_GAP",
       409,
       undefined,
@@ -26,5 +26,10 @@ export class SequenceGapError extends DurableStreamError {
     )
     this.expectedSeq = expectedSeq
     this.receivedSeq = receivedSeq
+  }
+
+  /** Whether a value is such an error, also one of another copy of this package. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isErrorOf(value, this, SequenceGapError, "SequenceGapError")
   }
 }

@@ -1,24 +1,29 @@
-import { DurableStreamError } from "./durable-stream-error.ts"
+import { DurableStreamError, isErrorOf } from "./durable-stream-error.ts"
 
 /** This producer was fenced (403 with `Producer-Epoch`): another one with the same id took a higher epoch. */
 export class StaleEpochError extends DurableStreamError {
   override name = "StaleEpochError"
-  override readonly code = "STALE_EPOCH"
-  override readonly status = 403
+  declare code: "STALE_EPOCH"
+  declare status: 403
   /** The epoch that the server knows. */
-  readonly currentEpoch: number
+  currentEpoch: number
 
   /** @param currentEpoch - the epoch that the server knows */
   constructor(currentEpoch: number, message?: string, options?: ErrorOptions) {
     super(
       message ??
-        `This producer was fenced: a producer with the same id has epoch ${currentEpoch}. Stop it, or go on ` +
-          "with a higher epoch (autoClaim does it) if the other one is gone.",
+        `This producer was fenced: a producer with the same id has epoch ${currentEpoch}. If that one is gone, ` +
+          "continue with a higher epoch (autoClaim does it).",
       "STALE_EPOCH",
       403,
       undefined,
       options,
     )
     this.currentEpoch = currentEpoch
+  }
+
+  /** Whether a value is such an error, also one of another copy of this package. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isErrorOf(value, this, StaleEpochError, "StaleEpochError")
   }
 }

@@ -1,9 +1,18 @@
 import { PRODUCER_EPOCH_HEADER, PRODUCER_EXPECTED_SEQ_HEADER } from "../protocol/names.ts"
-import { hasHeader, integerHeader, saysClosed } from "../protocol/response-metadata.ts"
+import {
+  hasHeader,
+  integerHeader,
+  saysClosed,
+  type ResponseHeaders,
+} from "../protocol/response-metadata.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 
-/** What a request tried to do; some answers mean different things to different operations. */
-export type Operation = "create" | "fork" | "append" | "close" | "read" | "head" | "delete"
+/**
+ * What a request tried to do; some statuses mean different things to different operations. A `subscription` request is not
+ * about a stream: its responses carry no headers of streams.
+ */
+export type Operation =
+  "create" | "fork" | "append" | "close" | "read" | "head" | "delete" | "subscription"
 
 const codesByStatus: Readonly<Record<number, DurableStreamErrorCode>> = {
   400: "BAD_REQUEST",
@@ -20,24 +29,24 @@ const codesByStatus: Readonly<Record<number, DurableStreamErrorCode>> = {
 }
 
 /**
- * The code of an answer that is no success. The 409s are told apart by headers, never by the body; where the
- * headers do not say, by what was asked for: only an append that sent a sequence can have a sequence conflict.
+ * The code of a response that is not a success. The 409s are distinguished by headers, never by the body; if the headers do
+ * not say, by the request: only an append that sent a sequence can have a sequence conflict.
  *
  * @param status - the HTTP status
- * @param headers - the answer's headers
+ * @param headers - the response's headers, if they are known
  * @param operation - what the request tried to do
  * @param sentSeq - whether the request carried `Stream-Seq`
  */
 export function codeForResponse(
   status: number,
-  headers: Headers,
+  headers: ResponseHeaders = noHeaders,
   operation?: Operation,
   sentSeq = true,
 ): DurableStreamErrorCode {
   if (status === 403 && integerHeader(headers, PRODUCER_EPOCH_HEADER) !== undefined) {
     return "STALE_EPOCH"
   }
-  if (status === 409) {
+  if (status === 409 && operation !== "subscription") {
     if (operation === "create" || operation === "fork") return "CONFLICT_EXISTS"
     if (saysClosed(headers)) return "STREAM_CLOSED"
     if (hasHeader(headers, PRODUCER_EXPECTED_SEQ_HEADER)) return "SEQUENCE_GAP"
@@ -47,3 +56,5 @@ export function codeForResponse(
   }
   return codesByStatus[status] ?? "UNKNOWN"
 }
+
+const noHeaders: ResponseHeaders = { get: () => undefined }

@@ -1,15 +1,15 @@
 import { describeUrl } from "../protocol/request-url.ts"
 import type { Offset } from "../protocol/offset.ts"
-import { DurableStreamError } from "./durable-stream-error.ts"
+import { DurableStreamError, isErrorOf } from "./durable-stream-error.ts"
 
-/** A write to a closed stream (409 with `Stream-Closed`). Nothing was stored, and nothing ever will be. */
+/** A write to a closed stream (409 with `Stream-Closed`). Nothing was stored. */
 export class StreamClosedError extends DurableStreamError {
   override name = "StreamClosedError"
-  override readonly code = "STREAM_CLOSED"
-  override readonly status = 409
-  readonly streamClosed = true
-  /** Where the stream ends, where the server said so. */
-  readonly finalOffset?: Offset
+  declare code: "STREAM_CLOSED"
+  declare status: 409
+  streamClosed = true
+  /** Where the stream ends, if the server said so. */
+  declare finalOffset?: Offset
 
   /**
    * @param url - the stream; the message shows it without its query
@@ -18,12 +18,17 @@ export class StreamClosedError extends DurableStreamError {
   constructor(url?: string, finalOffset?: Offset, options?: ErrorOptions) {
     const stream = url === undefined ? "The stream" : `The stream ${describeUrl(url)}`
     super(
-      `${stream} is closed and takes no more data. Write to a new stream, or to a fork of it.`,
+      `${stream} is closed. Write to a new stream, or to a fork of it.`,
       "STREAM_CLOSED",
       409,
       undefined,
       options,
     )
     if (finalOffset !== undefined) this.finalOffset = finalOffset
+  }
+
+  /** Whether a value is such an error, also one of another copy of this package. */
+  static override [Symbol.hasInstance](value: unknown): boolean {
+    return isErrorOf(value, this, StreamClosedError, "StreamClosedError")
   }
 }

@@ -1,15 +1,15 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
-import { onAbort } from "./abort-watch.ts"
 
-const nobody: readonly never[] = []
+const none: readonly never[] = []
 
 /**
- * A signal that follows other signals for as long as it is needed. A signal that lives long (an application's)
- * must not collect a listener for every request made under it, so whoever makes a scope ends it.
+ * A signal that follows other signals for as long as it is needed. A signal that lives long (an application's) must not
+ * collect a listener for every request made under it, so the code that makes one ends it. Its signal is one that the
+ * platform's `fetch` takes, whatever realm the signals come from that it follows.
  */
 export class LinkedAbortController {
-  readonly #controller = new AbortController()
-  #unfollow: readonly (() => void)[] = nobody
+  readonly #controller = newController()
+  #unfollow: readonly (() => void)[] = none
 
   /** @param parents - the signals to follow; undefined ones are passed over */
   constructor(...parents: readonly (AbortSignal | undefined)[]) {
@@ -27,25 +27,66 @@ export class LinkedAbortController {
     }
   }
 
-  /** The signal to hand to whoever works in this scope. */
+  /** The signal for what is started under this controller. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** Aborts what works in this scope; the parents are not touched. */
+  /** Aborts what was started; the parents are not touched. */
   abort(reason?: unknown): void {
     this.end()
     this.#controller.abort(reason)
   }
 
-  /** Stops following the parents. What still works in the scope goes on. */
+  /** Stops following the parents. What was started continues. */
   end(): void {
     for (const unfollow of this.#unfollow) unfollow()
-    this.#unfollow = nobody
+    this.#unfollow = none
   }
 }
 
-/** @throws FetchBackoffAbortError where the signal is aborted */
+/**
+ * Test environments (jsdom, happy-dom) put an AbortController of their own beside Node's `fetch`, which rejects its signals.
+ * The signal of a writable stream's controller is always the platform's.
+ */
+function newController(): Pick<AbortController, "signal" | "abort"> {
+  const controller = new AbortController()
+  if (isFetchable(controller.signal)) return controller
+  let signal = controller.signal
+  const stream = new WritableStream({
+    start(given) {
+      signal = given.signal
+    },
+  })
+  return {
+    signal,
+    abort(reason) {
+      // It rejects if the stream has failed already; then it is aborted.
+      stream.abort(reason).catch(() => undefined)
+    },
+  }
+}
+
+let fetchable:
+  { readonly Class: unknown; readonly Asked: unknown; readonly is: boolean } | undefined
+
+/** Whether the platform's `fetch` takes signals of a class. Asked once for each. */
+function isFetchable(signal: AbortSignal): boolean {
+  if (typeof Request === "undefined" || typeof WritableStream === "undefined") return true
+  const Class = signal.constructor
+  if (fetchable?.Class !== Class || fetchable.Asked !== Request) {
+    let is = true
+    try {
+      new Request("http://localhost", { signal })
+    } catch {
+      is = false
+    }
+    fetchable = { Class, Asked: Request, is }
+  }
+  return fetchable.is
+}
+
+/** @throws FetchBackoffAbortError if the signal is aborted */
 export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
 }
@@ -55,7 +96,7 @@ export function throwIfAborted(signal: AbortSignal): void {
  * never looks at the signal.
  *
  * @param promise - what to wait for
- * @param signal - ends the wait; a scope's, as each wait has a listener of its own on it
+ * @param signal - ends the wait; a LinkedAbortController's, as each wait has a listener of its own on it
  * @param onLate - takes what the promise gives after the abort, so that it can be released
  * @throws FetchBackoffAbortError on abort
  */
@@ -66,7 +107,7 @@ export function raceAbort<T>(
 ): Promise<T> {
   return new Promise<T>((resolve, reject) => {
     const giveUp = () => {
-      // The promise is nobody's any more; its failure, or its value's, must not surface as an unhandled one.
+      // No caller waits for the promise any more: its rejection must not surface as an unhandled one.
       promise.then(onLate).catch(() => undefined)
       reject(new FetchBackoffAbortError(signal.reason))
     }
@@ -86,4 +127,112 @@ export function raceAbort<T>(
       },
     )
   })
+}
+
+/** Timers count milliseconds in 32 bits; a longer one would fire at once. */
+export const MAX_TIMER_MS = 2 ** 31 - 1
+
+/**
+ * Waits, or ends at once with the signal.
+ *
+ * @param ms - how long
+ * @param signal - ends the wait
+ * @param watch - watches for what makes the wait needless, and returns a function that ends the watch
+ * @throws FetchBackoffAbortError on abort
+ */
+export function sleep(
+  ms: number,
+  signal?: AbortSignal,
+  watch?: (wake: () => void) => () => void,
+): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted === true) {
+      reject(new FetchBackoffAbortError(signal.reason))
+      return
+    }
+    const end = () => {
+      clearTimeout(timer)
+      unfollow?.()
+      unwatch?.()
+    }
+    const onWake = () => {
+      end()
+      resolve()
+    }
+    const timer = setTimeout(onWake, Math.min(ms, MAX_TIMER_MS))
+    const unfollow =
+      signal &&
+      onAbort(signal, () => {
+        end()
+        reject(new FetchBackoffAbortError(signal.reason))
+      })
+    const unwatch = watch?.(onWake)
+  })
+}
+
+const watches = /* @__PURE__ */ new WeakMap<AbortSignal, AbortWatch>()
+
+/**
+ * Calls back once when a signal aborts. A signal has one listener of ours, however many wait on it: an application's
+ * signal is given to a hundred streams, and Node warns of a leak at more than ten listeners.
+ *
+ * @param signal - one that is not aborted yet
+ * @param callback - must not throw; a function of its own for every call
+ * @returns a function that ends the wait; nothing is left on the signal after the last one
+ */
+export function onAbort(signal: AbortSignal, callback: () => void): () => void {
+  const watch = watches.get(signal) ?? new AbortWatch(signal)
+  watch.add(callback)
+  return () => {
+    watch.delete(callback)
+  }
+}
+
+/** The callbacks that wait on one signal. */
+class AbortWatch {
+  readonly #signal: AbortSignal
+  /** Most signals have one, and a list is three times as large as all the rest. */
+  #callbacks: (() => void) | Set<() => void> | undefined
+
+  constructor(signal: AbortSignal) {
+    this.#signal = signal
+    signal.addEventListener("abort", this.#onAbort)
+    watches.set(signal, this)
+  }
+
+  add(callback: () => void): void {
+    const others = this.#callbacks
+    if (others === undefined) this.#callbacks = callback
+    else if (typeof others === "function") this.#callbacks = new Set([others, callback])
+    else others.add(callback)
+  }
+
+  delete(callback: () => void): void {
+    const callbacks = this.#callbacks
+    if (callbacks === callback) this.#callbacks = undefined
+    else if (typeof callbacks === "object") callbacks.delete(callback)
+    if (this.#isEmpty) this.#end()
+  }
+
+  readonly #onAbort = (): void => {
+    this.#end()
+    const callbacks = this.#callbacks
+    if (typeof callbacks === "function") callbacks()
+    else if (callbacks !== undefined) {
+      for (const callback of [...callbacks]) {
+        // What an earlier one ended must not be called any more.
+        if (callbacks.has(callback)) callback()
+      }
+    }
+  }
+
+  get #isEmpty(): boolean {
+    const callbacks = this.#callbacks
+    return callbacks === undefined || (typeof callbacks === "object" && callbacks.size === 0)
+  }
+
+  #end(): void {
+    if (watches.get(this.#signal) === this) watches.delete(this.#signal)
+    this.#signal.removeEventListener("abort", this.#onAbort)
+  }
 }

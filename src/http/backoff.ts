@@ -1,4 +1,5 @@
 import {
+  checkAmount,
   checkBoolean,
   checkCount,
   checkFunction,
@@ -6,20 +7,43 @@ import {
   checkObject,
 } from "./option-checks.ts"
 
-/** How failed requests are tried again. Exponential, with full jitter: a random delay up to a limit that grows. */
+/**
+ * How failed requests are retried: network failures and the statuses 408, 425, 429 and 5xx, except 501 and 505, which say
+ * that the server does not support the request. Exponential, with full jitter: a random delay up to a limit that grows.
+ */
 export interface BackoffOptions {
-  /** The limit of the first delay in milliseconds; above 0. Default 100. */
-  initialDelay?: number
-  /** The limit that no delay's limit grows beyond, in milliseconds. Default 60 000. */
-  maxDelay?: number
-  /** What the limit is multiplied by after each failure; 1 or more. Default 1.3. */
-  multiplier?: number
-  /** How often a request is tried again; 0 is never. Default Infinity. */
-  maxRetries?: number
+  /**
+   * The limit of the first delay in milliseconds, 0 or more.
+   *
+   * @default 100
+   */
+  initialDelay?: number | undefined
+  /**
+   * The limit beyond which no delay's limit grows, in milliseconds, 0 or more. A longer `Retry-After` is honoured.
+   *
+   * @default 60_000
+   */
+  maxDelay?: number | undefined
+  /**
+   * The factor by which the limit grows with each failure, 1 or more.
+   *
+   * @default 1.3
+   */
+  multiplier?: number | undefined
+  /**
+   * How often a request is retried; 0 is never. Errors that nothing here recognises are retried three times at most.
+   *
+   * @default Infinity
+   */
+  maxRetries?: number | undefined
   /** Called after each failed attempt. */
-  onFailedAttempt?: () => void
-  /** Logs each retry to the console, without URLs' queries and without headers. Default false. */
-  debug?: boolean
+  onFailedAttempt?: (() => void) | undefined
+  /**
+   * Logs each retry to the console, without queries and headers.
+   *
+   * @default false
+   */
+  debug?: boolean | undefined
 }
 
 /** Checked options with every default filled in. */
@@ -28,66 +52,49 @@ export interface Backoff {
   readonly maxDelay: number
   readonly multiplier: number
   readonly maxRetries: number
-  readonly onFailedAttempt?: () => void
+  readonly onFailedAttempt: (() => void) | undefined
   readonly debug: boolean
 }
 
 /** The defaults of {@link BackoffOptions}. */
-export const BackoffDefaults: {
-  readonly initialDelay: number
-  readonly maxDelay: number
-  readonly multiplier: number
-  readonly maxRetries: number
-} = { initialDelay: 100, maxDelay: 60_000, multiplier: 1.3, maxRetries: Infinity }
-
-const settledDefaults: Backoff = { ...BackoffDefaults, debug: false }
+export const BackoffDefaults: BackoffOptions = {
+  initialDelay: 100,
+  maxDelay: 60_000,
+  multiplier: 1.3,
+  maxRetries: Infinity,
+}
 
 /**
  * Checks options and fills in the defaults.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
  */
-export function resolveBackoff(options?: BackoffOptions): Backoff {
-  if (options === undefined) return settledDefaults
+export function resolveBackoff(options: BackoffOptions = {}): Backoff {
   checkObject("backoffOptions", options)
-  // A longer first delay alone, or a shorter limit, is no contradiction: the other's default gives way to it.
-  const longest = typeof options.maxDelay === "number" ? options.maxDelay : Infinity
   const {
-    initialDelay = longest > 0 ? Math.min(BackoffDefaults.initialDelay, longest) : 1,
-    multiplier = BackoffDefaults.multiplier,
-    maxRetries = BackoffDefaults.maxRetries,
+    initialDelay = 100,
+    maxDelay = 60_000,
+    multiplier = 1.3,
+    maxRetries = Infinity,
     debug = false,
     onFailedAttempt,
   } = options
-  checkNumber(
-    "backoffOptions.initialDelay",
-    initialDelay,
-    (ms) => Number.isFinite(ms) && ms > 0,
-    "above 0",
-  )
-  const { maxDelay = Math.max(BackoffDefaults.maxDelay, initialDelay) } = options
-  checkNumber(
-    "backoffOptions.maxDelay",
-    maxDelay,
-    (ms) => ms >= initialDelay,
-    "initialDelay or more",
-  )
+  checkAmount("backoffOptions.initialDelay", initialDelay)
+  checkAmount("backoffOptions.maxDelay", maxDelay)
   checkNumber(
     "backoffOptions.multiplier",
     multiplier,
-    (factor) => Number.isFinite(factor) && factor >= 1,
+    (it) => it >= 1 && it < Infinity,
     "1 or more",
   )
   checkCount("backoffOptions.maxRetries", maxRetries)
   checkBoolean("backoffOptions.debug", debug)
   checkFunction("backoffOptions.onFailedAttempt", onFailedAttempt)
-  const backoff = { initialDelay, maxDelay, multiplier, maxRetries, debug }
-  return onFailedAttempt === undefined ? backoff : { ...backoff, onFailedAttempt }
+  return { initialDelay, maxDelay, multiplier, maxRetries, debug, onFailedAttempt }
 }
 
 /**
- * The delay before a retry: random below a limit that grows with every attempt, and no shorter than the server
- * asked for.
+ * The delay before a retry: random below a limit that grows with every attempt, and no shorter than the server asked for.
  *
  * @param backoff - checked options
  * @param attempt - how many attempts have failed, from 1
@@ -95,21 +102,19 @@ export function resolveBackoff(options?: BackoffOptions): Backoff {
  * @param retryAfterMs - what the server asked for; default 0
  */
 export function backoffDelayMs(
-  backoff: Pick<Backoff, "initialDelay" | "maxDelay" | "multiplier">,
+  { initialDelay, maxDelay, multiplier }: Pick<Backoff, "initialDelay" | "maxDelay" | "multiplier">,
   attempt: number,
   random: number,
   retryAfterMs = 0,
 ): number {
-  const limit = Math.min(
-    backoff.maxDelay,
-    backoff.initialDelay * backoff.multiplier ** (attempt - 1),
-  )
+  // 0 times Infinity is NaN.
+  const limit = Math.min(maxDelay, initialDelay * multiplier ** (attempt - 1) || 0)
   return Math.max(limit * random, retryAfterMs)
 }
 
 /**
- * How much longer to wait, so that what is asked again and again for nothing is asked no more often than once in an
- * interval on average; at random, so that many clients do not come together.
+ * How much longer to wait, so that a request that is repeated for nothing is made no more often than once in an interval on
+ * average; at random, so that many clients do not come together.
  *
  * @param elapsedMs - how long it has taken already
  * @param random - between 0 and 1

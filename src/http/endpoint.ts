@@ -1,89 +1,106 @@
+import { badOption } from "../errors/bad-option.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { InvalidSignalError } from "../errors/invalid-signal-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { resolveBackoff, type Backoff, type BackoffOptions } from "./backoff.ts"
-import { checkDuration, checkFunction, checkObject } from "./option-checks.ts"
+import { checkBoolean, checkDuration, checkFunction, checkObject } from "./option-checks.ts"
 import {
-  checkHeaders,
   checkParams,
-  mergeHeaders,
-  type HeadersRecord,
+  checkHeaders,
+  layHeaders,
+  type HeadersOption,
   type ParamsRecord,
+  type RequestHeaders,
 } from "./request-inputs.ts"
+
+/** The fields of `RequestInit` that the protocol does not set: `credentials`, `cache`, `mode`, `priority` … */
+export type FetchOptions = Omit<RequestInit, (typeof protocolFields)[number]>
+
+/** The fields of `RequestInit` that requests of the protocol set themselves. */
+const protocolFields = ["method", "headers", "body", "signal", "duplex", "keepalive"] as const
 
 /** The settings of a stream that hold for every request to it. */
 export interface EndpointOptions {
   /** The stream's URL: absolute, or in a browser relative to the page. */
   url: string | URL
   /** Sent with every request; functions are called for each. */
-  headers?: HeadersRecord | undefined
+  headers?: HeadersOption | undefined
   /** Added to the query of every request; functions are called for each. */
   params?: ParamsRecord | undefined
   /** Ends every request and wait at once. */
   signal?: AbortSignal | undefined
   /**
-   * Used in place of the platform's fetch. Where the answer is no success it may throw instead: an error that carries the
-   * answer (a `FetchError` of `createFetchWithBackoff`, or any with the Response in `response`, as ky's and ofetch's) is
-   * taken for that answer.
+   * Used in place of the platform's fetch. For a response that is not a success it may throw an error that carries the
+   * response (a `FetchError` of `createFetchWithBackoff`, or any with the Response in `response`, as ky's and ofetch's).
    */
   fetch?: typeof globalThis.fetch | undefined
-  /** How failed requests are tried again. */
+  /** Given to every call of fetch. Fields that the protocol sets are rejected by name. */
+  fetchOptions?: FetchOptions | undefined
+  /** How failed requests are retried. */
   backoffOptions?: BackoffOptions | undefined
-  /** How long a request may stay without an answer, and may wait for its headers, in milliseconds. Default 60 000. */
+  /**
+   * How long a request may stay without a response, and may wait for its headers, in milliseconds.
+   *
+   * @default 60_000
+   */
   requestTimeoutMs?: number | undefined
+  /**
+   * Warns once per request on the console after three seconds of nothing but failures, with the reason and the count. Not
+   * if `NODE_ENV` is "test".
+   *
+   * @default true
+   */
+  warnOnRetry?: boolean | undefined
 }
 
 /** Checked {@link EndpointOptions}: what every request to one stream is made with. */
-export interface Endpoint {
-  /** Absolute, with the query that the caller gave. */
+export interface Endpoint extends RequestHeaders {
+  /** Absolute, with the query that the caller gave; as it was given if it is no such URL. */
   readonly url: string
-  readonly headers: HeadersRecord
+  /** What every request fails with, if the URL is malformed: making a handle does no more than keep it. */
+  readonly urlError: DurableStreamError | undefined
   readonly params: ParamsRecord
   readonly signal: AbortSignal | undefined
   readonly fetch: typeof globalThis.fetch
+  readonly fetchOptions: FetchOptions
   readonly backoff: Backoff
   readonly requestTimeoutMs: number
+  readonly warnOnRetry: boolean
 }
-
-const DEFAULT_REQUEST_TIMEOUT_MS = 60_000
-
-const none = {}
 
 /** Looked up for every request, so that a global fetch replaced later (mocks, tracing) is the one that is called. */
 const platformFetch: typeof globalThis.fetch = (input, init) => globalThis.fetch(input, init)
 
 /**
- * Checks the settings of a stream. No I/O.
+ * Checks the settings of a stream. No I/O. A malformed URL fails the requests.
  *
- * @throws MissingStreamUrlError where there is no url
- * @throws InvalidSignalError where the signal is none
+ * @throws MissingStreamUrlError if there is no url
+ * @throws InvalidSignalError if the signal is not one
  * @throws DurableStreamError `BAD_REQUEST` that names the option
  */
 export function createEndpoint(options: EndpointOptions): Endpoint {
-  // JavaScript callers can leave out what the type asks for.
+  // JavaScript callers can omit what the type asks for.
   const given = options as Partial<EndpointOptions> | undefined
-  const url = absoluteUrl(given?.url)
-  const { headers, params, signal, fetch: customFetch, backoffOptions } = options
-  const { requestTimeoutMs = DEFAULT_REQUEST_TIMEOUT_MS } = options
-  checkSignal(signal)
-  checkHeaders(headers)
-  checkParams(params)
-  checkFunction("fetch", customFetch)
+  const { url, urlError } = resolveUrl(given?.url)
+  const { signal, requestTimeoutMs = 60_000, warnOnRetry = true } = options
   return {
     url,
-    headers: headers ?? none,
-    params: params ?? none,
-    signal,
-    fetch: customFetch ?? platformFetch,
-    backoff: resolveBackoff(backoffOptions),
+    urlError,
+    signal: checkSignal(signal),
+    ...checkHeaders(options.headers),
+    params: checkParams(options.params),
+    fetch: checkFunction("fetch", options.fetch) ?? platformFetch,
+    fetchOptions: checkFetchOptions(options.fetchOptions),
+    backoff: resolveBackoff(options.backoffOptions),
     requestTimeoutMs: checkDuration("requestTimeoutMs", requestTimeoutMs),
+    warnOnRetry: checkBoolean("warnOnRetry", warnOnRetry),
   }
 }
 
 /**
- * The settings of one call laid over a stream's: headers and params are merged, the rest replaced. The signal stays
- * the stream's; a call's own signal goes beside it.
+ * The settings of one call laid over a stream's: headers, params and fetch options are merged, the rest replaced. The signal
+ * stays the stream's; a call's own signal goes beside it.
  *
  * @throws as {@link createEndpoint} does
  */
@@ -92,76 +109,87 @@ export function extendEndpoint(
   overrides: Omit<Partial<EndpointOptions>, "url" | "signal">,
 ): Endpoint {
   checkObject("options", overrides)
-  const { headers, params, fetch: customFetch, backoffOptions, requestTimeoutMs } = overrides
-  const checked = createEndpoint({
-    url: endpoint.url,
-    headers,
-    params,
-    fetch: customFetch,
-    requestTimeoutMs,
-    backoffOptions,
-  })
+  const { url, urlError, signal, params, fetchOptions } = endpoint
+  const given = overrides
+  const checked = createEndpoint({ ...given, url: "http://localhost", signal: undefined })
   return {
-    url: endpoint.url,
-    headers: mergeHeaders(endpoint.headers, checked.headers),
-    params: { ...endpoint.params, ...checked.params },
-    signal: endpoint.signal,
-    fetch: customFetch === undefined ? endpoint.fetch : checked.fetch,
-    backoff: backoffOptions === undefined ? endpoint.backoff : checked.backoff,
-    requestTimeoutMs: requestTimeoutMs ?? endpoint.requestTimeoutMs,
+    url,
+    urlError,
+    signal,
+    ...layHeaders(endpoint, checked),
+    params: { ...params, ...checked.params },
+    fetch: given.fetch === undefined ? endpoint.fetch : checked.fetch,
+    fetchOptions: { ...fetchOptions, ...checked.fetchOptions },
+    backoff: given.backoffOptions === undefined ? endpoint.backoff : checked.backoff,
+    requestTimeoutMs: given.requestTimeoutMs ?? endpoint.requestTimeoutMs,
+    warnOnRetry: given.warnOnRetry ?? endpoint.warnOnRetry,
   }
 }
 
-/** @throws InvalidSignalError where it is given and no AbortSignal */
-export function checkSignal(signal: unknown): void {
-  if (signal === undefined) return
+/** @throws InvalidSignalError if it is given and is not an AbortSignal */
+export function checkSignal<T>(signal: T): T {
+  if (signal === undefined) return signal
   // Not instanceof: a signal of another realm, or of a polyfill, aborts just as well.
-  const like = signal as Partial<AbortSignal> | null | undefined
-  if (typeof like?.aborted === "boolean" && typeof like.addEventListener === "function") return
+  const like = signal as Partial<AbortSignal> | null
+  if (typeof like?.aborted === "boolean" && typeof like.addEventListener === "function") {
+    return signal
+  }
   throw new InvalidSignalError()
 }
 
-function absoluteUrl(url: string | URL | undefined): string {
-  // JavaScript callers can give anything.
-  const given: unknown = url instanceof URL ? url.href : url
-  if (given === undefined || given === null) throw new MissingStreamUrlError()
-  if (typeof given !== "string") {
-    throw new DurableStreamError(`The option url must be a string or a URL.`, "BAD_REQUEST")
+function checkFetchOptions(options: FetchOptions = {}): FetchOptions {
+  checkObject("fetchOptions", options)
+  for (const field of protocolFields) {
+    if (field in options) {
+      throw badOption(`fetchOptions.${field}`, "omitted (the client sets it)", undefined)
+    }
   }
-  const trimmed = given.trim()
+  return options
+}
+
+/**
+ * Where a handle keeps its endpoint. Registered for the whole realm, so that a handle made by one copy of this package (its
+ * CommonJS build) serves a producer made by another (its ES module build).
+ */
+export const endpointSymbol: unique symbol = Symbol.for("@durable-streams/client.endpoint")
+
+/** The endpoint of a handle, or undefined if the value is none. */
+export function endpointOf(handle: unknown): Endpoint | undefined {
+  if (typeof handle !== "object" || handle === null) return undefined
+  // Any object may be asked for a property; what the handle keeps under this symbol is an endpoint.
+  return (handle as { readonly [endpointSymbol]?: Endpoint })[endpointSymbol]
+}
+
+function resolveUrl(given: unknown): Pick<Endpoint, "url" | "urlError"> {
+  // By shape: a URL can be of another realm, or a polyfill.
+  const { href } = (given ?? {}) as Partial<URL>
+  const text = typeof href === "string" ? href : given
+  if (text === undefined || text === null) throw new MissingStreamUrlError()
+  if (typeof text !== "string") throw badOption("url", "a string or a URL", text)
+  const trimmed = text.trim()
   if (trimmed === "") throw new MissingStreamUrlError()
-  const parsed = parseUrl(trimmed, pageUrl())
-  if (parsed === undefined) {
-    throw new DurableStreamError(
-      `The option url is no absolute URL: ${describeUrl(trimmed)}`,
-      "BAD_REQUEST",
-    )
+  // What is absolute stays as it was written: signatures are made over bytes.
+  const isAbsolute = /^https?:\/\//i.test(trimmed)
+  const url = isAbsolute ? trimmed : (parseUrl(trimmed, pageUrl()) ?? trimmed)
+  if (/^https?:\/\/[^/\\?#@]+([/?#]|$)/i.test(url) && parseUrl(url) !== undefined) {
+    return { url, urlError: undefined }
   }
-  if (parsed.protocol !== "http:" && parsed.protocol !== "https:") {
-    throw new DurableStreamError(
-      `The option url has the scheme ${parsed.protocol} and needs http: or https:.`,
-      "BAD_REQUEST",
-    )
-  }
-  if (parsed.username !== "" || parsed.password !== "") {
-    throw new DurableStreamError(
-      `The option url carries credentials, which fetch refuses; send an authorization header: ${describeUrl(trimmed)}`,
-      "BAD_REQUEST",
-    )
-  }
-  return parseUrl(trimmed) === undefined ? parsed.href : trimmed
+  const message =
+    "The option url must be an absolute URL with the scheme http: or https: and without credentials " +
+    `(send an authorization header): ${describeUrl(url)}`
+  return { url, urlError: new DurableStreamError(message, "BAD_REQUEST") }
 }
 
 /** What relative URLs of a page are relative to: what fetch takes. Workers have no document, and a location only. */
 function pageUrl(): string | undefined {
-  // Only browsers have either; the library's type says that everybody has both.
+  // Only browsers have either; the library's type says that everything has both.
   const { document: page, location: place } = globalThis as Partial<typeof globalThis>
   return page?.baseURI ?? place?.href
 }
 
-function parseUrl(url: string, base?: string): URL | undefined {
+function parseUrl(url: string, base?: string): string | undefined {
   try {
-    return new URL(url, base)
+    return new URL(url, base).href
   } catch {
     return undefined
   }

@@ -53,13 +53,18 @@ export interface TransferFailure extends Partial<RequestFailure> {
   /** Default: `TIMEOUT` for the kind timeout, `PROTOCOL` for malformed, else `NETWORK`. */
   readonly code?: DurableStreamErrorCode
   readonly cause?: unknown
+  /** The status of a response that is not usable. Default 0. */
+  readonly status?: number
 }
 
 /**
- * The one maker of errors of requests without a usable response: a FetchError with status 0 that carries its failure. It is
+ * The one maker of errors of requests without a usable response: a FetchError, most with status 0, that carries its failure. It is
  * indeterminate if the effect is unknown. The message has the reason and no text of the cause, which can hold secrets.
  */
-export function transferError(url: string, { code, cause, ...given }: TransferFailure): FetchError {
+export function transferError(
+  url: string,
+  { code, cause, status = 0, ...given }: TransferFailure,
+): FetchError {
   const failure: RequestFailure = {
     retryable: true,
     effect: "none",
@@ -71,7 +76,7 @@ export function transferError(url: string, { code, cause, ...given }: TransferFa
   const indeterminate = failure.effect === "unknown"
   const hint = indeterminate ? ` ${INDETERMINATE_HINT}` : ""
   const message = `A request to ${stream} failed: ${failure.reason}.${hint}`
-  const error = new FetchError(0, undefined, undefined, {}, stream, message, {
+  const error = new FetchError(status, undefined, undefined, {}, stream, message, {
     code: code ?? codeOf(failure),
     cause: safeCause(cause),
     indeterminate,

@@ -1,11 +1,15 @@
 import { badOption } from "../errors/bad-option.ts"
 
 /**
+ * Checks of options. Each returns the value, or throws a DurableStreamError `BAD_REQUEST` that names the option and shows
+ * its value. All but those of numbers accept undefined.
+ */
+
+/**
  * Checks an option that is a number.
  *
  * @param isValid - what the number must be beside
  * @param rule - the same in words, as they follow "must be"
- * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
  */
 export function checkNumber(
   option: string,
@@ -17,61 +21,39 @@ export function checkNumber(
   throw badOption(option, rule, value)
 }
 
-/**
- * Checks a duration: above 0, Infinity for none.
- *
- * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
- */
+/** Checks a duration: above 0, Infinity for no limit. */
 export function checkDuration(option: string, ms: unknown): number {
-  return checkNumber(
-    option,
-    ms,
-    (given) => given > 0,
-    "a number of milliseconds above 0, or Infinity",
-  )
+  return checkNumber(option, ms, (it) => it > 0, "a number of milliseconds above 0, or Infinity")
 }
 
-/**
- * Checks a count: whole, 0 or more, Infinity for no limit.
- *
- * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
- */
+/** Checks an amount: 0 or more. */
+export function checkAmount(option: string, value: unknown): number {
+  return checkNumber(option, value, (it) => it >= 0, "a number, 0 or more")
+}
+
+/** Checks a count: whole, 0 or more, Infinity for no limit. */
 export function checkCount(option: string, count: unknown): number {
-  return checkNumber(
-    option,
-    count,
-    (given) => given >= 0 && (given === Infinity || Number.isInteger(given)),
-    "a whole number, 0 or more, or Infinity",
-  )
+  const isCount = (it: number) => it === Infinity || (it >= 0 && Number.isInteger(it))
+  return checkNumber(option, count, isCount, "a whole number, 0 or more, or Infinity")
 }
 
-/**
- * Checks an option that is a function, where it is given.
- *
- * @throws DurableStreamError `BAD_REQUEST` that names the option
- */
+/** Checks an option that is a function. */
 export function checkFunction<T>(option: string, value: T): T {
-  if (value === undefined || typeof value === "function") return value
-  throw badOption(option, "a function", value)
+  return check(option, value, typeof value === "function", "a function")
 }
 
-/**
- * Checks an option that is true or false, where it is given.
- *
- * @throws DurableStreamError `BAD_REQUEST` that names the option
- */
+/** Checks an option that is true or false. */
 export function checkBoolean<T>(option: string, value: T): T {
-  if (value === undefined || typeof value === "boolean") return value
-  throw badOption(option, "true or false", value)
+  return check(option, value, typeof value === "boolean", "true or false")
 }
 
-/**
- * Checks options, or an option that holds others, where they are given.
- *
- * @throws DurableStreamError `BAD_REQUEST` that names them
- */
+/** Checks options, or an option that holds others. */
 export function checkObject<T>(option: string, value: T): T {
-  if (value === undefined) return value
-  if (typeof value === "object" && value !== null && !Array.isArray(value)) return value
-  throw badOption(option, "an object", value)
+  const isObject = typeof value === "object" && value !== null && !Array.isArray(value)
+  return check(option, value, isObject, "an object")
+}
+
+function check<T>(option: string, value: T, isValid: boolean, rule: string): T {
+  if (value === undefined || isValid) return value
+  throw badOption(option, rule, value)
 }

@@ -9,11 +9,31 @@ export type MaybePromise<T> = T | Promise<T>
 /** Request headers: a value, or a function that is called for every request (a token that is renewed). */
 export type HeadersRecord = Record<string, string | (() => MaybePromise<string>)>
 
-/** Query parameters: as headers are, and undefined ones are left out. `offset`, `live` and `cursor` are reserved. */
+/** Names and values of headers: a `Headers`, pairs, or an object, whose undefined values are omitted. */
+export type HeadersValues =
+  | Pick<Headers, "forEach">
+  | Iterable<readonly [name: string, value: string]>
+  | Readonly<Record<string, string | undefined>>
+
+/** What the option `headers` accepts: values, functions of them, or one function for all. */
+export type HeadersOption =
+  | HeadersRecord
+  | HeadersValues
+  | Readonly<Record<string, string | undefined | (() => MaybePromise<string | undefined>)>>
+  | (() => MaybePromise<HeadersValues>)
+
+/** Query parameters: as headers are, and undefined ones are omitted. `offset`, `live` and `cursor` are reserved. */
 export type ParamsRecord = Record<
   string,
   string | undefined | (() => MaybePromise<string | undefined>)
 >
+
+/** Checked headers, as requests are made with them. */
+export interface RequestHeaders {
+  readonly headers: HeadersRecord
+  /** Gives more headers for each request; `headers` replace them. */
+  readonly moreHeaders: (() => Promise<Record<string, string>>) | undefined
+}
 
 const headerName = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/
 // What fetch accepts once it has stripped the white space around it: no control characters, nothing past Latin-1.
@@ -21,35 +41,66 @@ const headerName = /^[!#$%&'*+\-.^_`|~\dA-Za-z]+$/
 const headerValue = /^[^\0-\x08\x0A-\x1F\x7F\u0100-\uFFFF]*$/
 
 /**
- * Refuses headers that no request could carry. The message names the header and never its value.
+ * Checks headers, and takes them as they are now. A message names the header and never its value.
  *
- * @throws DurableStreamError `BAD_REQUEST`
+ * @throws DurableStreamError `BAD_REQUEST` for headers that no request can carry
  */
-export function checkHeaders(headers: HeadersRecord | undefined): void {
-  for (const [name, value] of Object.entries(checkRecord("headers", headers))) {
-    if (!headerName.test(name))
-      throw badInput(`The header name ${JSON.stringify(name)} is not valid.`)
-    if (typeof value !== "function") checkHeaderValue(name, value)
+export function checkHeaders(headers: HeadersOption | undefined): RequestHeaders {
+  if (typeof headers !== "function") {
+    return { headers: namedHeaders(headers), moreHeaders: undefined }
   }
+  const moreHeaders = async () => resolveEntries(namedHeaders(await headers()), checkHeaderValue)
+  return { headers: {}, moreHeaders }
+}
+
+function namedHeaders(headers: unknown = {}): HeadersRecord {
+  const named: HeadersRecord = {}
+  for (const [name, value] of headerEntries(headers)) {
+    if (value === undefined) continue
+    if (!headerName.test(name)) throw badInput(`${JSON.stringify(name)} is not a header name.`)
+    // A function is called for each request; what it gives is checked then.
+    named[name] = isProvider(value) ? (value as () => string) : checkHeaderValue(name, value)
+  }
+  return named
+}
+
+/** By shape: a Headers can be of another realm, or a polyfill. */
+function headerEntries(headers: unknown): (readonly [string, unknown])[] {
+  if (typeof headers === "object" && headers !== null) {
+    if (Symbol.iterator in headers) return [...(headers as Iterable<readonly [string, unknown]>)]
+    // What has a method forEach is no record: its value would be a header that no program names.
+    if ("forEach" in headers && typeof headers.forEach === "function") {
+      const entries: (readonly [string, unknown])[] = []
+      const each = headers as Pick<Headers, "forEach">
+      each.forEach((value, name) => entries.push([name, value]))
+      return entries
+    }
+    return Object.entries(headers)
+  }
+  throw badInput("The option headers must be an object of names and values, or a function.")
 }
 
 /**
- * Refuses params that would collide with the protocol's own, or that are no text.
+ * Checks params.
  *
- * @throws DurableStreamError `BAD_REQUEST`
+ * @throws DurableStreamError `BAD_REQUEST` for those that would collide with the protocol's own, or that are not text
  */
-export function checkParams(params: ParamsRecord | undefined): void {
-  for (const [name, value] of Object.entries(checkRecord("params", params))) {
+export function checkParams(params: ParamsRecord = {}): ParamsRecord {
+  // JavaScript callers can give null. A URLSearchParams has no own properties: it would be ignored silently.
+  const given = params as ParamsRecord | null
+  if (typeof given !== "object" || given === null || Symbol.iterator in given) {
+    throw badInput("The option params must be a plain object of names and values.")
+  }
+  for (const [name, value] of Object.entries(params)) {
     if (DURABLE_STREAM_PROTOCOL_QUERY_PARAMS.includes(name)) {
-      throw badInput(
-        `The query parameter ${name} belongs to the protocol: use the option instead of params.`,
-      )
+      throw badInput(`The query parameter ${name} is reserved: use the option instead of params.`)
     }
     if (!isWellFormed(name)) {
       throw badInput(`The param name ${JSON.stringify(name)} holds half of a character.`)
     }
-    if (typeof value !== "function") checkParamValue(name, value)
+    if (!isProvider(value)) checkParamValue(name, value)
   }
+  return params
 }
 
 /** Whether a request has to wait for what functions give. */
@@ -58,29 +109,36 @@ export function hasProviders(record: HeadersRecord | ParamsRecord): boolean {
 }
 
 /** Calls the functions among the headers, all at once, and checks what they give. */
-export async function resolveHeaders(
-  headers: HeadersRecord | undefined,
-): Promise<Record<string, string>> {
-  const entries = Object.entries(headers ?? {})
-  const resolved: Record<string, string> = {}
-  // Without a function there is nothing to wait for: a request costs no extra turns.
-  const values = await resolveAll(entries.map(([, value]) => value))
-  entries.forEach(([name], index) => {
-    resolved[name] = checkHeaderValue(name, values[index])
-  })
-  return resolved
+export async function resolveHeaders({
+  headers,
+  moreHeaders,
+}: RequestHeaders): Promise<Record<string, string>> {
+  const named = resolveEntries(headers, checkHeaderValue)
+  if (moreHeaders === undefined) return named
+  const [more, given] = await Promise.all([moreHeaders(), named])
+  return mergeHeaders(more, given)
 }
 
-/** Calls the functions among the params, all at once, and leaves out what is undefined. */
-export async function resolveParams(
-  params: ParamsRecord | undefined,
+/** Calls the functions among the params, all at once, and checks what they give. */
+export function resolveParams(params: ParamsRecord): Promise<Record<string, string>> {
+  return resolveEntries(params, checkParamValue)
+}
+
+async function resolveEntries(
+  record: Readonly<Record<string, unknown>>,
+  check: (name: string, value: unknown) => string,
 ): Promise<Record<string, string>> {
-  const entries = Object.entries(params ?? {})
+  const entries = Object.entries(record)
+  // Without a function there is nothing to wait for: a request costs no extra turns.
+  const values = entries.some(([, value]) => isProvider(value))
+    ? // Async, so that one function that throws at once leaves no other one's rejection unhandled.
+      await Promise.all(
+        entries.map(async ([, value]) => (isProvider(value) ? await value() : value)),
+      )
+    : entries.map(([, value]) => value)
   const resolved: Record<string, string> = {}
-  const values = await resolveAll(entries.map(([, value]) => value))
   entries.forEach(([name], index) => {
-    const value = checkParamValue(name, values[index])
-    if (value !== undefined) resolved[name] = value
+    if (values[index] !== undefined) resolved[name] = check(name, values[index])
   })
   return resolved
 }
@@ -96,51 +154,39 @@ export function mergeHeaders<TValue>(
   return Object.fromEntries(merged.values())
 }
 
-function resolveAll(values: readonly unknown[]): unknown[] | Promise<unknown[]> {
-  if (!values.some(isProvider)) return [...values]
-  // Async, so that one function that throws at once leaves no other one's rejection unhandled.
-  return Promise.all(values.map(async (value) => (isProvider(value) ? await value() : value)))
+/** The same for what requests are made with. */
+export function layHeaders(below: RequestHeaders, above: RequestHeaders): RequestHeaders {
+  if (above.moreHeaders === undefined) {
+    return { ...below, headers: mergeHeaders(below.headers, above.headers) }
+  }
+  const layers = [below, above]
+  const moreHeaders = async () => mergeHeaders(...(await Promise.all(layers.map(resolveHeaders))))
+  return { headers: {}, moreHeaders }
 }
 
 function isProvider(value: unknown): value is () => unknown {
   return typeof value === "function"
 }
 
-function checkRecord<T extends object>(option: string, record: T | undefined): T | object {
-  if (record === undefined) return {}
-  // JavaScript callers can give null.
-  const given = record as T | null
-  if (typeof given === "object" && given !== null && !isHeadersLike(given)) return given
-  throw badInput(`The option ${option} must be a plain object of names and values.`)
-}
-
-/** A `Headers` or a `URLSearchParams` has no own properties: taken for a record it would be ignored in silence. */
-function isHeadersLike(record: object): boolean {
-  return Array.isArray(record) || Symbol.iterator in record
-}
-
-function checkHeaderValue(name: string, value: unknown): string {
+/** Checks a value that a request is about to carry; the protocol's own can hold the caller's data too. */
+export function checkHeaderValue(name: string, value: unknown): string {
   if (typeof value !== "string") {
     throw badInput(
-      `The header ${name} must be a string or a function that gives one, not ${kindOf(value)}.`,
+      `The header ${name} must be a string or a function of one, not ${kindOf(value)}.`,
     )
   }
   const trimmed = value.trim()
-  if (!headerValue.test(trimmed)) {
-    throw badInput(`The value of the header ${name} holds characters that HTTP does not allow.`)
-  }
-  return trimmed
+  if (headerValue.test(trimmed)) return trimmed
+  throw badInput(`The value of the header ${name} holds characters that HTTP does not allow.`)
 }
 
-function checkParamValue(name: string, value: unknown): string | undefined {
-  if (value === undefined) return value
-  if (typeof value === "string") {
-    if (isWellFormed(value)) return value
-    throw badInput(`The value of the param ${name} holds half of a character, which no URL can.`)
+function checkParamValue(name: string, value: unknown): string {
+  if (value === undefined) return ""
+  if (typeof value !== "string") {
+    throw badInput(`The param ${name} must be a string or a function of one, not ${kindOf(value)}.`)
   }
-  throw badInput(
-    `The param ${name} must be a string, undefined or a function that gives one, not ${kindOf(value)}.`,
-  )
+  if (isWellFormed(value)) return value
+  throw badInput(`The value of the param ${name} holds half of a character.`)
 }
 
 function badInput(message: string): DurableStreamError {

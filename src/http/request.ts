@@ -1,14 +1,11 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { errorFromResponse } from "../errors/error-from-response.ts"
-import type { FetchError } from "../errors/fetch-error.ts"
 import type { Operation } from "../errors/status-code.ts"
 import { STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import { requestUrl } from "../protocol/request-url.ts"
 import { LinkedAbortController, raceAbort, throwIfAborted } from "./abort.ts"
-import { responseFromError } from "./response-from-error.ts"
-import { AttemptLimit } from "./attempt-limit.ts"
-import { checkResponse } from "./check-response.ts"
+import { Deadline } from "./deadline.ts"
 import type { Endpoint } from "./endpoint.ts"
 import {
   fetchFailure,
@@ -17,10 +14,20 @@ import {
   transferError,
   withFailure,
 } from "./failure.ts"
-import { fetchThroughRedirects, redirectedWriteError } from "./fetch-through-redirects.ts"
-import { foreignAnswerError } from "./foreign-page.ts"
-import { hasProviders, mergeHeaders, resolveHeaders, resolveParams } from "./request-inputs.ts"
-import { releaseBody } from "./release-body.ts"
+import {
+  checkHeaderValue,
+  hasProviders,
+  mergeHeaders,
+  resolveHeaders,
+  resolveParams,
+} from "./request-inputs.ts"
+import {
+  checkResponse,
+  readErrorBody,
+  releaseBody,
+  responseFromError,
+  unexpectedResponse,
+} from "./response.ts"
 import {
   retryLoop,
   type AttemptOutcome,
@@ -39,7 +46,7 @@ export interface RequestObserver {
   onRetry?(notice: RetryNotice): void
 }
 
-/** One request of the protocol, tried as often as its policy allows. */
+/** One request of the protocol, retried as often as its policy allows. */
 export interface StreamRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE"
   readonly operation: Operation
@@ -48,26 +55,27 @@ export interface StreamRequest {
   readonly headers?: Readonly<Record<string, string>>
   /** The protocol's query parameters. */
   readonly query?: Readonly<Record<string, string | undefined>>
-  /** A function is called for each attempt, so that a retry can leave out what is no longer wanted. */
+  /** A function is called for each attempt, so that a retry can omit what is no longer wanted. */
   readonly body?: RequestBody | (() => RequestBody)
   /** Lets a browser finish the request after its page is gone. */
   readonly keepalive?: boolean
-  /** How long one attempt may stay without an answer; default the endpoint's, Infinity for no limit. */
+  /** How long one attempt may stay without a response; default the endpoint's, Infinity for no limit. */
   readonly timeoutMs?: number
   /** From how long on an attempt that fails was held by the server, in milliseconds, and does not count; default never. */
   readonly heldMs?: number
-  /** An answer that is no success and still one that the caller wants as a value. */
+  /** A status that is not a success and that the caller still wants as a value. */
   readonly accepts?: (status: number) => boolean
   readonly observer?: RequestObserver | undefined
 }
 
 /**
- * Makes a request and gives its answer, with the body unread: reading or cancelling it is the caller's.
+ * Makes a request and returns its response. The body is unread, except of a success of a write that had to be checked:
+ * reading or cancelling it is up to the caller.
  *
- * @param signal - ends the request, its retries and the body. It must not outlive the use of the answer
- *   (see LinkedAbortController): requests leave a listener on it.
- * @throws the error that the answer means; FetchBackoffAbortError on abort; what a header function threw, unless it is that
- *   the network failed, which is tried again as if the request had found none
+ * @param signal - ends the request, its retries and the body. It must not outlive the use of the response (see
+ *   LinkedAbortController): requests leave a listener on it.
+ * @throws the error that the response means; FetchBackoffAbortError on abort; what a header function threw, unless that is a
+ *   network failure, which is retried as if the request had found no network
  */
 export function send(
   endpoint: Endpoint,
@@ -82,17 +90,18 @@ export function send(
     signal,
     heldMs: request.heldMs,
     observer: request.observer,
+    warnAbout: endpoint.warnOnRetry ? endpoint.url : undefined,
   }))
 }
 
-/** The status and headers of an answer whose body is of no interest. */
+/** The status and headers of a response whose body is of no interest. */
 export interface ResponseMetadata {
   readonly status: number
   readonly headers: Headers
 }
 
 /**
- * Makes a request whose answer's body is of no interest, and releases it.
+ * Makes a request whose response's body is of no interest, and releases it.
  *
  * @param signal - the caller's own signal, beside the endpoint's
  * @throws as {@link send} does
@@ -102,13 +111,13 @@ export async function exchange(
   request: StreamRequest,
   signal?: AbortSignal,
 ): Promise<ResponseMetadata> {
-  const scope = new LinkedAbortController(endpoint.signal, signal)
+  const controller = new LinkedAbortController(endpoint.signal, signal)
   try {
-    const response = await send(endpoint, request, scope.signal)
+    const response = await send(endpoint, request, controller.signal)
     releaseBody(response)
     return { status: response.status, headers: response.headers }
   } finally {
-    scope.end()
+    controller.end()
   }
 }
 
@@ -119,36 +128,37 @@ async function attemptOnce(
   attempt: number,
 ): Promise<AttemptOutcome<Response>> {
   throwIfAborted(signal)
+  if (endpoint.urlError !== undefined) throw endpoint.urlError
   const prepared = await prepareInTime(endpoint, request, signal)
   if ("kind" in prepared) return prepared
   const { url, init } = prepared
   throwIfAborted(signal)
   request.observer?.onRequest?.(attempt)
-  const limit = limitOf(endpoint, request, signal, attempt)
-  init.signal = limit?.signal ?? signal
+  const deadline = deadlineOf(endpoint, request, signal, attempt)
+  init.signal = deadline?.signal ?? signal
   let response: Response
   try {
-    const answer = fetchThroughRedirects(endpoint.fetch, url, init)
-    response = checkResponse(await raceAbort(answer, init.signal, releaseBody))
+    const fetched = fetchThroughRedirects(endpoint.fetch, url, init)
+    response = checkResponse(await raceAbort(fetched, init.signal, releaseBody))
   } catch (error) {
-    limit?.end()
+    deadline?.end()
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
-    if (limit?.timeout !== undefined) return failed(limit.timeout)
-    const answer = responseFromError(error, request.method === "GET")
-    if (answer === undefined) return failed(fetchFailure(error, endpoint.url, isWrite(request)))
-    response = answer
+    if (deadline?.timeout !== undefined) return failed(timeoutError(endpoint, request))
+    const carried = responseFromError(error, request.method === "GET")
+    if (carried === undefined) return failed(fetchFailure(error, endpoint.url, isWrite(request)))
+    response = carried
   }
-  limit?.met()
+  deadline?.met()
   request.observer?.onResponse?.(response)
-  const refusal = await refusalIn(response, endpoint, request, signal)
-  if (refusal === undefined) return { kind: "response", value: response }
-  limit?.end()
+  const error = await errorIn(response, endpoint, request, signal)
+  if (error === undefined) return { kind: "response", value: response }
+  deadline?.end()
   throwIfAborted(signal)
-  return refusal
+  return failed(error)
 }
 
 /**
- * Prepares a request, but waits for the functions among its headers and params no longer than for an answer. The limit is
+ * Prepares a request, but waits for the functions among its headers and params no longer than for a response. The limit is
  * the endpoint's: a request that may take as long as it likes does so once it is made.
  */
 async function prepareInTime(
@@ -156,19 +166,24 @@ async function prepareInTime(
   request: StreamRequest,
   signal: AbortSignal,
 ): Promise<Awaited<ReturnType<typeof prepare>> | FailedAttempt> {
-  if (!hasProviders(endpoint.headers) && !hasProviders(endpoint.params)) {
+  const { url, headers, moreHeaders, params, requestTimeoutMs } = endpoint
+  if (moreHeaders === undefined && !hasProviders(headers) && !hasProviders(params)) {
     return raceAbort(prepare(endpoint, request), signal)
   }
-  const limit = new AttemptLimit(signal, endpoint.requestTimeoutMs, () => unpreparedError(endpoint))
+  const reason = `a function in headers or params gave no value within ${requestTimeoutMs} ms`
+  const deadline = new Deadline(signal, requestTimeoutMs, () => new Error(reason))
   try {
-    return await raceAbort(prepare(endpoint, request), limit.signal)
-  } catch (error) {
+    return await raceAbort(prepare(endpoint, request), deadline.signal)
+  } catch (cause) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
-    if (limit.timeout !== undefined) return failed(limit.timeout)
-    if (isNetworkFailure(error)) return failed(offlineError(endpoint, error))
-    throw error
+    if (deadline.timeout !== undefined)
+      return failed(transferError(url, { kind: "timeout", reason }))
+    // What it throws of its own is its caller's to see.
+    if (!isNetworkFailure(cause)) throw cause
+    const lost = "a function in headers or params failed with a network error"
+    return failed(transferError(url, { kind: "network", reason: lost, cause }))
   } finally {
-    limit.end()
+    deadline.end()
   }
 }
 
@@ -176,90 +191,99 @@ async function prepare(
   endpoint: Endpoint,
   request: StreamRequest,
 ): Promise<{ url: string; init: RequestInit }> {
-  const [headers, params] = await Promise.all([
-    resolveHeaders(endpoint.headers),
+  const [given, params] = await Promise.all([
+    resolveHeaders(endpoint),
     resolveParams(endpoint.params),
   ])
+  const headers = mergeHeaders(given, request.headers ?? {})
+  for (const [name, value] of Object.entries(request.headers ?? {})) checkHeaderValue(name, value)
   const init: RequestInit & { duplex?: "half" } = {
+    ...endpoint.fetchOptions,
     method: request.method,
-    headers: mergeHeaders(headers, request.headers ?? {}),
+    headers,
   }
   const body = typeof request.body === "function" ? request.body() : request.body
   // A Uint8Array is a body on every platform; the library's type wants to rule out shared memory, which none is.
   if (body !== undefined) init.body = body as BodyInit
-  // Node and browsers ask for it where a body is a stream; the library's RequestInit does not know it yet.
-  if (body instanceof ReadableStream) init.duplex = "half"
+  // Node and browsers require it for a stream; the library's RequestInit does not know it yet.
+  if (typeof body === "object" && "getReader" in body) init.duplex = "half"
   if (request.keepalive === true) init.keepalive = true
   return { url: requestUrl(endpoint.url, { ...params, ...request.query }), init }
 }
 
-/** What ends an attempt that stays without an answer, also where `fetch` ignores its signal. */
-function limitOf(
+/** What ends an attempt that stays without a response, also if `fetch` ignores its signal. */
+function deadlineOf(
   endpoint: Endpoint,
   request: StreamRequest,
   signal: AbortSignal,
   attempt: number,
-): AttemptLimit | undefined {
+): Deadline | undefined {
   const timeoutMs = request.timeoutMs ?? endpoint.requestTimeoutMs
   // What its caller alone ends needs no signal of its own, which is a kilobyte and a half for every read that waits. An
   // outage of days must not leave a listener for each of its attempts on the caller's, though.
   if (timeoutMs === Infinity && attempt === 1) return undefined
-  const timeout = () => timeoutError(endpoint.url, timeoutMs, isWrite(request))
-  return new AttemptLimit(signal, timeoutMs, timeout)
+  return new Deadline(signal, timeoutMs, () => timeoutError(endpoint, request))
 }
 
-/** What an answer means that is not the one which was asked for; undefined where it is. */
-async function refusalIn(
+function timeoutError({ url, requestTimeoutMs }: Endpoint, request: StreamRequest) {
+  const reason = `no response within ${request.timeoutMs ?? requestTimeoutMs} ms`
+  const effect = isWrite(request) ? "unknown" : "none"
+  return transferError(url, { kind: "timeout", reason, effect })
+}
+
+/** The error that a response means; undefined if it is what was requested. */
+async function errorIn(
   response: Response,
-  endpoint: Endpoint,
+  { url }: Endpoint,
   request: StreamRequest,
   signal: AbortSignal,
-): Promise<AttemptOutcome<never> | undefined> {
+): Promise<DurableStreamError | undefined> {
+  const { method, operation, accepts, headers } = request
   const { status } = response
-  const redirected = isWrite(request)
-    ? redirectedWriteError(request.method, response, endpoint.url)
-    : undefined
-  const foreign = redirected ?? foreignAnswerError(request, response, endpoint.url)
-  if (foreign !== undefined) {
-    releaseBody(response)
-    return failed(foreign)
+  if (accepts?.(status) === true) return undefined
+  if (status >= 200 && status < 300) {
+    if (method === "GET" || operation === "subscription") return undefined
+    const unexpected = await unexpectedResponse(method, response, url, signal)
+    if (unexpected !== undefined) releaseBody(response)
+    return unexpected
   }
-  if ((status >= 200 && status < 300) || request.accepts?.(status) === true) return undefined
   const failure = responseFailure(response, isWrite(request))
-  const context = {
-    url: endpoint.url,
-    operation: request.operation,
-    sentSeq: request.headers?.[STREAM_SEQ_HEADER] !== undefined,
-    indeterminate: failure.effect === "unknown",
-  }
-  const error = await errorFromResponse(response, context, signal)
-  return failed(withFailure(error, failure))
+  const sentSeq = headers?.[STREAM_SEQ_HEADER] !== undefined
+  const indeterminate = failure.effect === "unknown"
+  const context = { url, operation, sentSeq, indeterminate }
+  const body = await readErrorBody(response, signal)
+  return withFailure(errorFromResponse(response, body, context), failure)
+}
+
+/**
+ * Calls `fetch`, and again if it could not follow a redirect that keeps the method (307, 308): Node 20 and 22 give a body of
+ * bytes away when they send it, and have nothing left to send to the redirect's target. A Blob they can send twice. The
+ * redirect was the server's response, so nothing was stored by then.
+ *
+ * @throws what `fetch` throws without a promise
+ */
+function fetchThroughRedirects(
+  fetch: typeof globalThis.fetch,
+  url: string,
+  init: RequestInit,
+): Promise<Response> {
+  const { body } = init
+  // A fetch of the caller's may return its response without a promise.
+  const fetched = Promise.resolve(fetch(url, init))
+  if (!(body instanceof Uint8Array)) return fetched
+  return fetched.catch((error: unknown) => {
+    // What any error may be asked for.
+    const { cause } = error as { cause?: { message?: unknown } | null }
+    if (!/detached ArrayBuffer$/.test(String(cause?.message))) throw error
+    // The library's type wants to rule out shared memory, which no body is.
+    return fetch(url, { ...init, body: new Blob([body as Uint8Array<ArrayBuffer>]) })
+  })
 }
 
 function failed(error: DurableStreamError): FailedAttempt {
   return { kind: "failed", error }
 }
 
-function timeoutError(url: string, timeoutMs: number, write: boolean): FetchError {
-  const effect = write ? "unknown" : "none"
-  return transferError(url, {
-    kind: "timeout",
-    reason: `no response within ${timeoutMs} ms`,
-    effect,
-  })
-}
-
-function unpreparedError({ url, requestTimeoutMs }: Endpoint): FetchError {
-  const reason = `a function in headers or params gave no value within ${requestTimeoutMs} ms`
-  return transferError(url, { kind: "timeout", reason })
-}
-
-/** A function that requests a token finds no network if the request itself would not. */
-function offlineError({ url }: Endpoint, cause: unknown): FetchError {
-  const reason = "a function in headers or params failed with a network error"
-  return transferError(url, { kind: "network", reason, cause })
-}
-
-function isWrite(request: StreamRequest): boolean {
-  return request.method !== "GET" && request.method !== "HEAD"
+function isWrite({ method }: StreamRequest): boolean {
+  return method !== "GET" && method !== "HEAD"
 }

@@ -1,19 +1,21 @@
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { monotonicMs } from "../platform/clock.ts"
-import { onOnline } from "../platform/online.ts"
+import { callObserver, isTestRun, warn } from "../platform/console.ts"
+import { onOnline } from "../platform/network.ts"
+import { describeUrl } from "../protocol/request-url.ts"
+import { sleep } from "./abort.ts"
 import { backoffDelayMs, type Backoff } from "./backoff.ts"
-import { callObserver } from "./call-observer.ts"
 import { failureOf, type RequestFailure } from "./failure.ts"
-import { sleep } from "./sleep.ts"
 
 /**
  * Whether a request may be retried, by what the protocol guarantees:
  *
  * - `idempotent`: sending it twice does what sending it once does (reads, PUT, DELETE, producer batches, close only);
+ * - `quick`: the same, but three attempts within about a second are all (a HEAD, whose caller wants to know now);
  * - `not-processed`: only if the server certainly did not apply it (a plain append);
  * - `never`: its body cannot be sent again (a streamed append), or its caller goes on in another way.
  */
-export type RetryPolicy = "idempotent" | "not-processed" | "never"
+export type RetryPolicy = "idempotent" | "quick" | "not-processed" | "never"
 
 /** The outcome of one attempt. */
 export type AttemptOutcome<T> = { readonly kind: "response"; readonly value: T } | FailedAttempt
@@ -39,17 +41,26 @@ export interface RetryLoopOptions<T> {
   readonly backoff: Backoff
   readonly signal: AbortSignal
   /**
-   * An attempt that lasted this long before it failed, in milliseconds, was not refused but held: the count begins anew.
+   * An attempt that lasted this long before it failed, in milliseconds, was not rejected but held: the count begins anew.
    * Default Infinity.
    */
   readonly heldMs?: number | undefined
-  /** Told of every retry. */
+  /** Notified of every retry. */
   readonly observer?: { onRetry?(notice: RetryNotice): void } | undefined
+  /** What the console is warned about after some time of nothing but failures; default nothing. */
+  readonly warnAbout?: string | undefined
 }
 
+/** So long a request fails before the console says so. */
+const WARN_AFTER_MS = 3_000
+
+const MAX_QUICK_ATTEMPTS = 3
+const MAX_QUICK_MS = 1_000
+
 /**
- * The one retry loop: attempts until one is answered, the policy or the count forbids another, or the signal
- * ends it. What failed for want of a network is tried again as soon as the platform says that there is one.
+ * The one retry loop: attempts until one has a response, the policy or the count forbids another, or the signal ends it. It
+ * decides by the policy and the failure alone. What failed for want of a network is retried as soon as the platform says that
+ * there is one.
  *
  * @param first - the first attempt. Most requests need no other, and a long-poll stays in it: it is waited for without a
  *   loop, which takes more to keep
@@ -62,16 +73,16 @@ export function retryLoop<T>(
 ): Promise<T> {
   const startedAt = monotonicMs()
   return first.then((outcome) =>
-    outcome.kind === "response" ? outcome.value : tryAgain(options(), outcome, startedAt),
+    outcome.kind === "response" ? outcome.value : retry(options(), outcome, startedAt),
   )
 }
 
-async function tryAgain<T>(
+async function retry<T>(
   options: RetryLoopOptions<T>,
   outcome: FailedAttempt,
-  startedAt: number,
+  firstAt: number,
 ): Promise<T> {
-  const { backoff, signal } = options
+  const { backoff, signal, policy, heldMs = Infinity, warnAbout } = options
   let failures = 0
   // After a long time offline the first attempts may still come too early: they are not as far apart as the last ones.
   const watchNetwork = (wake: () => void) =>
@@ -80,20 +91,35 @@ async function tryAgain<T>(
       wake()
     })
   let failed = outcome
+  let startedAt = firstAt
+  let failingSince = firstAt
   let limitedCount = 0
+  let mayWarn = warnAbout !== undefined && !isTestRun()
   for (let attempt = 1; ; attempt++) {
     const { error } = failed
     const failure = failureOf(error)
-    if (monotonicMs() - startedAt >= (options.heldMs ?? Infinity)) attempt = 1
+    const now = monotonicMs()
+    if (now - startedAt >= heldMs) {
+      attempt = 1
+      failingSince = now
+    }
     if (attempt === 1) failures = 0
     callObserver("onFailedAttempt", () => backoff.onFailedAttempt?.())
-    if (failure === undefined || !mayRetry(options.policy, failure)) throw error
+    if (failure === undefined || !mayRetry(policy, failure)) throw error
     limitedCount = failure.maxRetries === Infinity ? 0 : limitedCount + 1
     if (attempt > backoff.maxRetries || limitedCount > failure.maxRetries) throw error
     const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), failure.retryAfterMs)
-    if (backoff.debug) {
-      console.debug(
-        `[durable-streams] attempt ${attempt} failed, again in ${Math.round(delayMs)} ms: ${error.message}`,
+    const isQuick = attempt < MAX_QUICK_ATTEMPTS && now - firstAt + delayMs <= MAX_QUICK_MS
+    if (policy === "quick" && !isQuick) throw error
+    if (mayWarn && now - failingSince >= WARN_AFTER_MS) {
+      mayWarn = false
+      warn(
+        `still trying to reach ${describeUrl(warnAbout ?? "")}: ${failure.reason}, ${attempt} tries`,
+      )
+    }
+    if (backoff.debug && typeof console !== "undefined") {
+      console.debug?.(
+        `[durable-streams] attempt ${attempt} failed, retrying in ${Math.round(delayMs)} ms: ${error.message}`,
       )
     }
     options.observer?.onRetry?.({ attempt, delayMs, error })
@@ -107,6 +133,5 @@ async function tryAgain<T>(
 
 /** Whether the protocol lets a request be retried after a failure. */
 function mayRetry(policy: RetryPolicy, { retryable, effect }: RequestFailure): boolean {
-  if (policy === "not-processed") return retryable && effect === "none"
-  return policy === "idempotent" && retryable
+  return retryable && policy !== "never" && (policy !== "not-processed" || effect === "none")
 }

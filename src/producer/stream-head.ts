@@ -1,4 +1,4 @@
-import { AttemptLimit } from "../http/attempt-limit.ts"
+import { Deadline } from "../http/deadline.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { transferError } from "../http/failure.ts"
 import { exchange } from "../http/request.ts"
@@ -18,7 +18,7 @@ export async function requestContentType(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const limit = new AttemptLimit(signal, timeoutMs, () =>
+  const limit = new Deadline(signal, timeoutMs, () =>
     transferError(endpoint.url, {
       kind: "timeout",
       reason: `no response to HEAD within ${timeoutMs} ms (deliveryTimeoutMs)`,

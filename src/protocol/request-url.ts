@@ -29,9 +29,20 @@ export function requestUrl(
   return parts.length === 0 ? path : `${path}?${parts.join("&")}`
 }
 
-/** A stream's URL as messages may show it: without query and fragment, which can hold signatures and tokens. */
-export function describeUrl(streamUrl: string): string {
-  return splitUrl(streamUrl).path.replace(/^([a-z][a-z\d+.-]*:\/\/)[^/@]*@/i, "$1")
+/**
+ * A stream's URL as messages may show it: without query, fragment and credentials, which are secrets. In what is not clearly
+ * a URL without credentials, they can be anywhere before the last @.
+ */
+export function describeUrl(url: string): string {
+  const shown = url.split(/[?#]/, 1)[0] ?? ""
+  const wellFormed =
+    /^(https?:\/\/)(?:[^/\\]*@)?((?:\[[\da-f:.]+\]|[^/\\@:[\]\s]+)(?::\d*)?(?:\/.*)?)$/i.exec(shown)
+  if (wellFormed !== null) return `${wellFormed[1] ?? ""}${wellFormed[2] ?? ""}`
+  const end = url.lastIndexOf("@")
+  if (end === -1) return shown
+  // Behind a ? or # it can be the query's: then nothing is certain.
+  const scheme = /^https?:/i.exec(url)?.[0] ?? ""
+  return end < shown.length ? `${scheme}//${shown.slice(end + 1)}` : "a malformed URL"
 }
 
 /** The path of a stream on its server, as the headers that name another stream want it. */

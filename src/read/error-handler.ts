@@ -1,5 +1,5 @@
 import { badOption } from "../errors/bad-option.ts"
-import { onAbort } from "../http/abort-watch.ts"
+import { onAbort } from "../http/abort.ts"
 import { failureOf } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { isOffset } from "../protocol/offset.ts"

@@ -1,4 +1,4 @@
-import { callObserver } from "../http/call-observer.ts"
+import { callObserver } from "../platform/console.ts"
 import { warn } from "../platform/console.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { SessionSettings } from "./session-settings.ts"

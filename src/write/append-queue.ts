@@ -1,7 +1,7 @@
 import { addCallerStack, captureCallerStack } from "../errors/caller-stack.ts"
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { invalidMessageError } from "../errors/invalid-message-error.ts"
-import { onAbort } from "../http/abort-watch.ts"
+import { onAbort } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import type { ResponseMetadata } from "../http/request.ts"
 import { askContentType } from "../http/stream-head.ts"

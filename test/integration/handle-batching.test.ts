@@ -244,7 +244,7 @@ describe("a caller's abort", () => {
     const aborted = rejection(handle.append(2, { signal: controller.signal }))
     const last = handle.append(3)
     controller.abort()
-    expect(await aborted).toMatchObject({ name: "FetchBackoffAbortError", code: "ABORTED" })
+    expect(await aborted).toMatchObject({ name: "AbortError", code: "ABORTED" })
     await gated.open(1)
     await gated.open(2)
     await Promise.all([first, last])

@@ -259,7 +259,7 @@ describe("how a session ends", () => {
     const response = await open({}, [pages()[0], "hang"])
     const gathered = rejection(response.json())
     response.cancel("enough")
-    expect(await gathered).toMatchObject({ name: "FetchBackoffAbortError", cause: "enough" })
+    expect(await gathered).toMatchObject({ name: "AbortError", cause: "enough" })
     await response.closed
   })
 

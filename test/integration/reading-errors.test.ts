@@ -137,7 +137,7 @@ describe("onError", () => {
     }
     const { signal } = controller
     expect(await rejection(open([answer(404)], { onError, signal }).opened)).toMatchObject({
-      name: "FetchBackoffAbortError",
+      name: "AbortError",
       cause: "left",
     })
     let cancel: () => void = () => undefined

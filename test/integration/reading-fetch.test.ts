@@ -270,7 +270,7 @@ describe("a fetch of the caller's", () => {
     const opened = rejection(stream({ ...quick, url, fetch, signal: controller.signal }))
     await oneTurn()
     controller.abort("left")
-    expect(await opened).toMatchObject({ name: "FetchBackoffAbortError", cause: "left" })
+    expect(await opened).toMatchObject({ name: "AbortError", cause: "left" })
     let cancelled = false
     const body = new ReadableStream({ cancel: () => void (cancelled = true) })
     answerLate(answer(200, pageHeaders("o1"), body))

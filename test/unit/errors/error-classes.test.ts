@@ -19,7 +19,7 @@ describe("the error classes", () => {
     [new SequenceGapError(3, 5), "SequenceGapError", "SEQUENCE_GAP", 409],
     [new MissingStreamUrlError(), "MissingStreamUrlError", "BAD_REQUEST", undefined],
     [new InvalidSignalError(), "InvalidSignalError", "BAD_REQUEST", undefined],
-    [new FetchBackoffAbortError("why"), "FetchBackoffAbortError", "ABORTED", undefined],
+    [new FetchBackoffAbortError("why"), "AbortError", "ABORTED", undefined],
   ])("%o is a DurableStreamError with name, code and status", (error, name, code, status) => {
     expect(error).toBeInstanceOf(DurableStreamError)
     expect(error).toBeInstanceOf(Error)

@@ -1,5 +1,6 @@
 import { describe, expect, it } from "vitest"
-import { errorFromResponse } from "../../../src/errors/error-from-response.ts"
+import { errorFromResponse as toError } from "../../../src/errors/error-from-response.ts"
+import { readErrorBody } from "../../../src/http/response.ts"
 import { FetchError } from "../../../src/errors/fetch-error.ts"
 import { SequenceGapError } from "../../../src/errors/sequence-gap-error.ts"
 import { StaleEpochError } from "../../../src/errors/stale-epoch-error.ts"
@@ -70,6 +71,9 @@ describe("codeForResponse", () => {
   })
 })
 
+const errorFromResponse = async (response: Response, context: Parameters<typeof toError>[2]) =>
+  toError(response, await readErrorBody(response), context)
+
 describe("errorFromResponse", () => {
   const url = "http://user:secret@h/s?token=secret"
 
@@ -121,7 +125,7 @@ describe("errorFromResponse", () => {
       ).message
     expect(await messageOf("append")).toContain("seq")
     for (const operation of ["read", "head", "delete"] as const) {
-      expect(await messageOf(operation)).toContain("conflict")
+      expect(await messageOf(operation)).toContain("rejected")
       expect(await messageOf(operation)).not.toContain("seq")
     }
   })
@@ -140,13 +144,12 @@ describe("errorFromResponse", () => {
       code: "BAD_REQUEST",
       status: 400,
       json: { reason: "why" },
-      text: undefined,
       details: { reason: "why" },
       url: "http://h/s",
       indeterminate: true,
     })
     expect(error).toHaveProperty("headers.x-request", "1")
-    expect(error.message).toContain("append http://h/s was answered 400")
+    expect(error.message).toContain("append http://h/s failed with status 400")
     expect(JSON.stringify(error) + String(error.stack)).not.toContain("secret")
   })
 
@@ -159,7 +162,7 @@ describe("errorFromResponse", () => {
     })
     expect(inDoubt.message).toContain("may have succeeded")
     const read = await errorFromResponse(response(), { url, operation: "read" })
-    expect(read.message).toMatch(/answered 504\.$/)
+    expect(read.message).toMatch(/failed with status 504\. See text and json of this error\.$/)
     const missing = await errorFromResponse(new Response(null, { status: 404 }), {
       url,
       operation: "read",
@@ -170,7 +173,7 @@ describe("errorFromResponse", () => {
   it("names the source where a fork finds none", async () => {
     const response = () => new Response(null, { status: 404 })
     const fork = await errorFromResponse(response(), { url, operation: "fork" })
-    expect(fork.message).toContain("no such stream to fork")
+    expect(fork.message).toContain("stream to fork does not exist")
     const create = await errorFromResponse(response(), { url, operation: "create" })
     expect(create.message).not.toContain("to fork")
   })

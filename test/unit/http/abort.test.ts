@@ -1,8 +1,8 @@
 import { getEventListeners } from "node:events"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
-import { onAbort } from "../../../src/http/abort-watch.ts"
+import { onAbort } from "../../../src/http/abort.ts"
 import { LinkedAbortController, raceAbort, throwIfAborted } from "../../../src/http/abort.ts"
-import { sleep } from "../../../src/http/sleep.ts"
+import { sleep } from "../../../src/http/abort.ts"
 import { rejection } from "../../support/rejection.ts"
 
 function listenersOn(signal: AbortSignal): number {

@@ -3,7 +3,11 @@ import { BackoffDefaults, backoffDelayMs, resolveBackoff } from "../../../src/ht
 
 describe("resolveBackoff", () => {
   it("fills in the defaults", () => {
-    expect(resolveBackoff()).toEqual({ ...BackoffDefaults, debug: false })
+    expect(resolveBackoff()).toEqual({
+      ...BackoffDefaults,
+      debug: false,
+      onFailedAttempt: undefined,
+    })
     expect(BackoffDefaults).toEqual({
       initialDelay: 100,
       maxDelay: 60_000,
@@ -12,23 +16,21 @@ describe("resolveBackoff", () => {
     })
   })
 
-  it("lets the default limit give way to a longer first delay", () => {
-    expect(resolveBackoff({ initialDelay: 90_000 }).maxDelay).toBe(90_000)
-  })
-
-  it("lets the default first delay give way to a shorter limit", () => {
-    expect(resolveBackoff({ maxDelay: 20 })).toMatchObject({ initialDelay: 20, maxDelay: 20 })
+  it("accepts delays of 0, and a limit below the first delay", () => {
+    const none = resolveBackoff({ initialDelay: 0, maxDelay: 0 })
+    const low = resolveBackoff({ initialDelay: 100, maxDelay: 20 })
+    for (const attempt of [1, 2, 10_000]) {
+      expect(backoffDelayMs(none, attempt, 1)).toBe(0)
+      expect(backoffDelayMs(low, attempt, 1)).toBe(20)
+      expect(backoffDelayMs(resolveBackoff({ initialDelay: 0 }), attempt, 1)).toBe(0)
+    }
   })
 
   it.each([
-    ["maxDelay", { maxDelay: 0 }],
     ["maxDelay", { maxDelay: -5 }],
-    ["initialDelay", { initialDelay: 0 }],
     ["initialDelay", { initialDelay: -1 }],
     ["initialDelay", { initialDelay: Number.NaN }],
-    ["initialDelay", { initialDelay: Infinity }],
     ["initialDelay", { initialDelay: "100" }],
-    ["maxDelay", { initialDelay: 10, maxDelay: 9 }],
     ["maxDelay", { maxDelay: Number.NaN }],
     ["multiplier", { multiplier: 0.99 }],
     ["multiplier", { multiplier: Infinity }],

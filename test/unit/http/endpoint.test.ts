@@ -1,3 +1,4 @@
+import { runInNewContext } from "node:vm"
 import { afterEach, describe, expect, it, vi } from "vitest"
 import { createEndpoint, extendEndpoint, type EndpointOptions } from "../../../src/http/endpoint.ts"
 
@@ -18,7 +19,7 @@ describe("createEndpoint", () => {
   })
 
   it("takes a relative url only where there is a page", () => {
-    expect(() => create({ url: "/s" })).toThrow("absolute")
+    expect(create({ url: "/s" })).toMatchObject({ url: "/s", urlError: { code: "BAD_REQUEST" } })
     vi.stubGlobal("location", { href: "https://page.test/dir/index.html?q" })
     expect(create({ url: "/s?x=%2f" }).url).toBe("https://page.test/s?x=%2f")
     expect(create({ url: "s" }).url).toBe("https://page.test/dir/s")
@@ -34,12 +35,48 @@ describe("createEndpoint", () => {
   })
 
   it.each([
-    [{ url: "s?token=secret" }, "absolute"],
-    [{ url: "ftp://h/s?token=secret" }, "scheme"],
-    [{ url: "data:,secret" }, "scheme"],
-    [{ url: "http://me:secret@h/s" }, "credentials"],
-    [{ url: "http://secret@h/s" }, "credentials"],
+    ["s?token=secret", "s"],
+    ["ftp://h/s?token=secret", "ftp://h/s"],
+    ["data:,secret@", "//"],
+    ["http://me:secret@h/s", "http://h/s"],
+    ["http://secret@h/s", "http://h/s"],
+    ["https://user:a@secret@h/s", "https://h/s"],
+    ["https:/user:secret@h/s", "https://h/s"],
+    ["http://h:port/s", "http://h:port/s"],
+    ["http://", "http://"],
+  ])("keeps a url that no request can have for the requests to reject: %s", (url, shown) => {
+    const { urlError } = create({ url })
+    expect(urlError).toMatchObject({ code: "BAD_REQUEST" })
+    expect(urlError?.message).toMatch(
+      /absolute URL with the scheme http: or https: and without cred/,
+    )
+    expect(urlError?.message.endsWith(`: ${shown}`)).toBe(true)
+    expect(urlError?.message).not.toContain("secret")
+  })
+
+  it("takes a URL of another realm", () => {
+    expect(create({ url: { href: "http://h/s?x" } })).toMatchObject({ url: "http://h/s?x" })
+    expect(create({ url: runInNewContext("({ href: 'http://h/s' })") }).urlError).toBeUndefined()
+  })
+
+  it("takes the options of fetch that the protocol does not set", () => {
+    const base = create({
+      url: "http://h/s",
+      fetchOptions: { credentials: "include", mode: "cors" },
+    })
+    expect(base.fetchOptions).toEqual({ credentials: "include", mode: "cors" })
+    const extended = extendEndpoint(base, { fetchOptions: { mode: "same-origin" } })
+    expect(extended.fetchOptions).toEqual({ credentials: "include", mode: "same-origin" })
+    for (const field of ["method", "headers", "body", "signal", "duplex", "keepalive"]) {
+      const attempt = () => create({ url: "http://h/s", fetchOptions: { [field]: "secret" } })
+      expect(attempt).toThrow(`fetchOptions.${field} must be omitted`)
+    }
+  })
+
+  it.each([
     [{ url: {} }, "url"],
+    [{ warnOnRetry: 1 }, "warnOnRetry"],
+    [{ fetchOptions: 1 }, "fetchOptions"],
     [{ fetch: "fetch" }, "fetch"],
     [{ requestTimeoutMs: -1 }, "requestTimeoutMs"],
     [{ requestTimeoutMs: "1" }, "requestTimeoutMs"],

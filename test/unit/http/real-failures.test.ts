@@ -1,7 +1,7 @@
 import { inspect } from "node:util"
 import { expect, it } from "vitest"
 import { createEndpoint } from "../../../src/http/endpoint.ts"
-import { createFetchWithConsumedBody } from "../../../src/http/fetch-with-consumed-body.ts"
+import { createFetchWithConsumedBody } from "../../../src/http/fetch-wrappers.ts"
 import { exchange } from "../../../src/http/request.ts"
 import {
   breakOff,
@@ -71,8 +71,8 @@ it.each([301, 302, 303])(
       const endpoint = createEndpoint({ url: `${server.url}/s`, backoffOptions })
       const error = await rejection(exchange(endpoint, { ...post, retry: "idempotent" }))
       expect(error).toMatchObject({ code: "PROTOCOL", status: 200, indeterminate })
-      expect(error.message).toMatch(/\/s: a redirect/)
-      expect(error.message.includes("Nothing was written")).toBe(!indeterminate)
+      expect(error.message.includes("a redirect turned the write into a read")).toBe(!indeterminate)
+      expect(error.message.includes("may have succeeded")).toBe(indeterminate)
       expect(error.message).not.toContain("secret")
       expect(server.requests.map(({ method }) => method)).toEqual(["POST", "GET"])
     }
@@ -90,7 +90,7 @@ it.each([301, 302, 303])(
     const endpoint = createEndpoint({ url: `${server.url}/s`, fetch, backoffOptions })
     const error = await rejection(exchange(endpoint, { ...post, retry: "idempotent" }))
     expect(error).toMatchObject({ code: "PROTOCOL", status: 200, indeterminate: false })
-    expect(error.message).toContain("Nothing was written")
+    expect(error.message).toContain("nothing was written")
   },
 )
 
@@ -140,7 +140,7 @@ it("a header that no request can carry fails at once", async () => {
   const endpoint = createEndpoint({ url: server.url, backoffOptions })
   const request = { ...get, headers: { "x-bad": "secret\nvalue" } }
   const error = await rejection(exchange(endpoint, request))
-  expect(error).toMatchObject({ code: "BAD_REQUEST", status: 0 })
+  expect(error).toMatchObject({ code: "BAD_REQUEST" })
   expect(inspect(error, { depth: 10 })).not.toContain("secret")
   expect(server.requests).toEqual([])
 })

@@ -2,9 +2,12 @@ import { describe, expect, it, vi } from "vitest"
 import {
   checkHeaders,
   checkParams,
+  layHeaders,
   mergeHeaders,
   resolveHeaders,
   resolveParams,
+  type HeadersOption,
+  type HeadersRecord,
 } from "../../../src/http/request-inputs.ts"
 import { rejection } from "../../support/rejection.ts"
 
@@ -21,6 +24,11 @@ describe("checkHeaders", () => {
     { token: () => "x" },
     { padded: "  x\n" },
     { empty: "" },
+    { a: undefined },
+    new Headers({ a: "x" }),
+    new Map([["a", "x"]]),
+    [["a", "x"]],
+    () => ({ a: "x" }),
   ])("takes %o", (headers) => {
     expect(() => {
       checkHeaders(given(headers))
@@ -37,12 +45,8 @@ describe("checkHeaders", () => {
     [{ a: "secret\u0100" }, "header a"],
     [{ a: "secret\u007f" }, "header a"],
     [{ a: 1 }, "a number"],
-    [{ a: undefined }, "not undefined"],
     [{ a: null }, "null"],
     [{ a: ["secret"] }, "an array"],
-    [new Headers({ a: "secret" }), "headers"],
-    [new Map([["a", "secret"]]), "headers"],
-    [[["a", "secret"]], "headers"],
     [null, "headers"],
     ["secret", "headers"],
   ])("refuses %o, naming the header and not the value", (headers, named) => {
@@ -83,23 +87,25 @@ describe("checkParams", () => {
   })
 })
 
+const named = (headers: HeadersRecord) => ({ headers, moreHeaders: undefined })
+
 describe("resolveHeaders and resolveParams", () => {
   it("call functions, all at once, for every request", async () => {
     let count = 0
     const slow = vi.fn(() => Promise.resolve(`slow ${++count}`))
     const headers = { a: "1", b: () => ` ${++count} `, c: slow }
-    expect(await resolveHeaders(headers)).toEqual({ a: "1", b: "1", c: "slow 2" })
-    expect(await resolveHeaders(headers)).toEqual({ a: "1", b: "3", c: "slow 4" })
+    expect(await resolveHeaders(named(headers))).toEqual({ a: "1", b: "1", c: "slow 2" })
+    expect(await resolveHeaders(named(headers))).toEqual({ a: "1", b: "3", c: "slow 4" })
     const params = { a: "1", b: undefined, c: () => undefined, d: () => Promise.resolve("4") }
     expect(await resolveParams(params)).toEqual({ a: "1", d: "4" })
-    expect(await resolveHeaders(undefined)).toEqual({})
-    expect(await resolveParams(undefined)).toEqual({})
+    expect(await resolveHeaders(named({}))).toEqual({})
+    expect(await resolveParams({})).toEqual({})
   })
 
   it("check what the functions give", async () => {
-    const bad = resolveHeaders({ a: () => "secret\n\nx" })
+    const bad = resolveHeaders(named({ a: () => "secret\n\nx" }))
     expect((await rejection(bad)).message).not.toContain("secret")
-    expect(await rejection(resolveHeaders({ a: given(() => 1) }))).toMatchObject({
+    expect(await rejection(resolveHeaders(named({ a: given(() => 1) })))).toMatchObject({
       code: "BAD_REQUEST",
     })
     expect(await rejection(resolveParams({ a: given(() => 1) }))).toMatchObject({
@@ -116,9 +122,57 @@ describe("resolveHeaders and resolveParams", () => {
       },
       c: () => Promise.reject(new Error("third")),
     }
-    expect(await rejection(resolveHeaders(headers))).toBeInstanceOf(Error)
+    expect(await rejection(resolveHeaders(named(headers)))).toBeInstanceOf(Error)
     // An unhandled rejection would fail the run.
     await new Promise((resolve) => setImmediate(resolve))
+  })
+})
+
+describe("headers of any form", () => {
+  const resolved = (headers: HeadersOption) => resolveHeaders(checkHeaders(headers))
+
+  it("are taken by shape, without what is undefined", async () => {
+    // As those of jsdom, of node-fetch and of polyfills are: no instance of the global class.
+    const foreign = {
+      forEach(callback: (value: string, name: string) => void) {
+        callback("1", "a")
+      },
+    }
+    const forms: HeadersOption[] = [
+      { a: "1", b: undefined },
+      { a: () => "1", b: () => undefined },
+      new Headers({ a: "1" }),
+      new Map([["a", "1"]]),
+      [["a", "1"]],
+      foreign as Headers,
+      () => ({ a: "1", b: undefined }),
+      () => Promise.resolve(new Headers({ a: "1" })),
+    ]
+    for (const form of forms) expect(await resolved(form)).toEqual({ a: "1" })
+  })
+
+  it("are taken as they are at the call", async () => {
+    const headers = new Headers({ a: "1" })
+    const checked = checkHeaders(headers)
+    headers.set("a", "2")
+    expect(await resolveHeaders(checked)).toEqual({ a: "1" })
+  })
+
+  it("are checked when a function gives them", async () => {
+    const error = await rejection(resolved(() => ({ a: "secret\nx" })))
+    expect(error).toMatchObject({ code: "BAD_REQUEST" })
+    expect(error.message).not.toContain("secret")
+  })
+
+  it("are laid over others in order", async () => {
+    const below = checkHeaders(() => ({ a: "1", b: "1", c: "1" }))
+    const named = checkHeaders({ B: "2", c: "2" })
+    const above = checkHeaders(() => ({ C: "3" }))
+    const all = layHeaders(layHeaders(below, named), above)
+    expect(await resolveHeaders(all)).toEqual({ a: "1", B: "2", C: "3" })
+    expect(await resolveHeaders(layHeaders(all, checkHeaders({ a: "4" })))).toMatchObject({
+      a: "4",
+    })
   })
 })
 

@@ -86,7 +86,7 @@ describe("a header function that finds no network", () => {
 
 describe("send", () => {
   it("makes the request that it is asked for", async () => {
-    const { endpoint, calls } = scripted([answer(200, {}, "body")], {
+    const { endpoint, calls } = scripted([answer(200, { "stream-next-offset": "1" }, "body")], {
       url: `${url}?x=%2f`,
       headers: { "content-TYPE": "text/css", a: () => "1" },
       params: { p: () => Promise.resolve("1") },
@@ -359,7 +359,7 @@ describe("an abort", () => {
     expect(until()).toBe(true)
     controller.abort("why")
     expect(await call).toMatchObject({
-      name: "FetchBackoffAbortError",
+      name: "AbortError",
       code: "ABORTED",
       cause: "why",
     })

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { FetchError } from "../../../src/errors/fetch-error.ts"
-import { responseFromError } from "../../../src/http/response-from-error.ts"
+import { responseFromError } from "../../../src/http/response.ts"
 
 /** What layers over `fetch` throw: an error with the answer in a property. */
 function thrownWith(response: unknown): Error {

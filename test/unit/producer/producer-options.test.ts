@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { DurableStream, DurableStreamError, IdempotentProducer } from "../../../src/index.ts"
-import { endpointSymbol } from "../../../src/http/endpoint-of.ts"
+import { endpointSymbol } from "../../../src/http/endpoint.ts"
 import type { IdempotentProducerOptions } from "../../../src/index.ts"
 
 const stream = new DurableStream({ url: "http://desk.test/stream", contentType: "text/plain" })

@@ -53,6 +53,18 @@ describe("describeUrl", () => {
     ["https://secret@h:1/a@b", "https://h:1/a@b"],
     ["http://h/a@b", "http://h/a@b"],
     ["no url?secret", "no url"],
+    ["http://[::1]:80/s?x", "http://[::1]:80/s"],
+    // Malformed, and with credentials anywhere.
+    ["https://user:a@PW@h/s", "https://h/s"],
+    ["https:/user:secret@h/s", "https://h/s"],
+    ["https:\\\\user:secret@h/s", "https://h/s"],
+    ["//user:secret@h/s", "//h/s"],
+    ["user:secret@h/s", "//h/s"],
+    ["ftp://user:secret@h/s", "//h/s"],
+    ["https://user:sec/ret@h/s", "https://h/s"],
+    ["https://user:sec?ret@h/s", "a malformed URL"],
+    ["https://user:sec#ret@h/s", "a malformed URL"],
+    ["s?mail=me@secret", "a malformed URL"],
   ])("shows %s as %s", (url, expected) => {
     expect(describeUrl(url)).toBe(expected)
   })

@@ -33,7 +33,8 @@ it.each([
   ["1", false],
   ["false", false],
   ["", false],
-  ["true, true", false],
+  ["true, true", true],
+  ["true, false", false],
 ])("takes Stream-Closed: %j for %j", (value, expected) => {
   expect(saysClosed(new Headers({ "Stream-Closed": value }))).toBe(expected)
 })

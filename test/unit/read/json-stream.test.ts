@@ -130,7 +130,7 @@ describe("jsonStream", () => {
         }
       })(),
     )
-    expect(failure).toMatchObject({ name: "FetchBackoffAbortError", cause: "enough" })
+    expect(failure).toMatchObject({ name: "AbortError", cause: "enough" })
     expect(given).toEqual(numbers(0, 50))
     expect(response.offset).toBe("-1")
   })

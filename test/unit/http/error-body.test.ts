@@ -1,6 +1,6 @@
 import { getEventListeners } from "node:events"
 import { afterEach, beforeEach, expect, it, vi } from "vitest"
-import { readErrorBody } from "../../../src/errors/error-body.ts"
+import { readErrorBody } from "../../../src/http/response.ts"
 
 beforeEach(() => vi.useFakeTimers())
 afterEach(() => vi.useRealTimers())

@@ -1,7 +1,7 @@
 import { getEventListeners } from "node:events"
 import { describe, expect, it, vi } from "vitest"
-import { createFetchWithBackoff } from "../../../src/http/fetch-with-backoff.ts"
-import { createFetchWithConsumedBody } from "../../../src/http/fetch-with-consumed-body.ts"
+import { createFetchWithBackoff } from "../../../src/http/fetch-wrappers.ts"
+import { createFetchWithConsumedBody } from "../../../src/http/fetch-wrappers.ts"
 import { rejection } from "../../support/rejection.ts"
 import { answer, scriptedFetch } from "../../support/scripted-fetch.ts"
 
@@ -203,7 +203,7 @@ describe("createFetchWithConsumedBody", () => {
       await new Promise(setImmediate)
       controller.abort("why")
       expect(await rejection(call)).toMatchObject({
-        name: "FetchBackoffAbortError",
+        name: "AbortError",
         cause: "why",
       })
       expect(getEventListeners(signal, "abort")).toEqual([])

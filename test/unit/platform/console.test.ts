@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi, type MockInstance } from "vitest"
-import { callObserver } from "../../../src/http/call-observer.ts"
+import { callObserver } from "../../../src/platform/console.ts"
 
 let complain: MockInstance<typeof console.error>
 beforeEach(() => {
