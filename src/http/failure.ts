@@ -55,6 +55,8 @@ export interface TransferFailure extends Partial<RequestFailure> {
   readonly cause?: unknown
   /** The status of a response that is not usable. Default 0. */
   readonly status?: number
+  /** Its headers. Default none. */
+  readonly headers?: Record<string, string>
 }
 
 /**
@@ -63,7 +65,7 @@ export interface TransferFailure extends Partial<RequestFailure> {
  */
 export function transferError(
   url: string,
-  { code, cause, status = 0, ...given }: TransferFailure,
+  { code, cause, status = 0, headers = {}, ...given }: TransferFailure,
 ): FetchError {
   const failure: RequestFailure = {
     retryable: true,
@@ -76,7 +78,7 @@ export function transferError(
   const indeterminate = failure.effect === "unknown"
   const hint = indeterminate ? ` ${INDETERMINATE_HINT}` : ""
   const message = `A request to ${stream} failed: ${failure.reason}.${hint}`
-  const error = new FetchError(status, undefined, undefined, {}, stream, message, {
+  const error = new FetchError(status, undefined, undefined, headers, stream, message, {
     code: code ?? codeOf(failure),
     cause: safeCause(cause),
     indeterminate,

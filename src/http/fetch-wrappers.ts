@@ -127,6 +127,7 @@ export function createFetchWithConsumedBody(fetchClient: Fetch): Fetch {
           reason: "the body of the response broke off",
           effect: isWrite ? "unknown" : "none",
           status,
+          headers: plainHeaders(headers),
           cause,
         })
       }

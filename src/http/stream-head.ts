@@ -6,10 +6,11 @@ import {
   STREAM_TTL_HEADER,
 } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
-import { integerHeader, saysClosed } from "../protocol/response-metadata.ts"
+import { headerOf, integerHeader, saysClosed } from "../protocol/response-metadata.ts"
 import { LinkedAbortController } from "./abort.ts"
 import type { Endpoint } from "./endpoint.ts"
-import { exchange } from "./request.ts"
+import { exchange, type StreamRequest } from "./request.ts"
+import type { RetryPolicy } from "./retry-loop.ts"
 
 /** What `head()` found out about a stream that exists. */
 export interface ExistingStream {
@@ -44,7 +45,11 @@ const CONTENT_TYPE_TIMEOUT_MS = 1000
  * @throws as `exchange` does, for every other response
  */
 export async function headStream(endpoint: Endpoint, signal?: AbortSignal): Promise<HeadResult> {
-  const request = { ...HEAD, accepts: (status: number) => status === 404 }
+  const request: StreamRequest = {
+    ...HEAD,
+    retry: "quick",
+    accepts: (status: number) => status === 404,
+  }
   const { status, headers } = await exchange(endpoint, request, signal)
   return status === 404 ? { exists: false } : existingStream(headers)
 }
@@ -57,8 +62,9 @@ export async function headStream(endpoint: Endpoint, signal?: AbortSignal): Prom
 export async function headExistingStream(
   endpoint: Endpoint,
   signal?: AbortSignal,
+  retry: RetryPolicy = "quick",
 ): Promise<ExistingStream> {
-  return existingStream((await exchange(endpoint, HEAD, signal)).headers)
+  return existingStream((await exchange(endpoint, { ...HEAD, retry }, signal)).headers)
 }
 
 /**
@@ -90,7 +96,7 @@ export async function askContentType(
   }
   try {
     const { headers } = await exchange(endpoint, { ...HEAD, observer }, limited.signal)
-    return headers.get(CONTENT_TYPE_HEADER) ?? undefined
+    return headerOf(headers, CONTENT_TYPE_HEADER)
   } catch (error) {
     if (head.isSlow || rejectsHead(error)) return undefined
     throw error
@@ -108,16 +114,16 @@ function rejectsHead(error: unknown): boolean {
 
 function existingStream(headers: Headers): ExistingStream {
   const found: ExistingStream = { exists: true, streamClosed: saysClosed(headers) }
-  const contentType = headers.get(CONTENT_TYPE_HEADER)
-  const offset = headers.get(STREAM_OFFSET_HEADER)
+  const contentType = headerOf(headers, CONTENT_TYPE_HEADER)
+  const offset = headerOf(headers, STREAM_OFFSET_HEADER)
   const etag = headers.get("etag")
   const cacheControl = headers.get("cache-control")
   const ttlSeconds = integerHeader(headers, STREAM_TTL_HEADER)
   const expiresAt = headers.get(STREAM_EXPIRES_AT_HEADER)
   return {
     ...found,
-    ...(contentType !== null && { contentType }),
-    ...(offset !== null && { offset }),
+    ...(contentType !== undefined && { contentType }),
+    ...(offset !== undefined && { offset }),
     ...(etag !== null && { etag }),
     ...(cacheControl !== null && { cacheControl }),
     ...(ttlSeconds !== undefined && { ttlSeconds }),

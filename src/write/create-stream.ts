@@ -128,7 +128,7 @@ export async function forkStream(
   if (offset !== undefined) checkText("offset", offset, STREAM_FORK_OFFSET_HEADER)
   if (subOffset !== undefined) checkWholeNumber("subOffset", subOffset, 0)
   createHeaders(settings, target.headers)
-  const head = await headExistingStream(endpoint, signal)
+  const head = await headExistingStream(endpoint, signal, "idempotent")
   if (head.contentType !== undefined) handle.contentType = head.contentType
   const from = offset === undefined || offset === NOW_OFFSET ? head.offset : offset
   const { ttlSeconds, expiresAt } = namesLifetime(settings, target.headers) ? {} : head

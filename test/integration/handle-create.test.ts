@@ -47,8 +47,8 @@ describe("create", () => {
     const url = server.streamUrl()
     const offset = { "stream-next-offset": "0" }
     for (const headers of [
-      { "content-type": "text/html" },
-      { "content-type": "text/plain;charset=UTF-8" },
+      { ...offset, "content-type": "text/html", "content-length": "7" },
+      { ...offset, "content-type": "text/plain;charset=UTF-8" },
       offset,
       { ...offset, "content-type": "text/css", "content-length": "7" },
     ] as Record<string, string>[]) {

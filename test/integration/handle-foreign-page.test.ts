@@ -41,7 +41,7 @@ describe("a page of HTML in the server's place", () => {
       const options = { url: `${portal.url}/s?secret`, contentType: "application/json" }
       const error = await rejection(write(options))
       expect(error).toMatchObject({ code: "PROTOCOL", status: 200, indeterminate: true })
-      expect(error.message).toContain("page of HTML")
+      expect(error.message).toContain("did not come from a Durable Streams server")
       expect(error.message).not.toContain("secret")
       expect(portal.requests).toHaveLength(1)
     },

@@ -188,7 +188,7 @@ it("an unrecognised error of a fetch layer is retried a few times, and then surf
   const url = "http://server.test/s"
   const asked = [
     [() => stream({ url, fetch }), "BAD_REQUEST", 4],
-    [() => DurableStream.head({ url, fetch }), "BAD_REQUEST", 4],
+    [() => DurableStream.head({ url, fetch }), "BAD_REQUEST", 3],
     [() => DurableStream.create({ url, fetch, backoffOptions }), "NETWORK", 4],
     [() => DurableStream.delete({ url, fetch, backoffOptions }), "NETWORK", 4],
   ] as const

@@ -26,7 +26,7 @@ describe("the options of a producer", () => {
     ["maxBufferedBytes", [0, -1, Number.NaN]],
     ["onError", ["log"]],
     ["headers", [{ "bad name": "x" }]],
-    ["backoffOptions", [{ initialDelay: 0 }]],
+    ["backoffOptions", [{ initialDelay: -1 }]],
   ])("%s out of range is named with its value", (option, values) => {
     for (const value of values) {
       const error = errorOf(() => new IdempotentProducer(stream, "p", { [option]: value }))
@@ -34,7 +34,7 @@ describe("the options of a producer", () => {
       if (option === "headers") continue
       const path = option === "backoffOptions" ? "initialDelay" : option
       expect(error.message).toContain(path)
-      const shown = option === "backoffOptions" ? 0 : value
+      const shown = option === "backoffOptions" ? -1 : value
       expect(error.message).toContain(String(shown))
     }
   })
