@@ -166,7 +166,7 @@ function describeRequest(input: FetchInput, init: RequestInit | undefined): Requ
   // A stream can be sent once.
   const isStream = typeof init?.body === "object" && init.body !== null && "getReader" in init.body
   return {
-    url: request?.url ?? String(input),
+    url: typeof input === "object" && "url" in input ? input.url : input.toString(),
     isWrite: method !== "GET" && method !== "HEAD",
     policy: isStream ? "never" : isIdempotent ? "idempotent" : "not-processed",
   }

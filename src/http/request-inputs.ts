@@ -58,7 +58,7 @@ function namedHeaders(headers: unknown = {}): HeadersRecord {
   for (const [name, value] of headerEntries(headers)) {
     if (value === undefined) continue
     if (!headerName.test(name)) throw badInput(`${JSON.stringify(name)} is not a header name.`)
-    // A function is called for each request; what it gives is checked then.
+    // A function is called for each request; what it gives is checked then, so the cast promises nothing.
     named[name] = isProvider(value) ? (value as () => string) : checkHeaderValue(name, value)
   }
   return named
@@ -67,10 +67,12 @@ function namedHeaders(headers: unknown = {}): HeadersRecord {
 /** By shape: a Headers can be of another realm, or a polyfill. */
 function headerEntries(headers: unknown): (readonly [string, unknown])[] {
   if (typeof headers === "object" && headers !== null) {
+    // JavaScript callers can give anything; each name and value is checked.
     if (Symbol.iterator in headers) return [...(headers as Iterable<readonly [string, unknown]>)]
     // What has a method forEach is no record: its value would be a header that no program names.
     if ("forEach" in headers && typeof headers.forEach === "function") {
       const entries: (readonly [string, unknown])[] = []
+      // As above.
       const each = headers as Pick<Headers, "forEach">
       each.forEach((value, name) => entries.push([name, value]))
       return entries

@@ -115,7 +115,7 @@ async function hasContent(response: Response, signal: AbortSignal): Promise<bool
   const length = response.headers.get("content-length")
   if (isBodiless(response.status) || response.body === null || length === "0") return false
   // A layer that has read it says no more.
-  if (response.bodyUsed || response.body?.locked) return Number(length) > 0
+  if (response.bodyUsed || response.body.locked) return Number(length) > 0
   const { text, isWhole } = await readBody(response, 1, MAX_PEEK_MS, signal)
   return text !== "" || !isWhole
 }

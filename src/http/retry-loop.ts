@@ -118,7 +118,7 @@ async function retry<T>(
       )
     }
     if (backoff.debug && typeof console !== "undefined") {
-      console.debug?.(
+      console.debug(
         `[durable-streams] attempt ${attempt} failed, retrying in ${Math.round(delayMs)} ms: ${error.message}`,
       )
     }

@@ -1,5 +1,4 @@
-import { callObserver } from "../platform/console.ts"
-import { warn } from "../platform/console.ts"
+import { callObserver, warn } from "../platform/console.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { SessionSettings } from "./session-settings.ts"
 import { fallbackAdvice } from "./sse-health.ts"

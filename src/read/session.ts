@@ -1,7 +1,6 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
-import { LinkedAbortController } from "../http/abort.ts"
+import { LinkedAbortController, sleep } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
-import { sleep } from "../http/abort.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { headerOf } from "../protocol/response-metadata.ts"

@@ -1,7 +1,6 @@
 import { getEventListeners } from "node:events"
 import { describe, expect, it, vi } from "vitest"
-import { createFetchWithBackoff } from "../../../src/http/fetch-wrappers.ts"
-import { createFetchWithConsumedBody } from "../../../src/http/fetch-wrappers.ts"
+import { createFetchWithBackoff, createFetchWithConsumedBody } from "../../../src/http/fetch-wrappers.ts"
 import { rejection } from "../../support/rejection.ts"
 import { answer, scriptedFetch } from "../../support/scripted-fetch.ts"
 

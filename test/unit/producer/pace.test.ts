@@ -55,7 +55,11 @@ describe("a server that always answers the same is left in peace", () => {
     ["409 without a word", "CONTENT_TYPE_MISMATCH", (post) => post.respond(409)],
     ["409 for ever, as a gap", "SEQUENCE_GAP", (post) => post.gap(3)],
     ["409 for ever, as a gap before everything", "SEQUENCE_GAP", (post) => post.gap(0)],
-    ["a page of HTML", "PROTOCOL", (post) => post.respond(200, { "content-type": "text/html" }, "<p>")],
+    [
+      "a page of HTML",
+      "PROTOCOL",
+      (post) => post.respond(200, { "content-type": "text/html" }, "<p>"),
+    ],
     ["a redirect loop", "PROTOCOL", (post) => post.loseInRedirects()],
   ])("%s: one request, and the producer has failed", async (_name, code, reply) => {
     expect(await paceOf(reply)).toMatchObject({ total: 1, state: "failed", code })
