@@ -1,6 +1,12 @@
 import { getEventListeners } from "node:events"
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
-import { onAbort, LinkedAbortController, raceAbort, throwIfAborted, sleep } from "../../../src/http/abort.ts"
+import {
+  onAbort,
+  LinkedAbortController,
+  raceAbort,
+  throwIfAborted,
+  sleep,
+} from "../../../src/http/abort.ts"
 import { rejection } from "../../support/rejection.ts"
 
 function listenersOn(signal: AbortSignal): number {

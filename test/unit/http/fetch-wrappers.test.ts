@@ -1,6 +1,9 @@
 import { getEventListeners } from "node:events"
 import { describe, expect, it, vi } from "vitest"
-import { createFetchWithBackoff, createFetchWithConsumedBody } from "../../../src/http/fetch-wrappers.ts"
+import {
+  createFetchWithBackoff,
+  createFetchWithConsumedBody,
+} from "../../../src/http/fetch-wrappers.ts"
 import { rejection } from "../../support/rejection.ts"
 import { answer, scriptedFetch } from "../../support/scripted-fetch.ts"
 
