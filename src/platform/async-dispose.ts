@@ -1,10 +1,3 @@
-/** `Symbol.asyncDispose`, also where the platform does not have it yet (Node 18, Safari), as compilers spell it there. */
-export const asyncDispose: typeof Symbol.asyncDispose =
-  // The platform's type says that it is always there.
-  Symbol.asyncDispose ??
-  // What `await using` compiles to looks for this key where the symbol is missing.
-  (Symbol.for("Symbol.asyncDispose") as typeof Symbol.asyncDispose)
-
 /**
  * For the constructor of a class with a method `[Symbol.asyncDispose]`. If the platform lacks the symbol (Node 18.17, Safari),
  * the method also gets the key that compiled `await using` looks for there. (A bundler cannot drop a class whose computed key

@@ -10,8 +10,8 @@ export interface BatchNumber {
 /** A random step of so many epochs: two producers never take the same one. */
 const RANDOM_RANGE = 2 ** 20
 /** A wall clock outside of this was never set. */
-const RELEASE_MS = Date.UTC(2025, 0, 1)
-const LATEST_MS = Date.UTC(2100, 0, 1)
+const RELEASE_MS = /* @__PURE__ */ Date.UTC(2025, 0, 1)
+const LATEST_MS = /* @__PURE__ */ Date.UTC(2100, 0, 1)
 /** Two producers that share an id fence each other again and again. After so many bumps without an hour of peace, one gives up. */
 const MAX_BUMPS = 10
 const BUMPS_PERIOD_MS = 3_600_000
