@@ -26,7 +26,12 @@ const shared: UserConfig = {
   target: ["es2022", "node18"],
   tsconfig: "tsconfig.src.json",
   sourcemap: true,
-  minify: false,
+  // Fewer tokens take Node a tenth less time to import. Names and line ends stay: people read stack traces.
+  minify: {
+    compress: { keepNames: { function: true, class: true } },
+    mangle: false,
+    codegen: { removeWhitespace: false },
+  },
   hash: false,
   dts: { sourcemap: true },
   outputOptions: {
