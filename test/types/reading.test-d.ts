@@ -142,7 +142,7 @@ describe("what a read gives", () => {
       else if ("text" in batch) expectTypeOf(batch.text).toBeString()
       else expectTypeOf(batch.data).toEqualTypeOf<Uint8Array>()
     }
-    subscribe<Message>({ url: "" }, { onBatch: async (batch) => void batch.offset })
+    subscribe<Message>({ url: "" }, { onBatch: async (batch) => batch.offset })
   })
 
   it("batches that may be changed, and results without undefined", () => {
