@@ -140,7 +140,7 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
   const forgets = cast === "alone" && random.chance(0.12)
   const isClaimed = !forgets && random.chance(0.2)
   const isSuspended = random.chance(0.08)
-  const ownsEpochs = plans.every(({ epoch }) => epoch === undefined)
+  const ownsEpochs = plans.every(({ epoch, autoClaim }) => autoClaim && epoch === undefined)
   const times = (count: number) =>
     Array.from({ length: count }, () => random.int(0, random.pick([300, 3000, 30_000])))
   return {
