@@ -143,6 +143,10 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
   const ownsEpochs = plans.every(({ epoch, autoClaim }) => autoClaim && epoch === undefined)
   const times = (count: number) =>
     Array.from({ length: count }, () => random.int(0, random.pick([300, 3000, 30_000])))
+  const rules = random.chance(0.12)
+    ? times(random.int(1, 2)).map((atMs) => drawRule(random, atMs))
+    : []
+  const isContested = isClaimed || cast === "rivals" || rules.length > 0
   return {
     startMs: hasClock ? Date.UTC(2027, 0, 1) : 0,
     contentType: random.pick(["application/json", "Application/JSON;charset=utf-8", "text/plain"]),
@@ -160,12 +164,12 @@ export function drawProducerScenario(random: SeededRandom): ProducerScenario {
     restarts: random.chance(0.15) ? 0.3 : 0,
     awaitsReady: random.chance(0.4),
     maxBodyBytes: random.chance(0.15) ? random.int(60, 400) : Number.POSITIVE_INFINITY,
-    rules: random.chance(0.12) ? times(random.int(1, 2)).map((atMs) => drawRule(random, atMs)) : [],
+    rules,
     clockEvents: [
       ...(random.chance(0.15) ? times(random.int(1, 3)).map((ms) => drawSetting(random, ms)) : []),
       ...(isSuspended ? times(1).map((atMs) => drawSuspension(random, atMs)) : []),
     ],
-    faults: drawFaults(random, { forgets, isContested: isClaimed || cast === "rivals" }),
+    faults: drawFaults(random, { forgets, isContested }),
     healAtMs: random.int(0, 90_000),
     maxLatencyMs: random.pick([0, 5, 100, 2000]),
     maxStragglerMs: random.pick([100, 5000, 60_000]),
@@ -307,7 +311,7 @@ function drawFaults(
     // A server that has forgotten an epoch accepts its first batch again: no client can detect it.
     if (forgets && LATE.includes(fault)) continue
     // A gap response says that the batch is not stored. A copy that is stored later, before another producer fences this
-    // one, cannot be detected.
+    // one or after a rule has rejected the batch, cannot be detected.
     if (isContested && fault === "duplicate") continue
     odds[fault] = random.pick([0.05, 0.15, 0.3])
   }
