@@ -1,6 +1,6 @@
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { monotonicMs } from "../platform/clock.ts"
-import { callObserver, isTestRun, warn } from "../platform/console.ts"
+import { callObserver, debug, isTestRun, warn } from "../platform/console.ts"
 import { onOnline } from "../platform/network.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { sleep } from "./abort.ts"
@@ -117,10 +117,8 @@ async function retry<T>(
         `still trying to reach ${describeUrl(warnAbout ?? "")}: ${failure.reason}, ${attempt} tries`,
       )
     }
-    if (backoff.debug && typeof console !== "undefined") {
-      console.debug(
-        `[durable-streams] attempt ${attempt} failed, retrying in ${Math.round(delayMs)} ms: ${error.message}`,
-      )
+    if (backoff.debug) {
+      debug(`attempt ${attempt} failed, retrying in ${Math.round(delayMs)} ms: ${error.message}`)
     }
     options.observer?.onRetry?.({ attempt, delayMs, error })
     await sleep(delayMs, signal, failure.kind !== "response" ? watchNetwork : undefined)

@@ -3,6 +3,11 @@ export function warn(message: string): void {
   if (typeof console !== "undefined") console.warn?.(`[durable-streams] ${message}`)
 }
 
+/** Prints what the option `debug` requests, on a platform that has a console. */
+export function debug(message: string): void {
+  if (typeof console !== "undefined") console.debug?.(`[durable-streams] ${message}`)
+}
+
 /**
  * Calls what only observes. It must not end what it observes: what it throws, or rejects with if it is asynchronous, goes to
  * the console.

@@ -1,4 +1,4 @@
-import { warn } from "./console.ts"
+import { isTestRun, warn } from "./console.ts"
 
 const warnedOrigins = new Set<string>()
 
@@ -13,7 +13,7 @@ const warnedOrigins = new Set<string>()
 export function warnIfUsingHttpInBrowser(url: string | URL, warnOnHttp = true): void {
   // React Native has a window and no document.
   if (!warnOnHttp || typeof window === "undefined" || typeof document === "undefined") return
-  if (isTest()) return
+  if (isTestRun()) return
   const origin = plainHttpOrigin(url)
   if (origin === undefined || warnedOrigins.has(origin)) return
   warnedOrigins.add(origin)
@@ -34,10 +34,4 @@ function plainHttpOrigin(url: string | URL): string | undefined {
 
 function isLocal(hostname: string): boolean {
   return /^(localhost|.+\.localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(hostname)
-}
-
-function isTest(): boolean {
-  // Node's global, which test environments have beside a window.
-  const { process } = globalThis as { process?: { env?: { NODE_ENV?: string } } }
-  return process?.env?.NODE_ENV === "test"
 }

@@ -4,6 +4,7 @@ import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
 import { backoffDelayMs } from "../http/backoff.ts"
 import { sleep } from "../http/abort.ts"
 import { monotonicMs } from "../platform/clock.ts"
+import { debug } from "../platform/console.ts"
 import { onOnline } from "../platform/network.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { IdempotentAppendResult } from "./acknowledgements.ts"
@@ -338,7 +339,7 @@ export class Sender {
     this.#notBeforeMs = Math.max(this.#notBeforeMs, monotonicMs() + delayMs)
     this.#isProbing = true
     if (backoff.debug) {
-      console.debug(`[durable-streams] retry in ${Math.round(delayMs)} ms: ${error.message}`)
+      debug(`retry in ${Math.round(delayMs)} ms: ${error.message}`)
     }
     if (this.#isLastAttempt && this.#window[0] === batch) this.#expire()
   }

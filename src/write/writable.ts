@@ -18,10 +18,17 @@ export interface WritableSink {
  * A WritableStream over a producer: its backpressure is the producer's, closing it closes the stream, aborting it does not.
  *
  * @param openSink - makes the producer; its failures go to `onError`
+ * @throws DurableStreamError `BAD_REQUEST` if the platform has no WritableStream
  */
 export function writableTo(
   openSink: (onError: (error: unknown) => void) => WritableSink,
 ): WritableStream<Uint8Array | string> {
+  if (typeof WritableStream === "undefined") {
+    throw new DurableStreamError(
+      "writable() needs WritableStream, which this platform does not have. Use an IdempotentProducer, or a polyfill.",
+      "BAD_REQUEST",
+    )
+  }
   let sink: WritableSink
   const text = new WholeCharacters()
   /** Appends a chunk, once there is room for it. */

@@ -185,14 +185,16 @@ describe.each(Object.entries(platforms))("On a platform with %s", (_name, platfo
     expect(items).toEqual([1, 2, 3])
   })
 
-  it("what needs a ReadableStream works, or says so", async () => {
+  it("what needs ReadableStream or WritableStream says so", async () => {
     const { client, fetch } = load(platform)
     const url = server.streamUrl()
     const options = { url, fetch, warnOnHttp: false }
-    await client.DurableStream.create({ ...options, contentType: "text/plain", body: "text" })
+    const contentType = "text/plain"
+    const handle = await client.DurableStream.create({ ...options, contentType, body: "text" })
+    expect(() => handle.writable()).toThrow(/^writable\(\) needs WritableStream/)
     const response = await client.stream({ ...options, live: false })
     for (const method of ["bodyStream", "textStream"] as const) {
-      expect(() => response[method]()).toThrow(/ReadableStream/)
+      expect(() => response[method]()).toThrow(`${method}() needs ReadableStream`)
     }
     expect(await response.text()).toBe("text")
   })
