@@ -17,19 +17,19 @@ export interface BackoffOptions {
    *
    * @default 100
    */
-  initialDelay?: number | undefined
+  initialDelay: number
   /**
    * The limit beyond which no delay's limit grows, in milliseconds, 0 or more. A longer `Retry-After` is honoured.
    *
    * @default 60_000
    */
-  maxDelay?: number | undefined
+  maxDelay: number
   /**
    * The factor by which the limit grows with each failure, 1 or more.
    *
    * @default 1.3
    */
-  multiplier?: number | undefined
+  multiplier: number
   /**
    * How often a request is retried; 0 is never. Errors that nothing here recognises are retried three times at most.
    *
@@ -56,6 +56,9 @@ export interface Backoff {
   readonly debug: boolean
 }
 
+/** Those of {@link BackoffOptions} that differ from the defaults. */
+export type BackoffOverrides = { [K in keyof BackoffOptions]?: BackoffOptions[K] | undefined }
+
 /** The defaults of {@link BackoffOptions}. */
 export const BackoffDefaults: BackoffOptions = {
   initialDelay: 100,
@@ -69,7 +72,7 @@ export const BackoffDefaults: BackoffOptions = {
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
  */
-export function resolveBackoff(options: BackoffOptions = {}): Backoff {
+export function resolveBackoff(options: BackoffOverrides = {}): Backoff {
   checkObject("backoffOptions", options)
   const {
     initialDelay = 100,

@@ -3,7 +3,7 @@ import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { InvalidSignalError } from "../errors/invalid-signal-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { resolveBackoff, type Backoff, type BackoffOptions } from "./backoff.ts"
+import { resolveBackoff, type Backoff, type BackoffOverrides } from "./backoff.ts"
 import { checkBoolean, checkDuration, checkFunction, checkObject } from "./option-checks.ts"
 import {
   checkParams,
@@ -38,7 +38,7 @@ export interface EndpointOptions {
   /** Given to every call of fetch. Fields that the protocol sets are rejected by name. */
   fetchOptions?: FetchOptions | undefined
   /** How failed requests are retried. */
-  backoffOptions?: BackoffOptions | undefined
+  backoffOptions?: BackoffOverrides | undefined
   /**
    * How long a request may stay without a response, and may wait for its headers, in milliseconds.
    *

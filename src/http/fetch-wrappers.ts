@@ -4,7 +4,7 @@ import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { plainHeaders } from "../protocol/response-metadata.ts"
 import { LinkedAbortController, raceAbort, throwIfAborted } from "./abort.ts"
-import { resolveBackoff, type BackoffOptions } from "./backoff.ts"
+import { resolveBackoff, type BackoffOverrides } from "./backoff.ts"
 import { fetchFailure, responseFailure, transferError, withFailure } from "./failure.ts"
 import {
   checkResponse,
@@ -40,7 +40,10 @@ const idempotentMethods: readonly string[] = ["GET", "HEAD", "OPTIONS", "TRACE",
  * console.log(response.status)
  * ```
  */
-export function createFetchWithBackoff(fetchClient: Fetch, backoffOptions?: BackoffOptions): Fetch {
+export function createFetchWithBackoff(
+  fetchClient: Fetch,
+  backoffOptions?: BackoffOverrides,
+): Fetch {
   const backoff = resolveBackoff(backoffOptions)
   return (input, init) =>
     withSignal(input, init, async (signal) => {

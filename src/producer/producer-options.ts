@@ -1,5 +1,5 @@
 import { badOption } from "../errors/bad-option.ts"
-import type { BackoffOptions } from "../http/backoff.ts"
+import type { BackoffOverrides } from "../http/backoff.ts"
 import { checkSignal } from "../http/endpoint.ts"
 import {
   checkBoolean,
@@ -69,7 +69,7 @@ export interface IdempotentProducerOptions {
    *
    * @default the handle's
    */
-  backoffOptions?: BackoffOptions | undefined
+  backoffOptions?: BackoffOverrides | undefined
   /**
    * How long a batch is retried, in milliseconds from its first attempt, before the producer fails with `TIMEOUT`. If the
    * machine was suspended meanwhile, one more attempt is made. Infinity is allowed.

@@ -31,7 +31,11 @@ export interface AppendWithResultOptions extends AppendOptions {
    * with an offset that is certainly not the tail any more: only a server that knows them returns a conflict.
    */
   expectedOffset?: Offset | undefined
-  /** Closes the stream together with the append, or does neither. Default false. */
+  /**
+   * Closes the stream together with the append, or does neither.
+   *
+   * @default false
+   */
   close?: boolean | undefined
 }
 
@@ -93,7 +97,11 @@ export interface CreateSettings {
    * the first messages (`[]` for none), anything else one message. May be a promise. Not stored again if the stream exists.
    */
   body?: unknown
-  /** Creates the stream closed: `body` is all that it will ever hold. Default false. */
+  /**
+   * Creates the stream closed: `body` is all that it will ever hold.
+   *
+   * @default false
+   */
   closed?: boolean | undefined
 }
 
