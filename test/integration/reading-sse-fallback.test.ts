@@ -437,7 +437,7 @@ async function readText(
     await received.whenEndsWith(isNormalized ? normalized(piece) : piece)
   }
   await closeStream(url)
-  return { received: String(await done), transports }
+  return { received: await done, transports }
 }
 
 function normalized(text: string): string {
