@@ -46,7 +46,8 @@ export class Lifetime {
 
   /** Replaces connections that are dead after the network changed or the page was frozen. */
   watchNetwork(): void {
-    if (this.#outcome !== undefined) return
+    // A platform that reports neither needs no closures.
+    if (this.#outcome !== undefined || typeof globalThis.addEventListener !== "function") return
     const onChange = () => {
       this.#dispatch({ kind: "network-changed" })
     }

@@ -191,6 +191,8 @@ export type Effect =
   /** End what is in flight: request, connection, page, wait, error handler. */
   | { readonly kind: "release" }
   | { readonly kind: "drop-ahead" }
+  /** Abort the transfer of the page that is with the consumer, and the connection that it came from. */
+  | { readonly kind: "interrupt" }
   | ({ readonly kind: "request" } & RequestPlace)
   | ({ readonly kind: "read-ahead" } & RequestPlace)
   /** Read the next page from the SSE connection. */
@@ -247,6 +249,7 @@ const LONG_POLL: Live = { kind: "long-poll" }
 const NO_EFFECTS: readonly Effect[] = []
 const RELEASE: Effect = { kind: "release" }
 const DROP_AHEAD: Effect = { kind: "drop-ahead" }
+const INTERRUPT: Effect = { kind: "interrupt" }
 
 /** The state of a session that has not made a request yet. */
 export function initialState(
@@ -527,10 +530,12 @@ function onErrorHandled(
 }
 
 function onNetworkChanged(state: SessionState): Step {
-  const { context } = state
-  if (state.kind === "receiving") return request(context, "sse")
+  // The consumer sees the transfer fail, and rejects the page.
+  if (state.kind === "delivering") return { state, effects: [DROP_AHEAD, INTERRUPT] }
   const isPending = state.kind === "requesting" || state.kind === "waiting"
-  return isPending ? request(context, state.transport) : stay(state)
+  if (!isPending && state.kind !== "receiving") return stay(state)
+  const step = request(state.context, isPending ? state.transport : "sse")
+  return { ...step, effects: [DROP_AHEAD, ...step.effects] }
 }
 
 function onHidden(state: SessionState): Step {

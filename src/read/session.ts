@@ -4,7 +4,7 @@ import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { headerOf } from "../protocol/response-metadata.ts"
-import { arrivesInParts, type BodyPlatform } from "./body.ts"
+import { arrivesInParts } from "./body.ts"
 import { handleError } from "./error-handler.ts"
 import { Lifetime } from "./lifetime.ts"
 import {
@@ -29,10 +29,12 @@ import {
 } from "./session-state.ts"
 import type { SseConnection } from "./sse-connection.ts"
 import type { RetryOpts } from "./stream-options.ts"
-import { openTransport, type Opened, type ReadRequest } from "./transport.ts"
+import { openTransport, type Opened, type ReadContext, type ReadRequest } from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
 type Work = Extract<Effect, { kind: "request" | "receive" | "wait" | "handle-error" }>
+
+type Writable<T> = { -readonly [K in keyof T]: T[K] }
 
 const CARRIAGE_RETURN = 0x0d
 
@@ -43,10 +45,9 @@ const CARRIAGE_RETURN = 0x0d
  */
 export class Session implements PageSource {
   readonly #settings: SessionSettings
-  readonly #events: SessionEvents
   readonly #lifetime: Lifetime
-  readonly #platform: BodyPlatform = { lacksArrayBuffer: false }
-  #endpoint: Endpoint
+  /** One object for all requests: each of them keeps it. */
+  readonly #context: Writable<ReadContext>
   #state: SessionState
   /** What to do next. */
   #work: Work | undefined
@@ -60,7 +61,6 @@ export class Session implements PageSource {
   /** What to request ahead once the consumer has begun. */
   #ahead: ReadRequest | undefined
   #isStarted = false
-  #contentType: string | undefined
   #position: PageMark
   /** The position before the last commit, until the consumer has dealt with its page. */
   #positionBefore: PageMark | undefined
@@ -71,9 +71,16 @@ export class Session implements PageSource {
 
   constructor(endpoint: Endpoint, settings: SessionSettings) {
     const { offset, cursor, visibility, hiddenGraceMs } = settings
-    this.#endpoint = endpoint
     this.#settings = settings
-    this.#events = new SessionEvents(endpoint.url, settings)
+    this.#context = {
+      endpoint,
+      idleTimeoutMs: settings.idleTimeoutMs,
+      maxPageBytes: settings.maxPageBytes,
+      contentType: undefined,
+      events: new SessionEvents(endpoint.url, settings),
+      platform: { lacksArrayBuffer: false },
+      onText: settings.live === "sse" ? this.#inspectText.bind(this) : undefined,
+    }
     this.#position = { offset, cursor: undefined, upToDate: false, streamClosed: false }
     const live = settings.live === true ? "sse" : settings.live || "none"
     this.#state = initialState(offset, live, cursor)
@@ -102,12 +109,12 @@ export class Session implements PageSource {
   }
 
   get contentType(): string | undefined {
-    return this.#contentType
+    return this.#context.contentType
   }
 
   /** The latest HTTP response. */
   get latest(): ResponseHead | undefined {
-    return this.#events.latest
+    return this.#context.events.latest
   }
 
   /**
@@ -248,23 +255,12 @@ export class Session implements PageSource {
     { transport, offset, cursor }: ReadRequest,
     controller: LinkedAbortController,
   ): Promise<Opened> {
-    const { idleTimeoutMs, maxPageBytes } = this.#settings
-    const context = {
-      endpoint: this.#endpoint,
-      idleTimeoutMs,
-      maxPageBytes,
-      contentType: this.#contentType,
-      events: this.#events,
-      platform: this.#platform,
-      onText: this.#inspectText,
-    }
-    return openTransport(context, { transport, offset, cursor }, controller)
+    return openTransport(this.#context, { transport, offset, cursor }, controller)
   }
 
   /** SSE delivers CR and CRLF as LF: a stream that has them is read over long-poll. */
-  readonly #inspectText = (bytes: Uint8Array): void => {
-    if (this.#settings.live !== "sse" || !bytes.includes(CARRIAGE_RETURN)) return
-    this.#dispatch({ kind: "sse-unsuitable" })
+  #inspectText(bytes: Uint8Array): void {
+    if (bytes.includes(CARRIAGE_RETURN)) this.#dispatch({ kind: "sse-unsuitable" })
   }
 
   #opened(opened: Opened): void {
@@ -286,8 +282,8 @@ export class Session implements PageSource {
   #learn(response: Response): void {
     if (this.#isStarted) return
     this.#isStarted = true
-    this.#contentType = headerOf(response.headers, "content-type")
-    const isSse = isJsonContentType(this.#contentType) && arrivesInParts(response)
+    this.#context.contentType = headerOf(response.headers, "content-type")
+    const isSse = isJsonContentType(this.#context.contentType) && arrivesInParts(response)
     if (this.#settings.live === true && !isSse) {
       this.#dispatch({ kind: "live-changed", live: "long-poll" })
     }
@@ -311,7 +307,7 @@ export class Session implements PageSource {
     const { onError } = this.#settings
     const sinceLastMs = monotonicMs() - this.#lastRetryAtMs
     const change = (changes: RetryOpts) => {
-      this.#endpoint = extendEndpoint(this.#endpoint, changes)
+      this.#context.endpoint = extendEndpoint(this.#context.endpoint, changes)
     }
     const context = { onError, sinceLastMs, change }
     await this.#finish(handleError(context, error, this.#begin()), (event) => {
@@ -322,7 +318,7 @@ export class Session implements PageSource {
   }
 
   #dispatch(event: SessionEvent): void {
-    const { url, backoff } = this.#endpoint
+    const { url, backoff } = this.#context.endpoint
     const env = { url, backoff, sse: this.#settings.sse, random: Math.random() }
     const { state, effects } = transition(this.#state, event, env)
     this.#state = state
@@ -340,6 +336,11 @@ export class Session implements PageSource {
         this.#ahead = undefined
         this.#readAhead?.drop()
         break
+      case "interrupt":
+        if (this.#connection !== undefined || this.#payload?.isComplete !== true) {
+          this.#current?.abort()
+        }
+        break
       case "read-ahead":
         this.#ahead = effect
         if (this.#isConsuming) this.#requestAhead(effect)
@@ -352,10 +353,10 @@ export class Session implements PageSource {
         this.#lifetime.end(effect.outcome)
         break
       case "notify":
-        this.#events.notify(effect.event)
+        this.#context.events.notify(effect.event)
         break
       case "warn-fallback":
-        this.#events.warnFallback(effect.reason)
+        this.#context.events.warnFallback(effect.reason)
         break
       default:
         // A page that was delivered is not kept while the next one is waited for.

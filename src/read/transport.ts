@@ -39,7 +39,7 @@ export interface ReadContext {
   readonly events: SessionEvents
   readonly platform: BodyPlatform
   /** Called with the bytes of text that arrive by a transport that carries bytes. */
-  readonly onText: (bytes: Uint8Array) => void
+  readonly onText: ((bytes: Uint8Array) => void) | undefined
 }
 
 /** What a request led to. It was retried as often as the settings allow. */

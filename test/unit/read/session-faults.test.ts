@@ -373,6 +373,26 @@ describe("a stream that was recreated under a saved offset", () => {
 })
 
 describe("a network that changed", () => {
+  it("replaces the transfer of a page", async () => {
+    const network = new EventTarget()
+    vi.stubGlobal("addEventListener", network.addEventListener.bind(network))
+    vi.stubGlobal("removeEventListener", network.removeEventListener.bind(network))
+    try {
+      const { fetch, asked } = server(({ count }) => {
+        const half = new ReadableStream({ start: (body) => body.enqueue(encoder.encode("[1,")) })
+        return page("1", count === 1 ? half : "[1,2]", closed)
+      })
+      const response = await stream({ url, fetch, ...quick })
+      const items = response.json()
+      await new Promise((resolve) => setTimeout(resolve, 10))
+      network.dispatchEvent(new Event("online"))
+      expect(await items).toEqual([1, 2])
+      expect(asked.length).toBe(2)
+    } finally {
+      vi.unstubAllGlobals()
+    }
+  })
+
   it.each(["long-poll", "sse"] as const)("replaces a %s that is waiting", async (live) => {
     const network = new EventTarget()
     vi.stubGlobal("addEventListener", network.addEventListener.bind(network))

@@ -298,6 +298,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "delivering catch-up": {
     ...unexpected,
     ...fromOutside("delivering catch-up", "delivering catch-up"),
+    "network-changed": "delivering catch-up",
     committed: "delivering catch-up",
     "transfer failed: network": "waiting catch-up",
     "transfer failed: timeout": "waiting catch-up",
@@ -307,6 +308,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "delivering long-poll": {
     ...unexpected,
     ...fromOutside("delivering long-poll", "delivering long-poll"),
+    "network-changed": "delivering long-poll",
     "sse-unsuitable": stays,
     committed: "delivering long-poll",
     "transfer failed: network": "waiting catch-up",
@@ -317,6 +319,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "delivering sse": {
     ...unexpected,
     ...fromOutside("delivering sse", "delivering sse"),
+    "network-changed": "delivering sse",
     committed: "delivering sse",
     "transfer failed: network": "waiting sse",
     "transfer failed: timeout": "waiting sse",
