@@ -1,5 +1,9 @@
-import { describe, expect, it } from "vitest"
-import { DurableStreamError } from "../../../src/errors/durable-stream-error.ts"
+import { inspect } from "node:util"
+import { describe, expect, it, vi } from "vitest"
+import {
+  DurableStreamError,
+  isDurableStreamError,
+} from "../../../src/errors/durable-stream-error.ts"
 import { FetchBackoffAbortError } from "../../../src/errors/fetch-backoff-abort-error.ts"
 import { FetchError } from "../../../src/errors/fetch-error.ts"
 import { InvalidSignalError } from "../../../src/errors/invalid-signal-error.ts"
@@ -90,5 +94,107 @@ describe("errors made of answers by hand", () => {
       code: "NOT_FOUND",
       details: "gone",
     })
+  })
+})
+
+describe("a response by hand that has less than the platform's", () => {
+  it("makes an error of a fake with json() alone", async () => {
+    const fake = { ok: false, status: 404, json: () => Promise.resolve({ why: "x" }) } as Response
+    const error = await FetchError.fromResponse(fake, "http://h/s")
+    expect(error).toMatchObject({ status: 404, code: "NOT_FOUND", json: { why: "x" }, headers: {} })
+    const plain = await DurableStreamError.fromResponse(fake, "http://h/s")
+    expect(plain).toMatchObject({ status: 404, code: "NOT_FOUND", details: { why: "x" } })
+    const broken = { status: 500, text: () => Promise.reject(new Error("read twice")) } as Response
+    expect(await FetchError.fromResponse(broken, "http://h/s")).toMatchObject({ status: 500 })
+  })
+})
+
+describe("errors in logs and on the way to other threads", () => {
+  const headers = Object.fromEntries(
+    Array.from({ length: 30 }, (_, i) => [`x-header-${i}`, "secret"]),
+  )
+  const error = new FetchError(
+    503,
+    "<p>secret</p>",
+    undefined,
+    headers,
+    "http://h/s",
+    "Busy: http://h/s",
+    {
+      indeterminate: true,
+    },
+  )
+
+  it("give what is needed as JSON, and no headers", () => {
+    expect(JSON.parse(JSON.stringify(error))).toEqual({
+      name: "FetchError",
+      message: "Busy: http://h/s",
+      code: "BUSY",
+      status: 503,
+      url: "http://h/s",
+      indeterminate: true,
+    })
+    expect(JSON.parse(JSON.stringify(new StaleEpochError(7)))).toMatchObject({
+      code: "STALE_EPOCH",
+      currentEpoch: 7,
+    })
+  })
+
+  it("show what is needed on the console, and no headers", () => {
+    const shown = inspect(error)
+    for (const part of ["FetchError", "Busy: http://h/s", "BUSY", "503", "indeterminate: true"]) {
+      expect(shown).toContain(part)
+    }
+    expect(shown).not.toMatch(/x-header|secret|Symbol/)
+  })
+
+  it("can be posted, message and all", () => {
+    for (const posted of [
+      error,
+      new FetchBackoffAbortError(new Error("why")),
+      new StaleEpochError(7),
+    ]) {
+      expect(structuredClone(posted)).toMatchObject({ message: posted.message })
+    }
+  })
+
+  it("keep headers and text for the program", () => {
+    expect(error.headers).toBe(headers)
+    expect(error).toMatchObject({ text: "<p>secret</p>", details: "<p>secret</p>" })
+  })
+})
+
+describe("errors of another copy of the package", () => {
+  it("are recognised by instanceof and by isDurableStreamError", async () => {
+    vi.resetModules()
+    const other = await import("../../../src/index.ts")
+    expect(other.DurableStreamError).not.toBe(DurableStreamError)
+    const errors: [new (...args: never) => Error, Error][] = [
+      [FetchError, new other.FetchError(404, "", undefined, {}, "u")],
+      [StreamClosedError, new other.StreamClosedError()],
+      [StaleEpochError, new other.StaleEpochError(1)],
+      [SequenceGapError, new other.SequenceGapError(1, 2)],
+      [MissingStreamUrlError, new other.MissingStreamUrlError()],
+      [InvalidSignalError, new other.InvalidSignalError()],
+      [FetchBackoffAbortError, new other.FetchBackoffAbortError()],
+    ]
+    for (const [Class, error] of errors) {
+      expect(error).toBeInstanceOf(Class)
+      expect(error).toBeInstanceOf(DurableStreamError)
+      expect(isDurableStreamError(error)).toBe(true)
+      for (const [Other] of errors) expect(error instanceof Other).toBe(Other === Class)
+    }
+    expect(new other.DurableStreamError("m", "BUSY")).not.toBeInstanceOf(FetchError)
+  })
+
+  it("are not confused with other errors, nor with classes that extend ours", () => {
+    class MyError extends FetchError {}
+    expect(new FetchError(404, "", undefined, {}, "u")).not.toBeInstanceOf(MyError)
+    expect(new MyError(404, "", undefined, {}, "u")).toBeInstanceOf(FetchError)
+    const named = Object.assign(new Error("m"), { name: "FetchError", status: 404 })
+    for (const value of [named, null, undefined, "FetchError", {}]) {
+      expect(value instanceof FetchError).toBe(false)
+      expect(isDurableStreamError(value)).toBe(false)
+    }
   })
 })

@@ -61,10 +61,30 @@ describe("a cause with a secret is copied without it", () => {
     ["Bun's refused connection", bun],
     ["Deno's message", deno],
     ["one of many", new AggregateError([refused, bun], "all failed")],
+    ["credentials in a malformed URL", new Error("no URL: https:/user:se@secret@h/s")],
+    [
+      "ky's HTTPError",
+      Object.assign(new Error("HTTP"), {
+        request: new Request("http://h", { headers: { a: "secret" } }),
+        options: { a: "secret" },
+      }),
+    ],
+    [
+      "axios's error",
+      Object.assign(new Error("Network Error"), {
+        code: "ERR_NETWORK",
+        config: { headers: { a: "secret" } },
+      }),
+    ],
+    [
+      "got's hidden options",
+      Object.defineProperty(new Error("got"), "options", { value: { password: "secret" } }),
+    ],
+    ["an object that is not an error", { status: 500, config: { a: "secret" } }],
     ["a string", "GET http://h/s?token=secret failed"],
     ["a cause behind a cause", new Error("a", { cause: new Error("b", { cause: deno }) })],
   ])("%s", (_name, error) => {
-    expect(inspect(error)).toContain("secret")
+    expect(inspect(error, { depth: 10, showHidden: true })).toContain("secret")
     expect(inspect(safeCause(error), { depth: 10, showHidden: true })).not.toContain("secret")
   })
 

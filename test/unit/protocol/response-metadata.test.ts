@@ -1,6 +1,11 @@
 import { describe, expect, it } from "vitest"
 import { parseRfc3339 } from "../../../src/protocol/rfc3339.ts"
-import { integerHeader, readMetadata, saysClosed } from "../../../src/protocol/response-metadata.ts"
+import {
+  headerOf,
+  integerHeader,
+  readMetadata,
+  saysClosed,
+} from "../../../src/protocol/response-metadata.ts"
 
 describe("readMetadata", () => {
   it.each([
@@ -81,5 +86,34 @@ describe("parseRfc3339", () => {
     "2030-01-01T00:00:00Z and more",
   ])("refuses %s", (text) => {
     expect(parseRfc3339(text)).toBeUndefined()
+  })
+})
+
+describe("headers that a proxy sends twice", () => {
+  it("are one if they are equal", () => {
+    const headers = new Headers()
+    for (const [name, value] of [
+      ["Stream-Next-Offset", "5"],
+      ["Stream-Cursor", "c"],
+      ["Stream-Closed", "true"],
+      ["Producer-Epoch", "3"],
+      ["content-type", "text/plain; charset=utf-8"],
+    ] as const) {
+      headers.append(name, value)
+      headers.append(name, value)
+    }
+    const ends = { upToDate: true, streamClosed: true }
+    expect(readMetadata(headers)).toEqual({ offset: "5", cursor: "c", ...ends })
+    expect(integerHeader(headers, "Producer-Epoch")).toBe(3)
+    expect(headerOf(headers, "content-type")).toBe("text/plain; charset=utf-8")
+  })
+
+  it("stay as they are if they differ", () => {
+    const headers = new Headers([
+      ["Producer-Epoch", "3"],
+      ["Producer-Epoch", "4"],
+    ])
+    expect(headerOf(headers, "Producer-Epoch")).toBe("3, 4")
+    expect(integerHeader(headers, "Producer-Epoch")).toBeUndefined()
   })
 })
