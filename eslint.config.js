@@ -48,7 +48,7 @@ export default defineConfig(
   globalIgnores([
     "dist/",
     "coverage/",
-    "docs/api/",
+    "site/api/",
     "test/package/{consumer,dependants}/",
     "**/node_modules/",
   ]),

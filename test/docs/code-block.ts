@@ -59,7 +59,7 @@ export function docstringBlocksOf(file: string, source: string): CodeBlock[] {
 /** The texts for users and contributors, as paths in the repository. */
 export function markdownFiles(): string[] {
   const top = readdirSync(REPOSITORY).filter((name) => name.endsWith(".md"))
-  return [...top, ...filesBelow("skills", ".md")]
+  return [...top, ...filesBelow("docs", ".md"), ...filesBelow("skills", ".md")]
 }
 
 /** Every block of every text and docstring. */
