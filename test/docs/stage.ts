@@ -16,7 +16,7 @@ const PROPS: Readonly<Record<string, Prop>> = {
     later: '{"from":"bob","text":"fine"}',
   },
   "/v1/stream/log": { contentType: "application/json", body: "[]", later: "{}" },
-  "/v1/stream/answer": {
+  "/v1/stream/reply": {
     contentType: "text/plain; charset=utf-8",
     body: "Forty-",
     later: "two",
@@ -42,8 +42,8 @@ export interface Stage {
 }
 
 /**
- * Starts a server that has the streams which the texts take for granted. Whoever reads one of them live gets one more
- * append and its end, so that a block which reads for ever comes to an end.
+ * Starts a server that has the streams which the texts read. A live reader of one of them gets one more
+ * append and its end, so that a block which reads live comes to an end.
  */
 export async function startStage(): Promise<Stage> {
   const { url, stop } = await startReferenceServer({ longPollTimeout: 2000 })
@@ -79,9 +79,9 @@ async function send(
   headers: Record<string, string>,
   body: string | Uint8Array<ArrayBuffer>,
 ): Promise<void> {
-  const answer = await fetch(url, { method, headers, body })
+  const response = await fetch(url, { method, headers, body })
   // The block may have closed or deleted the stream itself.
-  if (!answer.ok && answer.status !== 409 && answer.status !== 404) {
-    throw new Error(`${method} ${url}: ${answer.status}`)
+  if (!response.ok && response.status !== 409 && response.status !== 404) {
+    throw new Error(`${method} ${url}: ${response.status}`)
   }
 }
