@@ -6,7 +6,11 @@ const REPLACED_WORDS: readonly (readonly [word: RegExp, term: string])[] = [
   [/\banswer(s|ed|ing)?\b/i, "response, respond"],
   [/\b(in|no|in no) doubt\b|\bdoubtful\b|\binDoubt/i, "indeterminate"],
   [/\bleft out\b|\bleftOut|\bleave[sd]? out\b/i, "rejected, omitted"],
-  [/\brefus(e|es|ed|ing|al|als)\b/i, "rejected"],
+  // A connection is refused; a request is rejected.
+  [
+    /\brefus(e|es|ing|al|als)\b|\brefused\b(?! connection|, reset)(?<!connection refused)/i,
+    "rejected",
+  ],
   [
     /\b(told|tells?|telling) (of|apart|by|to|nobody|anybody)\b|\btold\b/i,
     "notified, reported, distinguished",
@@ -14,11 +18,14 @@ const REPLACED_WORDS: readonly (readonly [word: RegExp, term: string])[] = [
   [/\banew\b|\bonce more\b|\btr(y|ied|ying) again\b/i, "again, retry"],
   [/\bfor ever\b|\bforever\b/i, "indefinitely"],
   [/\bin silence\b/i, "silently"],
-  [/\b(nobody else|anybody|somebody|whoever|whatever happens)\b/i, "no other client, the caller"],
+  [/\b(nobody|whoever)\b/i, "no other client, the caller"],
   [/\bmend(s|ed|ing)?\b/i, "fix"],
   [/\bcompany\b/i, "linger"],
   [/\bunder way\b/i, "in flight"],
-  [/\bfor good and all\b|\buntrodden\b|\bforeign page\b/i, "a plain sentence"],
+  [
+    /\b(fate|verdict|intake|narrator|untrodden)\b|\bforeign (page|duplicate)\b/i,
+    "outcome, or a plain sentence",
+  ],
 ]
 
 /** CONTRIBUTING.md is for contributors and lists the terms itself. */
