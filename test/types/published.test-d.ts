@@ -20,8 +20,10 @@ type WithUndefined<T> = {
   [K in keyof T]-?: { [P in K]: undefined } extends Pick<T, K> ? K : never
 }[keyof T]
 
+/* eslint-disable @typescript-eslint/no-unnecessary-type-parameters -- only so does the compiler compare `readonly` */
 type IsEqual<A, B> =
   (<T>() => T extends A ? 1 : 2) extends <T>() => T extends B ? 1 : 2 ? true : false
+/* eslint-enable @typescript-eslint/no-unnecessary-type-parameters */
 
 /** The members that a program may not assign. */
 type Readonlys<T> = {
