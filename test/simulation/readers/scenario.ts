@@ -170,6 +170,18 @@ const LASTING: readonly FaultName[] = [
 
 const ENDLESS: readonly FaultName[] = ["sse-endless-line", "sse-endless-data"]
 
+/** An offset beyond the tail names another place with every append: nothing that is read again is the same. */
+const UNDISTURBED = {
+  faults: {},
+  lastingFaults: {},
+  firstFault: undefined,
+  idleTimeoutMs: 75_000,
+  togglesMs: [],
+  hiddenFromStart: false,
+  pageEvents: [],
+  disruption: { kind: "none", atMs: 0 },
+} satisfies Partial<ReaderScenario>
+
 /** Draw a scenario. The same generator gives the same scenario. */
 export function drawScenario(random: SeededRandom): ReaderScenario {
   const content = random.pick<ContentKind>(["json", "text", "bytes"])
@@ -190,7 +202,7 @@ export function drawScenario(random: SeededRandom): ReaderScenario {
   const isHasty = random.chance(0.06)
   const isThrottled = !isHasty && random.chance(0.05)
   const lasting = random.chance(0.15) ? { [random.pick(LASTING)]: 1 } : {}
-  return {
+  const scenario: ReaderScenario = {
     content,
     contentType: random.pick(CONTENT_TYPES[content]),
     method,
@@ -239,6 +251,7 @@ export function drawScenario(random: SeededRandom): ReaderScenario {
     maxRetries: asksOnError && random.chance(0.3) ? random.int(0, 2) : Number.POSITIVE_INFINITY,
     asksOnError,
   }
+  return start === "recreated" ? { ...scenario, ...UNDISTURBED } : scenario
 }
 
 /** A session that would never end by itself is always ended. */
