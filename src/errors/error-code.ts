@@ -33,3 +33,15 @@ export type DurableStreamErrorCode =
   | "PROTOCOL"
   | "PAGE_TOO_LARGE"
   | "SCHEMA"
+  | SubscriptionErrorCode
+
+/** The codes of `@durable-streams/client/subscriptions`, beside those of every request. */
+export type SubscriptionErrorCode =
+  | "SUBSCRIPTION_EXISTS"
+  | "SUBSCRIPTION_NOT_FOUND"
+  | "SUBSCRIPTIONS_NOT_SUPPORTED"
+  | "WEBHOOK_URL_REJECTED"
+  | "FENCED"
+  | "INVALID_OFFSET"
+  | "TOKEN_INVALID"
+  | "TOKEN_EXPIRED"

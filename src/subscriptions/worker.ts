@@ -1,0 +1,274 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { LinkedAbortController } from "../http/abort.ts"
+import { onAbort } from "../http/abort-watch.ts"
+import { backoffDelayMs, resolveBackoff } from "../http/backoff.ts"
+import { callObserver } from "../http/call-observer.ts"
+import { checkSignal } from "../http/endpoint.ts"
+import { checkFunction } from "../http/option-checks.ts"
+import { failureOf } from "../http/failure.ts"
+import { sleep } from "../http/sleep.ts"
+import { DurableStream } from "../durable-stream.ts"
+import { isJsonContentType } from "../protocol/content-type.ts"
+import { stream } from "../stream.ts"
+import { PoisonStop, workOn, type FailedBatches } from "./claim-work.ts"
+import { SubscriptionError } from "./subscription-error.ts"
+import { isJsonObject, type Subscription } from "./subscription.ts"
+import { workerName, type Subscriptions } from "./subscriptions.ts"
+import {
+  checkHandler,
+  stopTimeoutOf,
+  type AnyHandler,
+  type BatchTypes,
+  type WorkerEvent,
+  type WorkerOptions,
+} from "./worker-options.ts"
+
+/** A worker tries to claim after this, in milliseconds, although no event came: an event can be lost. */
+const MIN_POLL_MS = 30_000
+
+/** Workers that lose races spread their claims over up to this, in milliseconds. */
+const MAX_SPREAD_MS = 2_000
+
+/** Half of the hour for which the reference server's tokens are valid. */
+const MAX_CLAIM_MS = 1_800_000
+
+/** A running worker: see {@link runWorker}. */
+export interface Worker {
+  /** The name under which it claims: with its process's suffix. */
+  readonly name: string
+  /**
+   * Stops: no new claim; the batch that is being handled is finished and acknowledged, within `stopTimeoutMs`, and the claim
+   * released. Resolves once that is done.
+   */
+  stop(): Promise<void>
+  /**
+   * Resolves once the worker has stopped. Rejects if it cannot work: no such subscription, a wake stream that is missing or not
+   * JSON, `onPoison` said stop. Raises no unhandled rejection.
+   */
+  readonly done: Promise<void>
+  /** Stops. */
+  [Symbol.asyncDispose](): Promise<void>
+}
+
+/**
+ * Works on a pull-wake subscription until it is stopped: waits for wakes, claims, handles what is pending, acknowledges. Start
+ * as many as you like, anywhere: one of them at a time holds the subscription.
+ *
+ * Delivery is at least once, and a batch can even be handled twice at the same time (a machine that slept). To count each
+ * message once, compare `startOffset` with the offset that your own transaction stores: {@link sqliteOffsets} does.
+ *
+ * @example
+ * ```ts no-run
+ * // Needs a server with subscriptions.
+ * import { runWorker, Subscriptions } from "@durable-streams/client/subscriptions"
+ *
+ * const subscriptions = new Subscriptions({ root: "https://streams.example.com/v1/stream" })
+ * const worker = runWorker<{ sku: string }>(subscriptions, "orders", {
+ *   worker: "packer",
+ *   onBatch: (batch, { path }) => {
+ *     for (const order of batch.items) console.log(path, order.sku)
+ *   },
+ * })
+ * process.once("SIGTERM", () => void worker.stop())
+ * await worker.done
+ * ```
+ * @throws DurableStreamError `BAD_REQUEST` that names the option
+ */
+export function runWorker<T = unknown, As extends keyof BatchTypes<T> = "json">(
+  subscriptions: Subscriptions,
+  id: string,
+  options: WorkerOptions<T, As>,
+): Worker {
+  return new SubscriptionWorker(subscriptions, id, checkHandler(options), options)
+}
+
+class SubscriptionWorker implements Worker {
+  readonly name: string
+  readonly done: Promise<void>
+  readonly #subscriptions: Subscriptions
+  readonly #id: string
+  readonly #worker: string
+  readonly #handler: AnyHandler
+  readonly #observe: (event: WorkerEvent) => void
+  readonly #onError: (error: unknown) => void
+  readonly #stopTimeoutMs: number
+  readonly #draining = new AbortController()
+  readonly #stopping = new AbortController()
+  readonly #failed: FailedBatches = new Map()
+  readonly #claimBackoff = resolveBackoff({ initialDelay: 500, maxDelay: MIN_POLL_MS, multiplier: 2 })
+  #notify: (() => void) | undefined
+  #isWoken = false
+  #spreadMs = 20
+
+  constructor(
+    subscriptions: Subscriptions,
+    id: string,
+    handler: AnyHandler,
+    options: Pick<WorkerOptions<unknown>, "worker" | "observe" | "onError" | "signal" | "stopTimeoutMs">,
+  ) {
+    const { worker, observe, onError, signal } = options
+    checkFunction("observe", observe)
+    checkFunction("onError", onError)
+    checkSignal(signal)
+    this.name = workerName(worker)
+    this.#worker = worker
+    this.#subscriptions = subscriptions
+    this.#id = id
+    this.#handler = handler
+    this.#stopTimeoutMs = stopTimeoutOf(options)
+    this.#observe = (event) => callObserver("observe", () => observe?.(event))
+    this.#onError = (error) => callObserver("onError", () => onError?.(error))
+    const unfollow = signal && (signal.aborted ? void this.#drain() : onAbort(signal, () => void this.#drain()))
+    this.done = this.#run().finally(() => unfollow?.())
+    this.done.catch(() => undefined)
+  }
+
+  async stop(): Promise<void> {
+    this.#drain()
+    await this.done
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.stop()
+  }
+
+  #drain(): void {
+    if (this.#draining.signal.aborted) return
+    this.#draining.abort()
+    this.#notify?.()
+    const timer = setTimeout(() => {
+      this.#stopping.abort()
+    }, this.#stopTimeoutMs)
+    void this.done.then(
+      () => clearTimeout(timer),
+      () => clearTimeout(timer),
+    )
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#draining
+    const tail = new LinkedAbortController(signal)
+    try {
+      // The tail comes before the first claim: a wake between the two is seen as an event.
+      const { leaseTtlMs, failure } = await this.#followWakes(tail.signal)
+      await Promise.race([this.#claimAll(leaseTtlMs), failure])
+    } catch (error) {
+      if (!signal.aborted) throw error instanceof PoisonStop ? error.error : error
+    } finally {
+      tail.abort()
+      this.#observe({ kind: "stopped" })
+    }
+  }
+
+  /** Tails the wake stream. `failure` rejects if that ends. */
+  async #followWakes(signal: AbortSignal): Promise<{ leaseTtlMs: number; failure: Promise<never> }> {
+    const subscription = await this.#subscriptions.get(this.#id)
+    const path = wakeStreamOf(subscription)
+    const options = { ...this.#subscriptions.root.streamOptions(path), signal }
+    const head = await DurableStream.head(options)
+    if (!head.exists || !isJsonContentType(head.contentType)) {
+      throw new DurableStreamError(
+        `The wake stream ${path} of subscription ${this.#id} ${head.exists ? "is not JSON" : "does not exist"}. Create it with contentType "application/json".`,
+        head.exists ? "CONTENT_TYPE_MISMATCH" : "NOT_FOUND",
+      )
+    }
+    const response = await stream({
+      ...options,
+      ...(head.offset !== undefined && { offset: head.offset }),
+      json: true,
+      pauseWhenHidden: false,
+      warnOnHttp: false,
+    })
+    response.subscribeJson(({ items }) => {
+      if (items.some((item) => isWakeOf(item, this.#id))) this.#wake()
+    })
+    const failure = response.closed.then((): never => {
+      throw new DurableStreamError(`The wake stream ${path} of subscription ${this.#id} was closed.`, "STREAM_CLOSED")
+    })
+    failure.catch(() => undefined)
+    return { leaseTtlMs: subscription.leaseTtlMs, failure }
+  }
+
+  async #claimAll(leaseTtlMs: number): Promise<void> {
+    let failures = 0
+    const { signal } = this.#draining
+    while (!signal.aborted) {
+      try {
+        const pollMs = Math.max(leaseTtlMs, MIN_POLL_MS) * (1 + Math.random() / 4)
+        const waitMs = await this.#claimOnce(leaseTtlMs, pollMs)
+        failures = 0
+        await this.#waitForWake(waitMs)
+      } catch (error) {
+        if (error instanceof PoisonStop || signal.aborted || isFinal(error)) throw error
+        this.#onError(error)
+        await sleep(backoffDelayMs(this.#claimBackoff, ++failures, Math.random()), signal)
+      }
+    }
+  }
+
+  /** @returns how long to wait for an event before the next attempt */
+  async #claimOnce(leaseTtlMs: number, pollMs: number): Promise<number> {
+    const { signal } = this.#draining
+    const claim = await this.#subscriptions.claim(this.#id, { worker: this.#worker, signal })
+    if (claim === undefined) {
+      this.#observe({ kind: "no-work" })
+      this.#spreadMs = Math.min(this.#spreadMs * 2, MAX_SPREAD_MS)
+      return pollMs
+    }
+    if (claim.kind === "held") {
+      this.#observe({ kind: "held", currentHolder: claim.currentHolder })
+      this.#spreadMs = Math.min(this.#spreadMs * 2, MAX_SPREAD_MS)
+      // The claim is this process's and its token is lost: it ends by itself.
+      return claim.isOwn ? leaseTtlMs * (1 + Math.random() / 10) : pollMs
+    }
+    this.#spreadMs = Math.max(this.#spreadMs / 2, 1)
+    const pending = claim.streams.filter(({ hasPending }) => hasPending)
+    this.#observe({ kind: "claimed", generation: claim.generation, paths: pending.map(({ path }) => path) })
+    const result = await workOn(claim, {
+      root: this.#subscriptions.root,
+      handler: this.#handler,
+      failed: this.#failed,
+      observe: this.#observe,
+      onError: this.#onError,
+      draining: signal,
+      stopping: this.#stopping.signal,
+      maxClaimMs: MAX_CLAIM_MS,
+    })
+    return result?.nextWake === true ? 0 : pollMs
+  }
+
+  #wake(): void {
+    this.#isWoken = true
+    this.#notify?.()
+  }
+
+  /** Waits for an event, but not for longer. Then a random moment, so that workers do not all claim at once. */
+  async #waitForWake(ms: number): Promise<void> {
+    const { signal } = this.#draining
+    if (!this.#isWoken && ms > 0) {
+      await sleep(ms, signal, (wake) => {
+        this.#notify = wake
+        return () => (this.#notify = undefined)
+      })
+    }
+    this.#isWoken = false
+    await sleep(this.#spreadMs * Math.random(), signal)
+  }
+}
+
+function wakeStreamOf({ id, type, wakeStream }: Subscription): string {
+  if (type === "pull-wake" && wakeStream !== undefined) return wakeStream
+  throw new DurableStreamError(
+    `Subscription ${id} has the type ${type}: a worker needs "pull-wake", see webhookHandler for "webhook".`,
+    "BAD_REQUEST",
+  )
+}
+
+function isWakeOf(event: unknown, id: string): boolean {
+  return isJsonObject(event) && event["type"] === "wake" && event["subscription_id"] === id
+}
+
+/** Whether no later claim can succeed: the server said so. */
+function isFinal(error: unknown): boolean {
+  return error instanceof SubscriptionError || failureOf(error)?.retryable === false
+}
