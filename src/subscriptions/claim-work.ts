@@ -66,7 +66,10 @@ interface Job {
  * @returns what ended the claim; undefined if it was lost
  * @throws PoisonStop
  */
-export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise<AckResult | undefined> {
+export async function workOn(
+  claim: Claim,
+  settings: ClaimWorkSettings,
+): Promise<AckResult | undefined> {
   const { handler, draining, stopping, observe } = settings
   const abort = new LinkedAbortController(claim.signal, stopping)
   const startedAtMs = monotonicMs()
@@ -101,7 +104,10 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
       if (running.size === 0 && nextMs > 0 && monotonicMs() - startedAtMs > claim.leaseTtlMs) break
       // A slot that is free is of use only to a stream that waits for its retry.
       const timer = new LinkedAbortController(abort.signal, draining)
-      const wait = sleep(running.size < handler.concurrency ? nextMs : Infinity, timer.signal).catch(() => undefined)
+      const wait = sleep(
+        running.size < handler.concurrency ? nextMs : Infinity,
+        timer.signal,
+      ).catch(() => undefined)
       await Promise.race([wait, ...running])
       timer.abort()
     }
@@ -196,7 +202,12 @@ async function afterFailure(
   return false
 }
 
-function noteFailure(job: Job, { failed, observe }: ClaimWorkSettings, error: unknown, delayMs: number): void {
+function noteFailure(
+  job: Job,
+  { failed, observe }: ClaimWorkSettings,
+  error: unknown,
+  delayMs: number,
+): void {
   const { path, offset: startOffset } = job
   const attempts = attemptsOf(job, failed) + 1
   failed.set(path, { startOffset, attempts, retryAtMs: monotonicMs() + delayMs })
@@ -228,7 +239,8 @@ function acknowledge(claim: Claim, { path, offset }: Job, { observe }: ClaimWork
 }
 
 function reportRejected({ rejected }: AckResult, observe: (event: WorkerEvent) => void): void {
-  for (const { path, offset, reason } of rejected) observe({ kind: "rejected-ack", path, offset, reason })
+  for (const { path, offset, reason } of rejected)
+    observe({ kind: "rejected-ack", path, offset, reason })
 }
 
 async function* batchesFrom(

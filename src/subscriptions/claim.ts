@@ -191,7 +191,9 @@ export class Claim {
       return { nextWake: false, rejected: [] }
     }
     const failure = this.#errorOf(response)
-    const isOver = error !== undefined && ["FENCED", "TOKEN_INVALID", "TOKEN_EXPIRED", "SUBSCRIPTION_NOT_FOUND"].includes(error.code)
+    const isOver =
+      error !== undefined &&
+      ["FENCED", "TOKEN_INVALID", "TOKEN_EXPIRED", "SUBSCRIPTION_NOT_FOUND"].includes(error.code)
     if (isOver) this.#end("lost", failure)
     throw failure
   }
@@ -212,7 +214,10 @@ export class Claim {
     return response
   }
 
-  #request(route: "ack" | "callback" | "release", body: Readonly<Record<string, unknown>>): Promise<RootResponse> {
+  #request(
+    route: "ack" | "callback" | "release",
+    body: Readonly<Record<string, unknown>>,
+  ): Promise<RootResponse> {
     const { root, subscriptionId, wakeId, generation, token, leaseTtlMs } = this.#lease
     return root.request({
       method: "POST",
@@ -236,17 +241,23 @@ export class Claim {
     clearTimeout(this.#heartbeatTimer)
     clearTimeout(this.#expiryTimer)
     const leftMs = this.#leftMs()
-    this.#expiryTimer = setTimeout(() => {
-      if (this.#leftMs() > 0) this.#schedule()
-      else this.#checkLease()
-    }, Math.max(0, leftMs))
+    this.#expiryTimer = setTimeout(
+      () => {
+        if (this.#leftMs() > 0) this.#schedule()
+        else this.#checkLease()
+      },
+      Math.max(0, leftMs),
+    )
     const untilHeartbeatMs = leftMs - (2 * this.leaseTtlMs) / 3
-    this.#heartbeatTimer = setTimeout(() => {
-      // A failure is told by the calls that follow, and by the signal once the lease is over.
-      this.heartbeat().catch(() => {
-        if (this.#ended === undefined) this.#schedule()
-      })
-    }, Math.max(this.leaseTtlMs / 30, untilHeartbeatMs))
+    this.#heartbeatTimer = setTimeout(
+      () => {
+        // A failure is told by the calls that follow, and by the signal once the lease is over.
+        this.heartbeat().catch(() => {
+          if (this.#ended === undefined) this.#schedule()
+        })
+      },
+      Math.max(this.leaseTtlMs / 30, untilHeartbeatMs),
+    )
   }
 
   #leftMs(): number {
@@ -281,13 +292,18 @@ export class Claim {
   #endedError(): unknown {
     return (
       this.#error ??
-      new SubscriptionError(`${this.#subject()}: the claim has ended (${this.#ended ?? "done"})`, "FENCED")
+      new SubscriptionError(
+        `${this.#subject()}: the claim has ended (${this.#ended ?? "done"})`,
+        "FENCED",
+      )
     )
   }
 
   #errorOf({ status, error }: RootResponse): SubscriptionError {
     const subject = this.#subject()
-    return error === undefined ? notSupported(subject, status) : errorOfServer(subject, status, error)
+    return error === undefined
+      ? notSupported(subject, status)
+      : errorOfServer(subject, status, error)
   }
 
   #subject(): string {

@@ -11,7 +11,9 @@ export class OffsetMismatchError extends Error {
   readonly storedOffset: Offset
 
   constructor(path: string, startOffset: Offset, storedOffset: Offset) {
-    super(`The store has handled ${path} up to ${storedOffset}; the batch starts at ${startOffset}.`)
+    super(
+      `The store has handled ${path} up to ${storedOffset}; the batch starts at ${startOffset}.`,
+    )
     this.storedOffset = storedOffset
   }
 }
@@ -35,7 +37,11 @@ export interface StoredOffsets {
    * @param work - writes to the database; synchronous. What it throws rolls the transaction back
    * @throws OffsetMismatchError if the store is not at the batch's start
    */
-  apply<T>(batch: { readonly offset: Offset }, context: Pick<BatchContext, "path" | "startOffset">, work: () => T): T
+  apply<T>(
+    batch: { readonly offset: Offset },
+    context: Pick<BatchContext, "path" | "startOffset">,
+    work: () => T,
+  ): T
 }
 
 /**

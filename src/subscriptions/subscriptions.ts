@@ -78,7 +78,11 @@ export class Subscriptions {
   ): Promise<{ kind: "created" | "existing"; subscription: Subscription }> {
     checkConfig(config)
     const subject = this.#subject(id)
-    const response = await this.#request(id, { method: "PUT", retry: "idempotent", body: configToJson(config) })
+    const response = await this.#request(id, {
+      method: "PUT",
+      retry: "idempotent",
+      body: configToJson(config),
+    })
     const subscription = this.#parse(id, response)
     if (subscription === undefined) {
       const hint = ` A stream may have been created at ${this.root.routeUrl(["subscriptions", id])}.`
@@ -110,7 +114,11 @@ export class Subscriptions {
    */
   async addStreams(id: string, paths: readonly string[]): Promise<void> {
     checkPaths("paths", paths)
-    await this.#expectSuccess(id, { method: "POST", retry: "idempotent", body: { streams: paths } }, ["streams"])
+    await this.#expectSuccess(
+      id,
+      { method: "POST", retry: "idempotent", body: { streams: paths } },
+      ["streams"],
+    )
   }
 
   /** Unlinks a stream. Resolves also if it was not linked. */
@@ -139,7 +147,11 @@ export class Subscriptions {
     const { status, json, error } = response
     if (status === 200 && isJsonObject(json)) {
       const { wake_id: wakeId, generation, token, streams, lease_ttl_ms: leaseTtlMs } = json
-      if (typeof wakeId === "string" && typeof token === "string" && typeof generation === "number") {
+      if (
+        typeof wakeId === "string" &&
+        typeof token === "string" &&
+        typeof generation === "number"
+      ) {
         return new Claim({
           root: this.root,
           subscriptionId: id,
@@ -172,12 +184,20 @@ export class Subscriptions {
     throw failureOf(this.#subject(id), response)
   }
 
-  #request(id: string, request: Omit<RootRequest, "path">, path: readonly string[] = []): Promise<RootResponse> {
+  #request(
+    id: string,
+    request: Omit<RootRequest, "path">,
+    path: readonly string[] = [],
+  ): Promise<RootResponse> {
     checkId(id)
     return this.root.request({ ...request, path: ["subscriptions", id, ...path] })
   }
 
-  async #expectSuccess(id: string, request: Omit<RootRequest, "path">, path?: readonly string[]): Promise<void> {
+  async #expectSuccess(
+    id: string,
+    request: Omit<RootRequest, "path">,
+    path?: readonly string[],
+  ): Promise<void> {
     const response = await this.#request(id, request, path)
     if (response.status >= 300) throw failureOf(this.#subject(id), response)
   }
@@ -192,8 +212,14 @@ export class Subscriptions {
   }
 }
 
-function failureOf(subject: string, { status, error }: RootResponse, hint?: string): SubscriptionError {
-  return error === undefined ? notSupported(subject, status, hint) : errorOfServer(subject, status, error)
+function failureOf(
+  subject: string,
+  { status, error }: RootResponse,
+  hint?: string,
+): SubscriptionError {
+  return error === undefined
+    ? notSupported(subject, status, hint)
+    : errorOfServer(subject, status, error)
 }
 
 let processSuffix: string | undefined
@@ -212,7 +238,9 @@ function checkId(id: unknown): void {
 function checkConfig(config: SubscriptionConfig): void {
   checkObject("config", config)
   // JavaScript callers can give anything.
-  const given = config as Partial<Record<keyof SubscriptionConfig | "wakeStream" | "webhook", unknown>>
+  const given = config as Partial<
+    Record<keyof SubscriptionConfig | "wakeStream" | "webhook", unknown>
+  >
   const { type, pattern, streams, leaseTtlMs, wakeStream, webhook } = given
   if (type !== "pull-wake" && type !== "webhook") {
     throw badOption("type", '"pull-wake" or "webhook"', type)
@@ -220,7 +248,10 @@ function checkConfig(config: SubscriptionConfig): void {
   if (pattern === undefined && streams === undefined) {
     throw badOption("pattern", "given, unless streams is", pattern)
   }
-  if (pattern !== undefined && (typeof pattern !== "string" || pattern === "" || pattern.startsWith("/"))) {
+  if (
+    pattern !== undefined &&
+    (typeof pattern !== "string" || pattern === "" || pattern.startsWith("/"))
+  ) {
     throw badOption("pattern", "relative to root, without a leading slash", pattern)
   }
   if (streams !== undefined) checkPaths("streams", streams)

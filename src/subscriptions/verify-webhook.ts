@@ -88,7 +88,9 @@ export async function verifyWebhook(
 }
 
 /** Checks the options once; see {@link verifyWebhook}. */
-export function createVerifier(options: VerifyWebhookOptions): (request: Request) => Promise<WebhookVerification> {
+export function createVerifier(
+  options: VerifyWebhookOptions,
+): (request: Request) => Promise<WebhookVerification> {
   const { root, subscription, jwksUrl } = options
   if (typeof (subscription as unknown) !== "string" || subscription === "") {
     throw badOption("subscription", "the name of a subscription", subscription)
@@ -175,18 +177,24 @@ async function keyFor(
   fetchKeys: typeof globalThis.fetch,
 ): Promise<CryptoKey | undefined | "unavailable"> {
   let set = keySets.get(url)
-  if (set === undefined) keySets.set(url, (set = { keys: new Map(), fetchedAtMs: -Infinity, pending: undefined }))
+  if (set === undefined)
+    keySets.set(url, (set = { keys: new Map(), fetchedAtMs: -Infinity, pending: undefined }))
   const known = set.keys.get(keyId)
   const ageMs = monotonicMs() - set.fetchedAtMs
   if (known !== undefined && ageMs < KEYS_MAX_AGE_MS) return known
-  if (known === undefined && ageMs < REFETCH_INTERVAL_MS) return set.keys.size > 0 ? undefined : "unavailable"
+  if (known === undefined && ageMs < REFETCH_INTERVAL_MS)
+    return set.keys.size > 0 ? undefined : "unavailable"
   set.pending ??= refresh(set, url, fetchKeys)
   const isFresh = await set.pending
   return set.keys.get(keyId) ?? (isFresh ? undefined : "unavailable")
 }
 
 /** @returns whether the keys could be fetched. If not, the ones of before stay: a short outage rejects nobody */
-async function refresh(set: KeySet, url: string, fetchKeys: typeof globalThis.fetch): Promise<boolean> {
+async function refresh(
+  set: KeySet,
+  url: string,
+  fetchKeys: typeof globalThis.fetch,
+): Promise<boolean> {
   try {
     // A redirect could lead to anybody's keys.
     const response = await fetchKeys(url, {
@@ -197,7 +205,8 @@ async function refresh(set: KeySet, url: string, fetchKeys: typeof globalThis.fe
     })
     if (!response.ok) return false
     const json: unknown = await response.json()
-    const list = isJsonObject(json) && Array.isArray(json["keys"]) ? (json["keys"] as readonly unknown[]) : []
+    const list =
+      isJsonObject(json) && Array.isArray(json["keys"]) ? (json["keys"] as readonly unknown[]) : []
     const keys = new Map<string, CryptoKey>()
     for (const jwk of list) await addKey(keys, jwk)
     set.keys = keys
@@ -215,7 +224,10 @@ async function addKey(keys: Map<string, CryptoKey>, jwk: unknown): Promise<void>
   const { kty, crv, kid, x } = jwk
   if (kty !== "OKP" || crv !== "Ed25519" || typeof kid !== "string" || typeof x !== "string") return
   try {
-    keys.set(kid, await crypto.subtle.importKey("jwk", { kty, crv, x }, "Ed25519", false, ["verify"]))
+    keys.set(
+      kid,
+      await crypto.subtle.importKey("jwk", { kty, crv, x }, "Ed25519", false, ["verify"]),
+    )
   } catch {
     // One key that is not valid does not hide the others.
   }

@@ -7,7 +7,13 @@ import { DEFAULT_LEASE_MS } from "./subscription.ts"
 import { SubscriptionError } from "./subscription-error.ts"
 import { StreamRoot, type SubscriptionsOptions } from "./subscriptions-request.ts"
 import { createVerifier, type VerifyWebhookOptions, type Wake } from "./verify-webhook.ts"
-import { checkHandler, type AnyHandler, type BatchTypes, type HandlerOptions, type WorkerEvent } from "./worker-options.ts"
+import {
+  checkHandler,
+  type AnyHandler,
+  type BatchTypes,
+  type HandlerOptions,
+  type WorkerEvent,
+} from "./worker-options.ts"
 
 /** The options of {@link webhookHandler}. */
 export interface WebhookHandlerOptions<T, As extends keyof BatchTypes<T> = "json">
@@ -54,7 +60,14 @@ export interface WebhookHandlerOptions<T, As extends keyof BatchTypes<T> = "json
 export function webhookHandler<T = unknown, As extends keyof BatchTypes<T> = "json">(
   options: WebhookHandlerOptions<T, As>,
 ): (request: Request) => Promise<Response> {
-  const { subscription, jwksUrl, fetch, waitUntil, maxDurationMs = 25_000, leaseTtlMs = DEFAULT_LEASE_MS } = options
+  const {
+    subscription,
+    jwksUrl,
+    fetch,
+    waitUntil,
+    maxDurationMs = 25_000,
+    leaseTtlMs = DEFAULT_LEASE_MS,
+  } = options
   const verify = createVerifier({ root: options.root, subscription, jwksUrl, fetch })
   const receiver = new WebhookReceiver(checkHandler(options), options, {
     maxClaimMs: checkDuration("maxDurationMs", maxDurationMs),
@@ -91,10 +104,28 @@ class WebhookReceiver {
     options: SubscriptionsOptions & Pick<WebhookHandlerOptions<unknown>, "observe" | "onError">,
     limits: { readonly maxClaimMs: number; readonly leaseTtlMs: number },
   ) {
-    const { root, headers, params, fetch, signal, backoffOptions, requestTimeoutMs, observe, onError } = options
+    const {
+      root,
+      headers,
+      params,
+      fetch,
+      signal,
+      backoffOptions,
+      requestTimeoutMs,
+      observe,
+      onError,
+    } = options
     checkFunction("observe", observe)
     checkFunction("onError", onError)
-    this.#root = new StreamRoot({ root, headers, params, fetch, signal, backoffOptions, requestTimeoutMs })
+    this.#root = new StreamRoot({
+      root,
+      headers,
+      params,
+      fetch,
+      signal,
+      backoffOptions,
+      requestTimeoutMs,
+    })
     this.#handler = handler
     this.#limits = limits
     this.#observe = (event) => callObserver("observe", () => observe?.(event))
@@ -104,12 +135,19 @@ class WebhookReceiver {
   /** @returns whether the wake was dealt with: handled, or not this request's to handle */
   receive(wake: Wake): Promise<boolean> {
     const id = `${wake.wakeId} ${wake.generation}`
-    const running = this.#running.get(id) ?? this.#work(wake).finally(() => this.#running.delete(id))
+    const running =
+      this.#running.get(id) ?? this.#work(wake).finally(() => this.#running.delete(id))
     this.#running.set(id, running)
     return running
   }
 
-  async #work({ subscriptionId, wakeId, generation, callbackToken, streams }: Wake): Promise<boolean> {
+  async #work({
+    subscriptionId,
+    wakeId,
+    generation,
+    callbackToken,
+    streams,
+  }: Wake): Promise<boolean> {
     const never = new AbortController().signal
     const { leaseTtlMs, maxClaimMs } = this.#limits
     const claim = new Claim({

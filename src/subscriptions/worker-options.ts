@@ -1,6 +1,12 @@
 import { badOption } from "../errors/bad-option.ts"
 import { resolveBackoff, type Backoff, type BackoffOptions } from "../http/backoff.ts"
-import { checkCount, checkDuration, checkFunction, checkNumber, checkObject } from "../http/option-checks.ts"
+import {
+  checkCount,
+  checkDuration,
+  checkFunction,
+  checkNumber,
+  checkObject,
+} from "../http/option-checks.ts"
 import type { MaybePromise } from "../http/request-inputs.ts"
 import type { Offset } from "../protocol/offset.ts"
 import type { ByteChunk, JsonBatch, TextChunk } from "../read/batches.ts"
@@ -58,14 +64,20 @@ export interface HandlerOptions<T, As extends keyof BatchTypes<T>> {
    * it the batch is tried indefinitely.
    */
   onPoison?:
-    | ((batch: BatchTypes<T>[As], context: BatchContext & { error: unknown }) => MaybePromise<"skip" | "stop">)
+    | ((
+        batch: BatchTypes<T>[As],
+        context: BatchContext & { error: unknown },
+      ) => MaybePromise<"skip" | "stop">)
     | undefined
   /** The delays between attempts. */
   backoffOptions?: BackoffOptions | undefined
 }
 
 /** The options of {@link runWorker}. */
-export interface WorkerOptions<T, As extends keyof BatchTypes<T> = "json"> extends HandlerOptions<T, As> {
+export interface WorkerOptions<T, As extends keyof BatchTypes<T> = "json"> extends HandlerOptions<
+  T,
+  As
+> {
   /** The worker's name, for people. Each process adds a random suffix of its own. */
   worker: string
   /** Called with each failure that the worker goes on after: of a claim, a heartbeat, a handler. */
@@ -88,9 +100,26 @@ export type WorkerEvent =
   | { readonly kind: "no-work" }
   | { readonly kind: "held"; readonly currentHolder: string }
   | { readonly kind: "handled"; readonly path: string; readonly offset: Offset }
-  | { readonly kind: "retry"; readonly path: string; readonly startOffset: Offset; readonly attempt: number; readonly delayMs: number; readonly error: unknown }
-  | { readonly kind: "skipped"; readonly path: string; readonly offset: Offset; readonly error: unknown }
-  | { readonly kind: "rejected-ack"; readonly path: string; readonly offset: Offset; readonly reason: string }
+  | {
+      readonly kind: "retry"
+      readonly path: string
+      readonly startOffset: Offset
+      readonly attempt: number
+      readonly delayMs: number
+      readonly error: unknown
+    }
+  | {
+      readonly kind: "skipped"
+      readonly path: string
+      readonly offset: Offset
+      readonly error: unknown
+    }
+  | {
+      readonly kind: "rejected-ack"
+      readonly path: string
+      readonly offset: Offset
+      readonly reason: string
+    }
   | { readonly kind: "gone"; readonly path: string }
   | { readonly kind: "lost"; readonly error: unknown }
   | { readonly kind: "released"; readonly nextWake: boolean }
@@ -112,21 +141,39 @@ export type AnyHandler = Handler<unknown, keyof BatchTypes<unknown>>
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option
  */
-export function checkHandler<T, As extends keyof BatchTypes<T>>(options: HandlerOptions<T, As>): AnyHandler {
+export function checkHandler<T, As extends keyof BatchTypes<T>>(
+  options: HandlerOptions<T, As>,
+): AnyHandler {
   checkObject("options", options)
   const { as = "json", concurrency = 1, maxAttempts = 10, onBatch, onPoison, startOffset } = options
-  if (!["json", "text", "bytes"].includes(as)) throw badOption("as", '"json", "text" or "bytes"', as)
+  if (!["json", "text", "bytes"].includes(as))
+    throw badOption("as", '"json", "text" or "bytes"', as)
   // JavaScript callers can leave it out.
   if (typeof (onBatch as unknown) !== "function") throw badOption("onBatch", "a function", onBatch)
   checkFunction("onPoison", onPoison)
   checkFunction("startOffset", startOffset)
-  checkNumber("concurrency", concurrency, (n) => Number.isInteger(n) && n > 0, "a whole number above 0")
+  checkNumber(
+    "concurrency",
+    concurrency,
+    (n) => Number.isInteger(n) && n > 0,
+    "a whole number above 0",
+  )
   if (checkCount("maxAttempts", maxAttempts) === 0) throw badOption("maxAttempts", "above 0", 0)
   // What the handler takes is what `as` says; the reading side gives it that.
-  return { ...options, as, concurrency, maxAttempts, backoff: resolveBackoff(options.backoffOptions) } as AnyHandler
+  return {
+    ...options,
+    as,
+    concurrency,
+    maxAttempts,
+    backoff: resolveBackoff(options.backoffOptions),
+  } as AnyHandler
 }
 
 /** How long {@link WorkerOptions.stopTimeoutMs} is. */
-export function stopTimeoutOf({ stopTimeoutMs = 30_000 }: { readonly stopTimeoutMs?: number | undefined }): number {
+export function stopTimeoutOf({
+  stopTimeoutMs = 30_000,
+}: {
+  readonly stopTimeoutMs?: number | undefined
+}): number {
   return checkDuration("stopTimeoutMs", stopTimeoutMs)
 }

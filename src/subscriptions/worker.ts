@@ -95,7 +95,11 @@ class SubscriptionWorker implements Worker {
   readonly #draining = new AbortController()
   readonly #stopping = new AbortController()
   readonly #failed: FailedBatches = new Map()
-  readonly #claimBackoff = resolveBackoff({ initialDelay: 500, maxDelay: MIN_POLL_MS, multiplier: 2 })
+  readonly #claimBackoff = resolveBackoff({
+    initialDelay: 500,
+    maxDelay: MIN_POLL_MS,
+    multiplier: 2,
+  })
   #notify: (() => void) | undefined
   #isWoken = false
   #spreadMs = 20
@@ -104,7 +108,10 @@ class SubscriptionWorker implements Worker {
     subscriptions: Subscriptions,
     id: string,
     handler: AnyHandler,
-    options: Pick<WorkerOptions<unknown>, "worker" | "observe" | "onError" | "signal" | "stopTimeoutMs">,
+    options: Pick<
+      WorkerOptions<unknown>,
+      "worker" | "observe" | "onError" | "signal" | "stopTimeoutMs"
+    >,
   ) {
     const { worker, observe, onError, signal } = options
     checkFunction("observe", observe)
@@ -118,7 +125,8 @@ class SubscriptionWorker implements Worker {
     this.#stopTimeoutMs = stopTimeoutOf(options)
     this.#observe = (event) => callObserver("observe", () => observe?.(event))
     this.#onError = (error) => callObserver("onError", () => onError?.(error))
-    const unfollow = signal && (signal.aborted ? void this.#drain() : onAbort(signal, () => void this.#drain()))
+    const unfollow =
+      signal && (signal.aborted ? void this.#drain() : onAbort(signal, () => void this.#drain()))
     this.done = this.#run().finally(() => unfollow?.())
     this.done.catch(() => undefined)
   }
@@ -161,7 +169,9 @@ class SubscriptionWorker implements Worker {
   }
 
   /** Tails the wake stream. `failure` rejects if that ends. */
-  async #followWakes(signal: AbortSignal): Promise<{ leaseTtlMs: number; failure: Promise<never> }> {
+  async #followWakes(
+    signal: AbortSignal,
+  ): Promise<{ leaseTtlMs: number; failure: Promise<never> }> {
     const subscription = await this.#subscriptions.get(this.#id)
     const path = wakeStreamOf(subscription)
     const options = { ...this.#subscriptions.root.streamOptions(path), signal }
@@ -183,7 +193,10 @@ class SubscriptionWorker implements Worker {
       if (items.some((item) => isWakeOf(item, this.#id))) this.#wake()
     })
     const failure = response.closed.then((): never => {
-      throw new DurableStreamError(`The wake stream ${path} of subscription ${this.#id} was closed.`, "STREAM_CLOSED")
+      throw new DurableStreamError(
+        `The wake stream ${path} of subscription ${this.#id} was closed.`,
+        "STREAM_CLOSED",
+      )
     })
     failure.catch(() => undefined)
     return { leaseTtlMs: subscription.leaseTtlMs, failure }
@@ -223,7 +236,11 @@ class SubscriptionWorker implements Worker {
     }
     this.#spreadMs = Math.max(this.#spreadMs / 2, 1)
     const pending = claim.streams.filter(({ hasPending }) => hasPending)
-    this.#observe({ kind: "claimed", generation: claim.generation, paths: pending.map(({ path }) => path) })
+    this.#observe({
+      kind: "claimed",
+      generation: claim.generation,
+      paths: pending.map(({ path }) => path),
+    })
     const result = await workOn(claim, {
       root: this.#subscriptions.root,
       handler: this.#handler,
