@@ -151,6 +151,7 @@ async function handleStream(
       return true
     }
     for await (batch of batchesFrom(job, settings, signal)) {
+      if (!mayBegin()) return true
       // An empty page moves the offset and has nothing to handle.
       if (!isEmpty(batch)) await handle(batch, job, settings, signal)
       failed.delete(job.path)

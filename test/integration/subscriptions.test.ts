@@ -117,7 +117,7 @@ describe("claim", () => {
   async function prepared(options: { leaseTtlMs?: number } = {}, fetch = globalThis.fetch) {
     const path = `claims/${++count}`
     const subscriptions = new Subscriptions({ root: server.root, fetch, backoffOptions: { initialDelay: 1 } })
-    const { DurableStream } = await import("@durable-streams/client")
+    const { DurableStream } = await import("../../src/index.ts")
     await DurableStream.create({ url: server.streamUrl(path), contentType: "application/json" })
     const id = newId()
     await subscriptions.create(id, { type: "pull-wake", streams: [path], wakeStream: "wake", ...options })

@@ -1,5 +1,5 @@
 import { DurableStreamTestServer } from "@durable-streams/server"
-import { DurableStream } from "@durable-streams/client"
+import { DurableStream } from "../../src/index.ts"
 
 /** The reference server with subscriptions, a wake stream, and streams `ev/<name>`. */
 export async function startSubscriptionServer(names: readonly string[] = []) {
