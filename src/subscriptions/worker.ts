@@ -192,11 +192,20 @@ class SubscriptionWorker implements Worker {
     response.subscribeJson(({ items }) => {
       if (items.some((item) => isWakeOf(item, this.#id))) this.#wake()
     })
-    const failure = response.closed.then((): never => {
-      throw new DurableStreamError(
-        `The wake stream ${path} of subscription ${this.#id} was closed.`,
-        "STREAM_CLOSED",
-      )
+    const failure = new Promise<never>((_resolve, reject) => {
+      // While the worker drains, the end of this session is its own doing, and the running batch goes on.
+      const fail = (error: unknown) => {
+        if (!signal.aborted) reject(error)
+      }
+      const wasClosed = () => {
+        fail(
+          new DurableStreamError(
+            `The wake stream ${path} of subscription ${this.#id} was closed.`,
+            "STREAM_CLOSED",
+          ),
+        )
+      }
+      response.closed.then(wasClosed, fail)
     })
     failure.catch(() => undefined)
     return { leaseTtlMs: subscription.leaseTtlMs, failure }
