@@ -1,19 +1,18 @@
-import { failureOf } from "../http/failure.ts"
+import { LinkedAbortController, sleep } from "../http/abort.ts"
 import { backoffDelayMs } from "../http/backoff.ts"
-import { sleep } from "../http/sleep.ts"
-import { LinkedAbortController } from "../http/abort.ts"
+import { failureOf } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { START_OFFSET, type Offset } from "../protocol/offset.ts"
 import type { ByteChunk, JsonBatch, TextChunk } from "../read/batches.ts"
 import { stream } from "../stream.ts"
-import type { AckResult, Claim } from "./claim.ts"
+import type { Claim } from "./claim.ts"
 import { OffsetMismatchError } from "./exactly-once.ts"
 import type { StreamRoot } from "./subscriptions-request.ts"
 import type { AnyHandler, WorkerEvent } from "./worker-options.ts"
 
 type AnyBatch = JsonBatch<unknown> | TextChunk | ByteChunk
 
-/** What is known of a batch that failed; it outlives the claim, so that another claim does not begin at attempt 1. */
+/** What is known of a stream that could not be moved on; it outlives the claim, so that another claim does not begin at attempt 1. */
 interface FailedBatch {
   readonly startOffset: Offset
   readonly attempts: number
@@ -24,7 +23,7 @@ interface FailedBatch {
 /** The failed batches of a worker by their streams. */
 export type FailedBatches = Map<string, FailedBatch>
 
-/** A worker ends with this if `onPoison` says stop. */
+/** `onPoison` said stop. The claim is still held. */
 export class PoisonStop {
   readonly error: unknown
 
@@ -41,9 +40,9 @@ export interface ClaimWorkSettings {
   readonly observe: (event: WorkerEvent) => void
   readonly onError: (error: unknown) => void
   /** Aborted: begin no further batch. */
-  readonly draining: AbortSignal
-  /** Aborted: also stop the batch that is being handled. */
-  readonly stopping: AbortSignal
+  readonly draining?: AbortSignal
+  /** Aborted: do not wait for the batch that is being handled either. */
+  readonly stopping?: AbortSignal
   /** The claim is ended after so long, in milliseconds, and claimed again: its token does not last longer. */
   readonly maxClaimMs: number
 }
@@ -51,6 +50,7 @@ export interface ClaimWorkSettings {
 /** A stream of the claim that has work. */
 interface Job {
   readonly path: string
+  readonly ackedOffset: Offset
   readonly tailOffset: Offset
   offset: Offset
 }
@@ -58,39 +58,39 @@ interface Job {
 /**
  * Handles the pending streams of a claim, and ends the claim.
  *
- * 1. Each stream is read from where it was handled up to, as far as the tail that the claim told.
+ * 1. Each stream is read from where it was handled up to, as far as the tail that the claim reported.
  * 2. A batch is acknowledged once its handler has settled; acknowledgements share requests with heartbeats.
- * 3. A stream whose handler threw waits without taking a slot. If only such streams are left, the claim ends after a lease's
- *    length, so that other work is not held up.
+ * 3. A stream whose handler threw waits without taking a slot. If only such streams are left for longer than the time between
+ *    two heartbeats, the claim ends, so that they do not delay the work of other streams.
  *
- * @returns what ended the claim; undefined if it was lost
+ * @returns whether the server has written another wake event; false if the claim was lost, too
  * @throws PoisonStop
  */
-export async function workOn(
-  claim: Claim,
-  settings: ClaimWorkSettings,
-): Promise<AckResult | undefined> {
-  const { handler, draining, stopping, observe } = settings
+export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise<boolean> {
+  const { handler, failed, draining, stopping, observe } = settings
   const abort = new LinkedAbortController(claim.signal, stopping)
-  const startedAtMs = monotonicMs()
-  const waiting = new Set<Job>(
-    claim.streams
-      .filter(({ hasPending }) => hasPending)
-      .map(({ path, ackedOffset, tailOffset }) => ({ path, tailOffset, offset: ackedOffset })),
-  )
+  const endAtMs = monotonicMs() + settings.maxClaimMs
+  const pending = claim.streams.filter(({ hasPending }) => hasPending)
+  const waiting = new Set<Job>(pending.map((stream) => ({ ...stream, offset: stream.ackedOffset })))
   const running = new Set<Promise<void>>()
+  let idleSinceMs: number | undefined
   let poison: PoisonStop | undefined
-  const mayBegin = () => {
-    const isLate = monotonicMs() - startedAtMs >= settings.maxClaimMs
-    return poison === undefined && !abort.signal.aborted && !draining.aborted && !isLate
+  const mayBegin = () =>
+    poison === undefined &&
+    !abort.signal.aborted &&
+    draining?.aborted !== true &&
+    monotonicMs() < endAtMs
+  // What is not pending any more was handled elsewhere, or is gone.
+  for (const path of failed.keys()) {
+    if (!pending.some((stream) => stream.path === path)) failed.delete(path)
   }
   try {
     while (mayBegin() && waiting.size + running.size > 0) {
       for (const job of waiting) {
         if (running.size >= handler.concurrency) break
-        if (readyInMs(job, settings.failed) > 0) continue
+        if (readyInMs(job, failed) > 0) continue
         waiting.delete(job)
-        const run = handleStream(claim, job, settings, abort.signal, mayBegin)
+        const run: Promise<void> = handleStream(claim, job, settings, abort.signal, mayBegin)
           .then((isOver) => {
             if (!isOver) waiting.add(job)
           })
@@ -100,34 +100,49 @@ export async function workOn(
           .finally(() => running.delete(run))
         running.add(run)
       }
-      const nextMs = Math.min(...Array.from(waiting, (job) => readyInMs(job, settings.failed)))
-      if (running.size === 0 && nextMs > 0 && monotonicMs() - startedAtMs > claim.leaseTtlMs) break
+      const nowMs = monotonicMs()
+      idleSinceMs = running.size > 0 ? undefined : (idleSinceMs ?? nowMs)
+      const idleEndMs = (idleSinceMs ?? Infinity) + claim.leaseTtlMs / 3
+      if (nowMs >= idleEndMs) break
       // A slot that is free is of use only to a stream that waits for its retry.
-      const timer = new LinkedAbortController(abort.signal, draining)
-      const wait = sleep(
-        running.size < handler.concurrency ? nextMs : Infinity,
-        timer.signal,
-      ).catch(() => undefined)
-      await Promise.race([wait, ...running])
-      timer.abort()
+      const retryMs = Math.min(...Array.from(waiting, (job) => readyInMs(job, failed)))
+      const untilRetryMs = running.size < handler.concurrency ? retryMs : Infinity
+      await raceSleep(Math.min(untilRetryMs, idleEndMs - nowMs, endAtMs - nowMs), running, [
+        abort.signal,
+        draining,
+      ])
     }
-    await Promise.all(running)
+    // A handler may ignore its signal. Nothing that it does is acknowledged any more.
+    while (running.size > 0 && stopping?.aborted !== true)
+      await raceSleep(Infinity, running, [stopping])
     if (poison !== undefined) throw poison
-    const result = await claim.ack([], { done: true })
-    reportRejected(result, observe)
-    observe({ kind: "released", nextWake: result.nextWake })
-    return result
-  } catch (error) {
-    if (error instanceof PoisonStop) {
-      await claim.release().catch(settings.onError)
-      throw error
+    if (stopping?.aborted === true) {
+      await claim.release()
+      observe({ kind: "released", nextWake: false })
+      return false
     }
+    const { nextWake } = await claim.ack([], { done: true })
+    observe({ kind: "released", nextWake })
+    return nextWake
+  } catch (error) {
+    if (error instanceof PoisonStop) throw error
     observe({ kind: "lost", error })
     settings.onError(error)
-    return undefined
+    return false
   } finally {
     abort.end()
   }
+}
+
+/** Waits until a stream has been handled, but no longer than that, or than for the signals. */
+async function raceSleep(
+  ms: number,
+  running: ReadonlySet<Promise<void>>,
+  signals: readonly (AbortSignal | undefined)[],
+): Promise<void> {
+  const end = new LinkedAbortController(...signals)
+  await Promise.race([sleep(ms, end.signal).catch(() => undefined), ...running])
+  end.abort()
 }
 
 function readyInMs({ path }: Job, failed: FailedBatches): number {
@@ -157,7 +172,7 @@ async function handleStream(
       failed.delete(job.path)
       if (signal.aborted) return true
       job.offset = batch.offset
-      observe({ kind: "handled", path: job.path, offset: batch.offset })
+      if (!isEmpty(batch)) observe({ kind: "handled", path: job.path, offset: batch.offset })
       acknowledge(claim, job, settings)
       if (reaches(job.offset, job.tailOffset) || !mayBegin()) return true
       batch = undefined
@@ -167,11 +182,13 @@ async function handleStream(
     if (signal.aborted) return true
     if (error instanceof OffsetMismatchError && failed.get(job.path)?.startOffset !== job.offset) {
       // Another worker handled the batch: go on where the store is. If that happens again, it is a failure like others.
-      noteFailure(job, settings, error, 0)
+      noteFailure(job, failed, 0)
       job.offset = error.storedOffset
       return false
     }
     if (batch === undefined && failureOf(error) !== undefined && isGone(error)) {
+      // A server that goes on reporting it as pending must not be asked for it in a loop.
+      noteFailure(job, failed, retryDelayMs(job, settings))
       observe({ kind: "gone", path: job.path })
       return true
     }
@@ -199,20 +216,26 @@ async function afterFailure(
     acknowledge(claim, job, settings)
     return reaches(job.offset, job.tailOffset)
   }
-  noteFailure(job, settings, error, backoffDelayMs(handler.backoff, attempts, Math.random()))
+  const delayMs = retryDelayMs(job, settings)
+  noteFailure(job, failed, delayMs)
+  observe({
+    kind: "retry",
+    path: job.path,
+    startOffset: job.offset,
+    attempt: attempts,
+    delayMs,
+    error,
+  })
   return false
 }
 
-function noteFailure(
-  job: Job,
-  { failed, observe }: ClaimWorkSettings,
-  error: unknown,
-  delayMs: number,
-): void {
-  const { path, offset: startOffset } = job
+function retryDelayMs(job: Job, { handler, failed }: ClaimWorkSettings): number {
+  return backoffDelayMs(handler.backoff, attemptsOf(job, failed) + 1, Math.random())
+}
+
+function noteFailure(job: Job, failed: FailedBatches, delayMs: number): void {
   const attempts = attemptsOf(job, failed) + 1
-  failed.set(path, { startOffset, attempts, retryAtMs: monotonicMs() + delayMs })
-  observe({ kind: "retry", path, startOffset, attempt: attempts, delayMs, error })
+  failed.set(job.path, { startOffset: job.offset, attempts, retryAtMs: monotonicMs() + delayMs })
 }
 
 function attemptsOf({ path, offset }: Job, failed: FailedBatches): number {
@@ -231,17 +254,19 @@ async function handle(
 }
 
 /** Not awaited: the next batch is handled meanwhile. What fails here fails the end of the claim, too. */
-function acknowledge(claim: Claim, { path, offset }: Job, { observe }: ClaimWorkSettings): void {
-  if (offset === START_OFFSET) return
+function acknowledge(claim: Claim, job: Job, settings: ClaimWorkSettings): void {
+  const { path, offset, ackedOffset } = job
+  // A store that was behind was brought up to what the server knows already.
+  if (reaches(ackedOffset, offset)) return
   claim.ack([{ path, offset }]).then(
-    (result) => reportRejected(result, observe),
+    ({ rejected }) => {
+      const ack = rejected.find((it) => it.path === path)
+      if (ack === undefined) return
+      noteFailure({ ...job, offset: ackedOffset }, settings.failed, retryDelayMs(job, settings))
+      settings.observe({ kind: "rejected-ack", path, offset: ack.offset, reason: ack.reason })
+    },
     () => undefined,
   )
-}
-
-function reportRejected({ rejected }: AckResult, observe: (event: WorkerEvent) => void): void {
-  for (const { path, offset, reason } of rejected)
-    observe({ kind: "rejected-ack", path, offset, reason })
 }
 
 async function* batchesFrom(
@@ -273,7 +298,7 @@ function isGone(error: unknown): boolean {
   return code === "NOT_FOUND" || code === "GONE"
 }
 
-/** The protocol lets offsets be compared as strings; the start is before every other. */
+/** Whether an offset is at another, or behind it. The protocol lets offsets be compared as strings; the start is before every other. */
 function reaches(offset: Offset, tail: Offset): boolean {
   return offset === tail || (offset !== START_OFFSET && (tail === START_OFFSET || offset > tail))
 }

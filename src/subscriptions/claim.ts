@@ -1,7 +1,14 @@
+import { Deadline } from "../http/deadline.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { errorOfServer, notSupported, SubscriptionError } from "./subscription-error.ts"
 import type { RootResponse, StreamRoot } from "./subscriptions-request.ts"
-import { isJsonObject, type Ack, type ClaimedStream, type RejectedAck } from "./subscription.ts"
+import {
+  isJsonObject,
+  type Ack,
+  type ClaimedStream,
+  type JsonObject,
+  type RejectedAck,
+} from "./subscription.ts"
 
 /** What an acknowledgement came to. */
 export interface AckResult {
@@ -73,7 +80,7 @@ export class Claim {
   #heartbeatTimer: ReturnType<typeof setTimeout> | undefined
   #expiryTimer: ReturnType<typeof setTimeout> | undefined
   #next: PendingAck | undefined
-  #isSending = false
+  #sending: Promise<void> | undefined
   #ended: "done" | "released" | "lost" | undefined
   #error: unknown
 
@@ -114,7 +121,7 @@ export class Claim {
     const pending = (this.#next ??= newPendingAck())
     for (const { path, offset } of acks) pending.offsets.set(path, offset)
     pending.isDone ||= options.done === true
-    if (!this.#isSending) void this.#sendAll()
+    this.#sending ??= this.#sendAll()
     return pending.promise
   }
 
@@ -130,18 +137,24 @@ export class Claim {
   async release(): Promise<void> {
     if (this.#lease.route === "callback") {
       // A callback has no such call: `done` without an acknowledgement does the same.
-      await this.ack([], { done: true }).catch(ignoreEnded)
+      await this.ack([], { done: true }).catch(() => undefined)
       return
     }
-    while (this.#ended === undefined && (this.#isSending || this.#next !== undefined)) {
-      await (this.#next?.promise ?? this.ack()).catch(ignoreEnded)
-    }
+    await this.#sending
+    const leftMs = this.#leftMs()
     if (!this.isHeld) return
     this.#end("released")
-    const response = await this.#request("release", {}).catch(() => undefined)
-    // A lease that nobody extends expires by itself: the server wakes another worker then.
+    // A lease that nobody extends expires by itself: a release that is lost costs the others that time, and nothing else.
+    const limit = new Deadline(undefined, leftMs, () => new Error("the lease is over"))
+    const response = await this.#request("release", {}, limit.signal).catch(() => undefined)
+    limit.end()
     if (response?.error === undefined || response.error.code === "FENCED") return
     throw this.#errorOf(response)
+  }
+
+  /** @internal Stops the heartbeats: the lease expires by itself, and the server wakes again. */
+  abandon(): void {
+    this.#end("released")
   }
 
   /** Releases the claim unless it has ended. */
@@ -149,24 +162,25 @@ export class Claim {
     await this.release()
   }
 
+  /** Never fails: the callers that wait for an acknowledgement get its error. */
   async #sendAll(): Promise<void> {
-    this.#isSending = true
-    try {
-      for (let ack = this.#next; ack !== undefined; ack = this.#next) {
-        this.#next = undefined
-        await this.#send(ack).then(ack.resolve, ack.reject)
-      }
-    } finally {
-      this.#isSending = false
+    // What is acknowledged in the same turn goes out together.
+    await Promise.resolve()
+    for (let ack = this.#next; ack !== undefined; ack = this.#next) {
+      this.#next = undefined
+      await this.#send(ack).then(ack.resolve, ack.reject)
     }
+    this.#sending = undefined
   }
 
   async #send(ack: PendingAck): Promise<AckResult> {
     const acks = Array.from(ack.offsets, ([path, offset]) => ({ path, offset }))
     const response = await this.#call(acks, ack.isDone)
-    if (response.error?.code !== "INVALID_OFFSET") return this.#settle(response, ack.isDone)
-    // One path fails all acks of the call, and its heartbeat: keep the lease first, then find the path.
-    if (acks.length > 1) this.#settle(await this.#call([], false), false)
+    if (response.error?.code !== "INVALID_OFFSET" || acks.length === 0) {
+      return this.#settle(response, ack.isDone)
+    }
+    // One path fails all acks of the call, and its heartbeat: extend the lease first, then find the path.
+    this.#settle(await this.#call([], false), false)
     const rejected: RejectedAck[] = []
     for (const single of acks) {
       const one = acks.length > 1 ? await this.#call([single], false) : response
@@ -174,8 +188,8 @@ export class Claim {
         rejected.push({ ...single, reason: one.error.message })
       } else this.#settle(one, false)
     }
-    const last = this.#settle(await this.#call([], ack.isDone), ack.isDone)
-    return { ...last, rejected }
+    if (!ack.isDone) return { nextWake: false, rejected }
+    return { ...this.#settle(await this.#call([], true), true), rejected }
   }
 
   /** What a response to an acknowledgement means for the claim. */
@@ -191,10 +205,7 @@ export class Claim {
       return { nextWake: false, rejected: [] }
     }
     const failure = this.#errorOf(response)
-    const isOver =
-      error !== undefined &&
-      ["FENCED", "TOKEN_INVALID", "TOKEN_EXPIRED", "SUBSCRIPTION_NOT_FOUND"].includes(error.code)
-    if (isOver) this.#end("lost", failure)
+    if (error !== undefined && endingCodes.includes(error.code)) this.#end("lost", failure)
     throw failure
   }
 
@@ -202,10 +213,14 @@ export class Claim {
     this.#checkLease()
     if (this.#ended !== undefined) throw this.#endedError()
     const sentAt = leaseTime()
-    const response = await this.#request(this.#lease.route, {
-      acks: acks.map(({ path, offset }) => ({ stream: path, offset })),
-      ...(isDone && { done: true }),
-    }).catch((error: unknown) => {
+    const response = await this.#request(
+      this.#lease.route,
+      {
+        acks: acks.map(({ path, offset }) => ({ stream: path, offset })),
+        ...(isDone && { done: true }),
+      },
+      this.signal,
+    ).catch((error: unknown) => {
       // The lease's end ends the request.
       throw this.#ended === undefined ? error : this.#endedError()
     })
@@ -216,7 +231,8 @@ export class Claim {
 
   #request(
     route: "ack" | "callback" | "release",
-    body: Readonly<Record<string, unknown>>,
+    body: JsonObject,
+    signal: AbortSignal,
   ): Promise<RootResponse> {
     const { root, subscriptionId, wakeId, generation, token, leaseTtlMs } = this.#lease
     return root.request({
@@ -227,7 +243,7 @@ export class Claim {
       body: { wake_id: wakeId, generation, ...body },
       token,
       timeoutMs: leaseTtlMs / 3,
-      ...(route !== "release" && { signal: this.signal }),
+      signal,
     })
   }
 
@@ -241,23 +257,19 @@ export class Claim {
     clearTimeout(this.#heartbeatTimer)
     clearTimeout(this.#expiryTimer)
     const leftMs = this.#leftMs()
-    this.#expiryTimer = setTimeout(
-      () => {
-        if (this.#leftMs() > 0) this.#schedule()
-        else this.#checkLease()
-      },
-      Math.max(0, leftMs),
-    )
-    const untilHeartbeatMs = leftMs - (2 * this.leaseTtlMs) / 3
-    this.#heartbeatTimer = setTimeout(
-      () => {
-        // A failure is told by the calls that follow, and by the signal once the lease is over.
-        this.heartbeat().catch(() => {
-          if (this.#ended === undefined) this.#schedule()
-        })
-      },
-      Math.max(this.leaseTtlMs / 30, untilHeartbeatMs),
-    )
+    const onExpiry = () => {
+      this.#checkLease()
+      if (this.#ended === undefined) this.#schedule()
+    }
+    this.#expiryTimer = setTimeout(onExpiry, Math.max(0, leftMs))
+    const onHeartbeat = () => {
+      // Its failure reaches the calls that follow, and the signal once the lease is over.
+      this.heartbeat().catch(() => {
+        if (this.#ended === undefined) this.#schedule()
+      })
+    }
+    const untilHeartbeatMs = leftMs - (2 / 3) * this.leaseTtlMs
+    this.#heartbeatTimer = setTimeout(onHeartbeat, Math.max(this.leaseTtlMs / 30, untilHeartbeatMs))
   }
 
   #leftMs(): number {
@@ -311,6 +323,14 @@ export class Claim {
   }
 }
 
+/** After these nothing that is sent with the claim's token can succeed. */
+const endingCodes: readonly string[] = [
+  "FENCED",
+  "TOKEN_INVALID",
+  "TOKEN_EXPIRED",
+  "SUBSCRIPTION_NOT_FOUND",
+]
+
 function newPendingAck(): PendingAck {
   let resolve: (result: AckResult) => void = () => undefined
   let reject: (error: unknown) => void = () => undefined
@@ -320,5 +340,3 @@ function newPendingAck(): PendingAck {
   })
   return { offsets: new Map(), isDone: false, promise, resolve, reject }
 }
-
-function ignoreEnded(): void {}

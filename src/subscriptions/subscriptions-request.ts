@@ -1,9 +1,12 @@
-import { createEndpoint, type Endpoint, type EndpointOptions } from "../http/endpoint.ts"
-import { LinkedAbortController } from "../http/abort.ts"
-import { send } from "../http/request.ts"
-import type { RetryPolicy } from "../http/retry-loop.ts"
-import { describeUrl } from "../protocol/request-url.ts"
 import { badOption } from "../errors/bad-option.ts"
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { LinkedAbortController, raceAbort } from "../http/abort.ts"
+import { Deadline } from "../http/deadline.ts"
+import { createEndpoint, type Endpoint, type EndpointOptions } from "../http/endpoint.ts"
+import { failureOf, fetchFailure, transferError } from "../http/failure.ts"
+import { send } from "../http/request.ts"
+import { retryLoop, type AttemptOutcome, type RetryPolicy } from "../http/retry-loop.ts"
+import { describeUrl } from "../protocol/request-url.ts"
 import { serverErrorIn, type ServerError } from "./subscription-error.ts"
 import type { JsonObject } from "./subscription.ts"
 
@@ -67,41 +70,77 @@ export class StreamRoot {
   }
 
   /**
-   * Makes a request. Error statuses of the server are part of the result; what can be retried was.
+   * Makes a request and reads the whole response; both are retried as the policy allows. Error statuses of the protocol are
+   * part of the result.
    *
    * @throws FetchError if there was no usable response; FetchBackoffAbortError on abort
    */
   async request({ signal, ...request }: RootRequest): Promise<RootResponse> {
-    const endpoint: Endpoint = createEndpoint({
-      ...this.#options,
-      url: this.routeUrl(request.path),
-    })
+    const endpoint = createEndpoint({ ...this.#options, url: this.routeUrl(request.path) })
     const abort = new LinkedAbortController(endpoint.signal, signal)
-    let attempts = 0
+    const attempt = (count: number) => attemptOnce(endpoint, request, abort.signal, count)
     try {
-      const response = await send(
-        endpoint,
-        {
-          method: request.method,
-          operation: "subscription",
-          retry: request.retry,
-          headers: {
-            ...(request.token !== undefined && { Authorization: `Bearer ${request.token}` }),
-            ...(request.body !== undefined && { "content-type": "application/json" }),
-          },
-          ...(request.body !== undefined && { body: JSON.stringify(request.body) }),
-          ...(request.timeoutMs !== undefined && { timeoutMs: request.timeoutMs }),
-          // Their bodies say what happened. The rest can be retried, or is not the protocol's.
-          accepts: (status) => [400, 401, 404, 409].includes(status),
-          observer: { onRequest: (attempt) => void (attempts = attempt) },
-        },
-        abort.signal,
-      )
-      const json = await readJson(response)
-      return { status: response.status, json, error: serverErrorIn(json), attempts }
+      return await retryLoop(attempt(1), () => ({
+        attempt,
+        policy: request.retry,
+        backoff: endpoint.backoff,
+        signal: abort.signal,
+        warnAbout: endpoint.warnOnRetry ? endpoint.url : undefined,
+      }))
     } finally {
       abort.end()
     }
+  }
+}
+
+/** One attempt: a response counts once its body is here, because the body says what happened. */
+async function attemptOnce(
+  endpoint: Endpoint,
+  { method, body, token, timeoutMs = endpoint.requestTimeoutMs }: Omit<RootRequest, "signal">,
+  signal: AbortSignal,
+  attempt: number,
+): Promise<AttemptOutcome<RootResponse>> {
+  const isWrite = method !== "GET"
+  const effect = isWrite ? "unknown" : "none"
+  const reason = `no whole response within ${timeoutMs} ms`
+  const tooLate = () => transferError(endpoint.url, { kind: "timeout", reason, effect })
+  const deadline = new Deadline(signal, timeoutMs, tooLate)
+  try {
+    const response = await send(
+      { ...endpoint, backoff: { ...endpoint.backoff, onFailedAttempt: undefined } },
+      {
+        method,
+        operation: "subscription",
+        retry: "never",
+        timeoutMs: Infinity,
+        headers: {
+          ...(token !== undefined && { Authorization: `Bearer ${token}` }),
+          ...(body !== undefined && { "content-type": "application/json" }),
+        },
+        ...(body !== undefined && { body: JSON.stringify(body) }),
+        // Their bodies say what happened. The rest can be retried, or is not the protocol's.
+        accepts: (status) => [400, 401, 404, 409].includes(status),
+      },
+      deadline.signal,
+    )
+    const text = await raceAbort(response.text(), deadline.signal).catch((error: unknown) => {
+      throw deadline.signal.aborted ? error : fetchFailure(error, endpoint.url, isWrite)
+    })
+    const json = parseJson(text)
+    const { status } = response
+    return {
+      kind: "response",
+      value: { status, json, error: serverErrorIn(json), attempts: attempt },
+    }
+  } catch (error) {
+    if (!signal.aborted && deadline.timeout !== undefined)
+      return { kind: "failed", error: tooLate() }
+    if (error instanceof DurableStreamError && failureOf(error) !== undefined) {
+      return { kind: "failed", error }
+    }
+    throw error
+  } finally {
+    deadline.end()
   }
 }
 
@@ -110,11 +149,11 @@ function encodePath(path: string): string {
   return path.split("/").map(encodeURIComponent).join("/")
 }
 
-async function readJson(response: Response): Promise<unknown> {
+/** A proxy's page, or no body: the status says what there is to say. */
+function parseJson(text: string): unknown {
   try {
-    return JSON.parse(await response.text())
+    return JSON.parse(text)
   } catch {
-    // A proxy's page, or no body: the status says what there is to say.
     return undefined
   }
 }

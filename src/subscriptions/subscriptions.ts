@@ -86,7 +86,7 @@ export class Subscriptions {
     const subscription = this.#parse(id, response)
     if (subscription === undefined) {
       const hint = ` A stream may have been created at ${this.root.routeUrl(["subscriptions", id])}.`
-      throw failureOf(subject, response, hint)
+      throw failureOf(subject, response, response.status < 300 ? hint : "")
     }
     return { kind: response.status === 201 ? "created" : "existing", subscription }
   }
@@ -246,7 +246,7 @@ function checkConfig(config: SubscriptionConfig): void {
     throw badOption("type", '"pull-wake" or "webhook"', type)
   }
   if (pattern === undefined && streams === undefined) {
-    throw badOption("pattern", "given, unless streams is", pattern)
+    throw badOption("pattern", "given, unless streams is given", pattern)
   }
   if (
     pattern !== undefined &&

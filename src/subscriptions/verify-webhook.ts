@@ -1,6 +1,13 @@
 import { badOption } from "../errors/bad-option.ts"
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { raceAbort } from "../http/abort.ts"
+import { Deadline } from "../http/deadline.ts"
 import { checkFunction } from "../http/option-checks.ts"
+import { decodeBase64 } from "../platform/base64.ts"
 import { monotonicMs } from "../platform/clock.ts"
+import { decodeUtf8, encodeUtf8 } from "../platform/text.ts"
+import { joinBytes } from "../protocol/join-bytes.ts"
+import { describeUrl } from "../protocol/request-url.ts"
 import { parseClaimedStreams, isJsonObject, type ClaimedStream } from "./subscription.ts"
 import { StreamRoot, type SubscriptionsOptions } from "./subscriptions-request.ts"
 
@@ -27,13 +34,16 @@ export interface Wake {
 }
 
 /**
- * What a verification came to. `unavailable`: the keys could not be fetched, so that nothing is known; respond with 503, and
- * the server tries again.
+ * What a verification came to.
+ *
+ * - `rejected`: the request is not a wake of this subscription. Respond with 401, without a reason.
+ * - `unavailable`: nothing is known, because the keys could not be fetched, or the platform cannot verify Ed25519. Respond with
+ *   503, and the server tries again.
  */
 export type WebhookVerification =
   | { readonly kind: "verified"; readonly wake: Wake }
   | { readonly kind: "rejected" }
-  | { readonly kind: "unavailable" }
+  | { readonly kind: "unavailable"; readonly error: unknown }
 
 /** A request whose time differs by more than this is a replay. */
 const MAX_AGE_SECONDS = 300
@@ -41,21 +51,33 @@ const MAX_AGE_SECONDS = 300
 /** Keys are kept for as long as the server's `max-age` says (five minutes), whatever happens to a clock. */
 const KEYS_MAX_AGE_MS = 300_000
 
+/** Keys that could not be fetched again stay in use for so long: a short outage rejects nobody. */
+const KEYS_MAX_STALE_MS = 3_600_000
+
 /** Unknown key ids, which anybody can send, lead to no more than one request in this time. */
 const REFETCH_INTERVAL_MS = 30_000
+
+/** The same while there are no keys at all. */
+const RETRY_INTERVAL_MS = 1_000
 
 const KEYS_TIMEOUT_MS = 10_000
 
 /** A webhook's body is a list of streams, not a document. */
 const MAX_BODY_BYTES = 16 * 1024 * 1024
 
+/** The keys of one URL. */
 interface KeySet {
   keys: ReadonlyMap<string, CryptoKey>
+  /** When they were fetched, and when that was last tried; on the monotonic clock. */
   fetchedAtMs: number
-  pending: Promise<boolean> | undefined
+  triedAtMs: number
+  /** Why the last attempt failed. */
+  error: unknown
+  pending: Promise<void> | undefined
 }
 
-const keySets = new Map<string, KeySet>()
+/** By URL: `verifyWebhook` is called for each request, and must not fetch the keys each time. */
+const keySets = /* @__PURE__ */ new Map<string, KeySet>()
 
 /**
  * Verifies that a request is a wake of the subscription, sent by its server: the Ed25519 signature over the raw body, a time
@@ -97,17 +119,21 @@ export function createVerifier(
   }
   checkFunction("fetch", options.fetch)
   const keysUrl = String(jwksUrl ?? new StreamRoot({ root }).routeUrl(["jwks.json"]))
+  if (!/^https?:/i.test(keysUrl)) throw badOption("jwksUrl", "an absolute URL", keysUrl)
   const fetchKeys = options.fetch ?? ((url, init) => globalThis.fetch(url, init))
   return async (request) => {
     const signature = parseSignature(request.headers.get("webhook-signature"))
     if (signature === undefined) return rejected
-    const ageSeconds = Math.abs(Date.now() / 1000 - Number(signature.time))
+    const ageSeconds = Math.abs(Date.now() / 1000 - signature.timeSeconds)
     if (!(ageSeconds <= MAX_AGE_SECONDS)) return rejected
     const body = await readBody(request)
     if (body === undefined) return rejected
-    const key = await keyFor(signature.keyId, keysUrl, fetchKeys)
-    if (key === "unavailable") return { kind: "unavailable" }
-    if (key === undefined || !(await isSignedBy(key, signature, body))) return rejected
+    try {
+      const key = await keyFor(signature.keyId, keysUrl, fetchKeys)
+      if (key === undefined || !(await isSignedBy(key, signature, body))) return rejected
+    } catch (error) {
+      return { kind: "unavailable", error }
+    }
     const wake = parseWake(body)
     return wake?.subscriptionId === subscription ? { kind: "verified", wake } : rejected
   }
@@ -116,9 +142,11 @@ export function createVerifier(
 const rejected: WebhookVerification = { kind: "rejected" }
 
 interface Signature {
-  readonly time: string
+  readonly timeSeconds: number
+  /** What is signed before the body. */
+  readonly prefix: Uint8Array
   readonly keyId: string
-  readonly bytes: Uint8Array<ArrayBuffer>
+  readonly bytes: Uint8Array
 }
 
 /** `t=<unix seconds>,kid=<key id>,ed25519=<base64url>` */
@@ -135,108 +163,164 @@ function parseSignature(header: string | null): Signature | undefined {
   const keyId = fields.get("kid") ?? ""
   const bytes = decodeBase64Url(fields.get("ed25519") ?? "")
   if (!/^\d{1,15}$/.test(time) || keyId === "" || bytes?.byteLength !== 64) return undefined
-  return { time, keyId, bytes }
+  return { timeSeconds: Number(time), prefix: encodeUtf8(`${time}.`), keyId, bytes }
 }
 
-function decodeBase64Url(text: string): Uint8Array<ArrayBuffer> | undefined {
+/** Unpadded. */
+function decodeBase64Url(text: string): Uint8Array | undefined {
   if (!/^[\w-]+$/.test(text)) return undefined
-  try {
-    const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"))
-    return Uint8Array.from(binary, (char) => char.charCodeAt(0))
-  } catch {
-    return undefined
-  }
+  const base64 = text.replace(/-/g, "+").replace(/_/g, "/")
+  return decodeBase64(base64.padEnd(Math.ceil(base64.length / 4) * 4, "="))
 }
 
-async function readBody(request: Request): Promise<Uint8Array<ArrayBuffer> | undefined> {
-  if (Number(request.headers.get("content-length") ?? 0) > MAX_BODY_BYTES) return undefined
+/** The whole body; undefined if it is too long, broke off, or was read before. */
+async function readBody(request: Request): Promise<Uint8Array | undefined> {
   try {
-    const body = new Uint8Array(await request.arrayBuffer())
-    return body.byteLength > MAX_BODY_BYTES ? undefined : body
+    if (request.body === null || request.bodyUsed) return undefined
+    const reader = request.body.getReader()
+    const chunks: Uint8Array[] = []
+    for (let size = 0; ;) {
+      const { done, value } = await reader.read()
+      if (done) return joinBytes(chunks)
+      size += value.byteLength
+      if (size > MAX_BODY_BYTES) {
+        await reader.cancel()
+        return undefined
+      }
+      chunks.push(value)
+    }
   } catch {
-    // It broke off, or was read before.
     return undefined
   }
 }
 
 async function isSignedBy(
   key: CryptoKey,
-  { time, bytes }: Signature,
-  body: Uint8Array<ArrayBuffer>,
+  { prefix, bytes }: Signature,
+  body: Uint8Array,
 ): Promise<boolean> {
-  const prefix = new TextEncoder().encode(`${time}.`)
-  const signed = new Uint8Array(prefix.byteLength + body.byteLength)
-  signed.set(prefix)
-  signed.set(body, prefix.byteLength)
-  return crypto.subtle.verify("Ed25519", key, bytes, signed)
+  // The library's type wants to rule out shared memory, which none of these is.
+  const signed = joinBytes([prefix, body]) as Uint8Array<ArrayBuffer>
+  return crypto.subtle.verify("Ed25519", key, bytes as Uint8Array<ArrayBuffer>, signed)
 }
 
+/**
+ * @returns undefined for a key id that the server does not publish
+ * @throws what keeps the keys from being known
+ */
 async function keyFor(
   keyId: string,
   url: string,
   fetchKeys: typeof globalThis.fetch,
-): Promise<CryptoKey | undefined | "unavailable"> {
+): Promise<CryptoKey | undefined> {
   let set = keySets.get(url)
-  if (set === undefined)
-    keySets.set(url, (set = { keys: new Map(), fetchedAtMs: -Infinity, pending: undefined }))
-  const known = set.keys.get(keyId)
-  const ageMs = monotonicMs() - set.fetchedAtMs
-  if (known !== undefined && ageMs < KEYS_MAX_AGE_MS) return known
-  if (known === undefined && ageMs < REFETCH_INTERVAL_MS)
-    return set.keys.size > 0 ? undefined : "unavailable"
-  set.pending ??= refresh(set, url, fetchKeys)
-  const isFresh = await set.pending
-  return set.keys.get(keyId) ?? (isFresh ? undefined : "unavailable")
+  if (set === undefined) {
+    set = {
+      keys: new Map(),
+      fetchedAtMs: -Infinity,
+      triedAtMs: -Infinity,
+      error: undefined,
+      pending: undefined,
+    }
+    keySets.set(url, set)
+  }
+  const now = monotonicMs()
+  const isFresh = now - set.fetchedAtMs < KEYS_MAX_AGE_MS
+  const intervalMs = set.keys.size > 0 ? REFETCH_INTERVAL_MS : RETRY_INTERVAL_MS
+  const mayFetch = now - set.triedAtMs >= intervalMs
+  if (!(isFresh && set.keys.has(keyId)) && (mayFetch || set.pending !== undefined)) {
+    set.pending ??= refresh(set, url, fetchKeys)
+    await set.pending
+  }
+  const isUsable = monotonicMs() - set.fetchedAtMs < KEYS_MAX_STALE_MS
+  const key = isUsable ? set.keys.get(keyId) : undefined
+  if (key === undefined && set.error !== undefined) throw set.error
+  return key
 }
 
-/** @returns whether the keys could be fetched. If not, the ones of before stay: a short outage rejects nobody */
+/** Fetches the keys again. If that fails, the error is kept beside the keys of before. */
 async function refresh(
   set: KeySet,
   url: string,
   fetchKeys: typeof globalThis.fetch,
-): Promise<boolean> {
+): Promise<void> {
+  const reason = `no keys within ${KEYS_TIMEOUT_MS} ms`
+  const deadline = new Deadline(undefined, KEYS_TIMEOUT_MS, () => keysError(url, reason))
   try {
-    // A redirect could lead to anybody's keys.
-    const response = await fetchKeys(url, {
-      method: "GET",
-      headers: { accept: "application/jwk-set+json, application/json" },
-      redirect: "error",
-      signal: AbortSignal.timeout(KEYS_TIMEOUT_MS),
-    })
-    if (!response.ok) return false
-    const json: unknown = await response.json()
-    const list =
-      isJsonObject(json) && Array.isArray(json["keys"]) ? (json["keys"] as readonly unknown[]) : []
-    const keys = new Map<string, CryptoKey>()
-    for (const jwk of list) await addKey(keys, jwk)
-    set.keys = keys
-    return true
-  } catch {
-    return false
-  } finally {
+    set.keys = await raceAbort(fetchKeySet(url, fetchKeys, deadline.signal), deadline.signal)
     set.fetchedAtMs = monotonicMs()
+    set.error = undefined
+  } catch (error) {
+    set.error = deadline.timeout ?? error
+  } finally {
+    deadline.end()
+    set.triedAtMs = monotonicMs()
     set.pending = undefined
   }
 }
 
-async function addKey(keys: Map<string, CryptoKey>, jwk: unknown): Promise<void> {
-  if (!isJsonObject(jwk)) return
-  const { kty, crv, kid, x } = jwk
-  if (kty !== "OKP" || crv !== "Ed25519" || typeof kid !== "string" || typeof x !== "string") return
-  try {
-    keys.set(
-      kid,
-      await crypto.subtle.importKey("jwk", { kty, crv, x }, "Ed25519", false, ["verify"]),
+async function fetchKeySet(
+  url: string,
+  fetchKeys: typeof globalThis.fetch,
+  signal: AbortSignal,
+): Promise<ReadonlyMap<string, CryptoKey>> {
+  const response = await fetchKeys(url, {
+    method: "GET",
+    headers: { accept: "application/jwk-set+json, application/json" },
+    // A redirect could lead to anybody's keys. Not "error", which workerd does not know.
+    redirect: "manual",
+    signal,
+  })
+  if (!response.ok || response.redirected) {
+    throw keysError(
+      url,
+      `the response has the status ${response.status}; redirects are not followed`,
     )
-  } catch {
-    // One key that is not valid does not hide the others.
   }
+  const json: unknown = await response.json()
+  if (!isJsonObject(json) || !Array.isArray(json["keys"])) {
+    throw keysError(url, "the response is not a set of keys")
+  }
+  const keys = new Map<string, CryptoKey>()
+  for (const jwk of json["keys"] as readonly unknown[]) {
+    if (!isJsonObject(jwk)) continue
+    const { kty, crv, kid, x } = jwk
+    if (kty !== "OKP" || crv !== "Ed25519" || typeof kid !== "string" || typeof x !== "string")
+      continue
+    const key = await importKey({ kty, crv, x })
+    if (key !== undefined) keys.set(kid, key)
+  }
+  return keys
+}
+
+/** @throws DurableStreamError if the platform has no Ed25519 */
+async function importKey(jwk: JsonWebKey): Promise<CryptoKey | undefined> {
+  // Node 18 and pages without TLS have none.
+  const { subtle } = (globalThis.crypto as Crypto | undefined) ?? {}
+  try {
+    if (subtle !== undefined)
+      return await subtle.importKey("jwk", jwk, "Ed25519", false, ["verify"])
+  } catch (error) {
+    // One key that is malformed does not hide the others.
+    if ((error as { readonly name?: unknown }).name !== "NotSupportedError") return undefined
+  }
+  throw new DurableStreamError(
+    "This platform has no WebCrypto with Ed25519, which webhooks are signed with. Use Node 20 or newer, Bun, Deno or workerd.",
+    "BAD_REQUEST",
+  )
+}
+
+function keysError(url: string, reason: string): DurableStreamError {
+  return new DurableStreamError(
+    `The keys of webhooks could not be fetched from ${describeUrl(url)}: ${reason}.`,
+    "NETWORK",
+  )
 }
 
 function parseWake(body: Uint8Array): Wake | undefined {
   let json: unknown
   try {
-    json = JSON.parse(new TextDecoder().decode(body))
+    json = JSON.parse(decodeUtf8(body))
   } catch {
     return undefined
   }

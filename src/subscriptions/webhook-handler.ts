@@ -1,11 +1,10 @@
 import { checkDuration, checkFunction } from "../http/option-checks.ts"
-import { callObserver } from "../http/call-observer.ts"
-import { failureOf } from "../http/failure.ts"
+import { callObserver } from "../platform/console.ts"
 import { Claim, leaseTime } from "./claim.ts"
-import { workOn, type FailedBatches } from "./claim-work.ts"
-import { DEFAULT_LEASE_MS } from "./subscription.ts"
+import { PoisonStop, workOn, type FailedBatches } from "./claim-work.ts"
 import { SubscriptionError } from "./subscription-error.ts"
-import { StreamRoot, type SubscriptionsOptions } from "./subscriptions-request.ts"
+import { Subscriptions } from "./subscriptions.ts"
+import type { SubscriptionsOptions } from "./subscriptions-request.ts"
 import { createVerifier, type VerifyWebhookOptions, type Wake } from "./verify-webhook.ts"
 import {
   checkHandler,
@@ -29,7 +28,11 @@ export interface WebhookHandlerOptions<T, As extends keyof BatchTypes<T> = "json
    * @default 25_000
    */
   maxDurationMs?: number | undefined
-  /** The subscription's lease, in milliseconds, if it is not the server's default. @default 30_000 */
+  /**
+   * The subscription's lease, in milliseconds: a wake does not say how long it lasts.
+   *
+   * @default what the server says, in response to one GET
+   */
   leaseTtlMs?: number | undefined
   /** Called with each failure: of a handler, of a callback. */
   onError?: ((error: unknown) => void) | undefined
@@ -38,11 +41,12 @@ export interface WebhookHandlerOptions<T, As extends keyof BatchTypes<T> = "json
 }
 
 /**
- * Receives the wakes of a webhook subscription, for every server that speaks Fetch: verifies the signature, handles what is
+ * Receives the wakes of a webhook subscription, for every server that supports Fetch: verifies the signature, handles what is
  * pending as a worker does, and ends the wake by its callback. Delivery is at least once, as a worker's is.
  *
- * Responds 401 to what is not a wake of this subscription, 503 if the keys are not available, 204 otherwise; 500 if nothing could be
- * acknowledged, so that the server tries again.
+ * Responds with 401 to what is not a wake of this subscription, with 503 if that cannot be verified now, and with 204 to a
+ * wake that was dealt with; with 500 if nothing could be handled, so that the server tries again. Never rejects because of
+ * a request.
  *
  * @example
  * ```ts no-run
@@ -60,24 +64,28 @@ export interface WebhookHandlerOptions<T, As extends keyof BatchTypes<T> = "json
 export function webhookHandler<T = unknown, As extends keyof BatchTypes<T> = "json">(
   options: WebhookHandlerOptions<T, As>,
 ): (request: Request) => Promise<Response> {
-  const {
-    subscription,
-    jwksUrl,
-    fetch,
-    waitUntil,
-    maxDurationMs = 25_000,
-    leaseTtlMs = DEFAULT_LEASE_MS,
-  } = options
-  const verify = createVerifier({ root: options.root, subscription, jwksUrl, fetch })
-  const receiver = new WebhookReceiver(checkHandler(options), options, {
-    maxClaimMs: checkDuration("maxDurationMs", maxDurationMs),
-    leaseTtlMs: checkDuration("leaseTtlMs", leaseTtlMs),
-  })
+  const handler = checkHandler(options)
+  const { root, subscription, jwksUrl, fetch, waitUntil } = options
+  const { maxDurationMs = 25_000, leaseTtlMs } = options
   checkFunction("waitUntil", waitUntil)
+  const onError = checkFunction("onError", options.onError)
+  const observe = checkFunction("observe", options.observe)
+  const verify = createVerifier({ root, subscription, jwksUrl, fetch })
+  const receiver = new WebhookReceiver({
+    subscriptions: new Subscriptions(subscriptionsOptions(options)),
+    handler,
+    maxDurationMs: checkDuration("maxDurationMs", maxDurationMs),
+    leaseTtlMs: leaseTtlMs === undefined ? undefined : checkDuration("leaseTtlMs", leaseTtlMs),
+    observe: (event) => callObserver("observe", () => observe?.(event)),
+    onError: (error) => callObserver("onError", () => onError?.(error)),
+  })
   return async (request) => {
     const verification = await verify(request)
     if (verification.kind === "rejected") return new Response(null, { status: 401 })
-    if (verification.kind === "unavailable") return new Response(null, { status: 503 })
+    if (verification.kind === "unavailable") {
+      callObserver("onError", () => onError?.(verification.error))
+      return new Response(null, { status: 503 })
+    }
     const work = receiver.receive(verification.wake)
     if (waitUntil === undefined) return new Response(null, { status: (await work) ? 204 : 500 })
     waitUntil(work.then(() => undefined))
@@ -85,51 +93,54 @@ export function webhookHandler<T = unknown, As extends keyof BatchTypes<T> = "js
   }
 }
 
+/** The backoff of the handler is that of its attempts, and that of requests too. */
+function subscriptionsOptions({
+  root,
+  headers,
+  params,
+  fetch,
+  fetchOptions,
+  signal,
+  backoffOptions,
+  requestTimeoutMs,
+  warnOnRetry,
+}: SubscriptionsOptions): SubscriptionsOptions {
+  return {
+    root,
+    headers,
+    params,
+    fetch,
+    fetchOptions,
+    signal,
+    backoffOptions,
+    requestTimeoutMs,
+    warnOnRetry,
+  }
+}
+
+interface ReceiverSettings {
+  readonly subscriptions: Subscriptions
+  readonly handler: AnyHandler
+  readonly maxDurationMs: number
+  readonly leaseTtlMs: number | undefined
+  readonly observe: (event: WorkerEvent) => void
+  readonly onError: (error: unknown) => void
+}
+
 /**
  * Handles wakes. The response never says `done`: the server would apply a late one to the wake that is current by then, and
- * acknowledge what nobody has handled. The callback is fenced by its generation.
+ * acknowledge what no worker has handled. The callback is fenced by its generation.
  */
 class WebhookReceiver {
-  readonly #root: StreamRoot
-  readonly #handler: AnyHandler
-  readonly #limits: { readonly maxClaimMs: number; readonly leaseTtlMs: number }
-  readonly #observe: (event: WorkerEvent) => void
-  readonly #onError: (error: unknown) => void
+  readonly #settings: ReceiverSettings
   /** Wakes by their ids: a redelivery does not start what is running here. */
   readonly #running = new Map<string, Promise<boolean>>()
   readonly #failed: FailedBatches = new Map()
+  #leaseTtlMs: number | undefined
 
-  constructor(
-    handler: AnyHandler,
-    options: SubscriptionsOptions & Pick<WebhookHandlerOptions<unknown>, "observe" | "onError">,
-    limits: { readonly maxClaimMs: number; readonly leaseTtlMs: number },
-  ) {
-    const {
-      root,
-      headers,
-      params,
-      fetch,
-      signal,
-      backoffOptions,
-      requestTimeoutMs,
-      observe,
-      onError,
-    } = options
-    checkFunction("observe", observe)
-    checkFunction("onError", onError)
-    this.#root = new StreamRoot({
-      root,
-      headers,
-      params,
-      fetch,
-      signal,
-      backoffOptions,
-      requestTimeoutMs,
-    })
-    this.#handler = handler
-    this.#limits = limits
-    this.#observe = (event) => callObserver("observe", () => observe?.(event))
-    this.#onError = (error) => callObserver("onError", () => onError?.(error))
+  constructor(settings: ReceiverSettings) {
+    this.#settings = settings
+    this.#leaseTtlMs = settings.leaseTtlMs
   }
 
   /** @returns whether the wake was dealt with: handled, or not this request's to handle */
@@ -141,46 +152,59 @@ class WebhookReceiver {
     return running
   }
 
-  async #work({
+  async #work(wake: Wake): Promise<boolean> {
+    const { handler, observe, onError, maxDurationMs, subscriptions } = this.#settings
+    const { generation, streams } = wake
+    let claim: Claim | undefined
+    try {
+      claim = await this.#claim(wake)
+      const paths = streams.filter(({ hasPending }) => hasPending).map(({ path }) => path)
+      observe({ kind: "claimed", generation, paths })
+      await workOn(claim, {
+        root: subscriptions.root,
+        handler,
+        failed: this.#failed,
+        observe,
+        onError,
+        maxClaimMs: maxDurationMs,
+      })
+      return true
+    } catch (error) {
+      // A wake that was replayed, or whose lease is over, is another's to handle.
+      if (error instanceof SubscriptionError && error.code === "FENCED") return true
+      // Without an end the server wakes again after its own delay, not at once.
+      claim?.abandon()
+      onError(error instanceof PoisonStop ? error.error : error)
+      return false
+    }
+  }
+
+  /** An empty callback comes before any work: it is fenced if the wake is over, and the lease counts from it. */
+  async #claim({
     subscriptionId,
     wakeId,
     generation,
     callbackToken,
     streams,
-  }: Wake): Promise<boolean> {
-    const never = new AbortController().signal
-    const { leaseTtlMs, maxClaimMs } = this.#limits
+  }: Wake): Promise<Claim> {
+    const { subscriptions } = this.#settings
+    const sentAt = leaseTime()
+    this.#leaseTtlMs ??= (await subscriptions.get(subscriptionId)).leaseTtlMs
     const claim = new Claim({
-      root: this.#root,
+      root: subscriptions.root,
       subscriptionId,
       wakeId,
       generation,
       token: callbackToken,
       streams,
-      leaseTtlMs,
-      sentAt: leaseTime(),
+      leaseTtlMs: this.#leaseTtlMs,
+      sentAt,
       route: "callback",
     })
-    try {
-      // A wake that was replayed, or is over, is fenced here, before any work.
-      await claim.heartbeat()
-      const pending = streams.filter(({ hasPending }) => hasPending)
-      this.#observe({ kind: "claimed", generation, paths: pending.map(({ path }) => path) })
-      const result = await workOn(claim, {
-        root: this.#root,
-        handler: this.#handler,
-        failed: this.#failed,
-        observe: this.#observe,
-        onError: this.#onError,
-        draining: never,
-        stopping: never,
-        maxClaimMs,
-      })
-      return result !== undefined
-    } catch (error) {
-      if (error instanceof SubscriptionError && error.code === "FENCED") return true
-      this.#onError(error)
-      return failureOf(error) === undefined
-    }
+    await claim.heartbeat().catch((error: unknown) => {
+      claim.abandon()
+      throw error
+    })
+    return claim
   }
 }

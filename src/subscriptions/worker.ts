@@ -1,19 +1,19 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { LinkedAbortController } from "../http/abort.ts"
-import { onAbort } from "../http/abort-watch.ts"
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { LinkedAbortController, onAbort, sleep } from "../http/abort.ts"
 import { backoffDelayMs, resolveBackoff } from "../http/backoff.ts"
-import { callObserver } from "../http/call-observer.ts"
 import { checkSignal } from "../http/endpoint.ts"
 import { checkFunction } from "../http/option-checks.ts"
 import { failureOf } from "../http/failure.ts"
-import { sleep } from "../http/sleep.ts"
+import { callObserver } from "../platform/console.ts"
 import { DurableStream } from "../durable-stream.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { stream } from "../stream.ts"
+import type { Claim } from "./claim.ts"
 import { PoisonStop, workOn, type FailedBatches } from "./claim-work.ts"
 import { SubscriptionError } from "./subscription-error.ts"
 import { isJsonObject, type Subscription } from "./subscription.ts"
-import { workerName, type Subscriptions } from "./subscriptions.ts"
+import { workerName, type CurrentHolder, type Subscriptions } from "./subscriptions.ts"
 import {
   checkHandler,
   stopTimeoutOf,
@@ -26,8 +26,15 @@ import {
 /** A worker tries to claim after this, in milliseconds, although no event came: an event can be lost. */
 const MIN_POLL_MS = 30_000
 
-/** Workers that lose races spread their claims over up to this, in milliseconds. */
-const MAX_SPREAD_MS = 2_000
+/**
+ * The random moment that a worker waits after an event, in milliseconds: it doubles with each race that the worker loses, and
+ * halves with each that it wins. Of hundreds of workers a few are fast, and the others claim one by one.
+ */
+const MIN_SPREAD_MS = 1
+const MAX_SPREAD_MS = 5_000
+
+/** A worker that stops waits this long for the response to its claim: without it nobody has the lease until it expires. */
+const CLAIM_GRACE_MS = 1_000
 
 /** Half of the hour for which the reference server's tokens are valid. */
 const MAX_CLAIM_MS = 1_800_000
@@ -159,12 +166,19 @@ class SubscriptionWorker implements Worker {
     try {
       // The tail comes before the first claim: a wake between the two is seen as an event.
       const { leaseTtlMs, failure } = await this.#followWakes(tail.signal)
-      await Promise.race([this.#claimAll(leaseTtlMs), failure])
+      const claiming = this.#claimAll(leaseTtlMs)
+      await Promise.race([claiming, failure]).catch(async (error: unknown) => {
+        this.#drain()
+        await claiming.catch(() => undefined)
+        throw error
+      })
+      this.#observe({ kind: "stopped" })
     } catch (error) {
-      if (!signal.aborted) throw error instanceof PoisonStop ? error.error : error
+      this.#observe({ kind: "stopped" })
+      if (error instanceof FetchBackoffAbortError && signal.aborted) return
+      throw error instanceof PoisonStop ? error.error : error
     } finally {
       tail.abort()
-      this.#observe({ kind: "stopped" })
     }
   }
 
@@ -212,14 +226,15 @@ class SubscriptionWorker implements Worker {
   }
 
   async #claimAll(leaseTtlMs: number): Promise<void> {
-    let failures = 0
     const { signal } = this.#draining
+    let failures = 0
+    // A worker that starts has missed the event of work that is pending.
+    let isWoken = false
     while (!signal.aborted) {
       try {
-        const pollMs = Math.max(leaseTtlMs, MIN_POLL_MS) * (1 + Math.random() / 4)
-        const waitMs = await this.#claimOnce(leaseTtlMs, pollMs)
+        const waitMs = await this.#claimOnce(leaseTtlMs, isWoken)
         failures = 0
-        await this.#waitForWake(waitMs)
+        isWoken = await this.#waitForWake(waitMs)
       } catch (error) {
         if (error instanceof PoisonStop || signal.aborted || isFinal(error)) throw error
         this.#onError(error)
@@ -228,39 +243,59 @@ class SubscriptionWorker implements Worker {
     }
   }
 
-  /** @returns how long to wait for an event before the next attempt */
-  async #claimOnce(leaseTtlMs: number, pollMs: number): Promise<number> {
-    const { signal } = this.#draining
-    const claim = await this.#subscriptions.claim(this.#id, { worker: this.#worker, signal })
-    if (claim === undefined) {
-      this.#observe({ kind: "no-work" })
-      this.#spreadMs = Math.min(this.#spreadMs * 2, MAX_SPREAD_MS)
-      return pollMs
-    }
-    if (claim.kind === "held") {
+  /** @returns how long to wait for an event before the next attempt, in milliseconds */
+  async #claimOnce(leaseTtlMs: number, isWoken: boolean): Promise<number> {
+    const pollMs = Math.max(leaseTtlMs, MIN_POLL_MS) * (1 + Math.random() / 4)
+    const claim = await this.#claim()
+    if (claim === undefined || claim.kind === "held") {
+      // Others were faster. A worker that found nothing without an event has not lost a race.
+      if (isWoken) this.#spreadMs = Math.min(this.#spreadMs * 2, MAX_SPREAD_MS)
+      if (claim === undefined) {
+        this.#observe({ kind: "no-work" })
+        return pollMs
+      }
       this.#observe({ kind: "held", currentHolder: claim.currentHolder })
-      this.#spreadMs = Math.min(this.#spreadMs * 2, MAX_SPREAD_MS)
-      // The claim is this process's and its token is lost: it ends by itself.
+      // The response to this process's own claim was lost, and its token with it: that lease ends by itself.
       return claim.isOwn ? leaseTtlMs * (1 + Math.random() / 10) : pollMs
     }
-    this.#spreadMs = Math.max(this.#spreadMs / 2, 1)
-    const pending = claim.streams.filter(({ hasPending }) => hasPending)
-    this.#observe({
-      kind: "claimed",
-      generation: claim.generation,
-      paths: pending.map(({ path }) => path),
+    this.#spreadMs = Math.max(this.#spreadMs / 2, MIN_SPREAD_MS)
+    const { generation, streams } = claim
+    const paths = streams.filter(({ hasPending }) => hasPending).map(({ path }) => path)
+    this.#observe({ kind: "claimed", generation, paths })
+    try {
+      const nextWake = await workOn(claim, {
+        root: this.#subscriptions.root,
+        handler: this.#handler,
+        failed: this.#failed,
+        observe: this.#observe,
+        onError: this.#onError,
+        draining: this.#draining.signal,
+        stopping: this.#stopping.signal,
+        maxClaimMs: MAX_CLAIM_MS,
+      })
+      return nextWake ? 0 : pollMs
+    } catch (error) {
+      await claim.release().catch(this.#onError)
+      throw error
+    }
+  }
+
+  async #claim(): Promise<Claim | CurrentHolder | undefined> {
+    const abort = new LinkedAbortController(this.#stopping.signal)
+    let grace: ReturnType<typeof setTimeout> | undefined
+    const unfollow = onAbort(this.#draining.signal, () => {
+      grace = setTimeout(() => abort.abort(), CLAIM_GRACE_MS)
     })
-    const result = await workOn(claim, {
-      root: this.#subscriptions.root,
-      handler: this.#handler,
-      failed: this.#failed,
-      observe: this.#observe,
-      onError: this.#onError,
-      draining: signal,
-      stopping: this.#stopping.signal,
-      maxClaimMs: MAX_CLAIM_MS,
-    })
-    return result?.nextWake === true ? 0 : pollMs
+    try {
+      return await this.#subscriptions.claim(this.#id, {
+        worker: this.#worker,
+        signal: abort.signal,
+      })
+    } finally {
+      clearTimeout(grace)
+      unfollow()
+      abort.end()
+    }
   }
 
   #wake(): void {
@@ -268,8 +303,12 @@ class SubscriptionWorker implements Worker {
     this.#notify?.()
   }
 
-  /** Waits for an event, but not for longer. Then a random moment, so that workers do not all claim at once. */
-  async #waitForWake(ms: number): Promise<void> {
+  /**
+   * Waits for an event, but not for longer. Then a random moment, so that workers do not all claim at once.
+   *
+   * @returns whether an event came
+   */
+  async #waitForWake(ms: number): Promise<boolean> {
     const { signal } = this.#draining
     if (!this.#isWoken && ms > 0) {
       await sleep(ms, signal, (wake) => {
@@ -277,8 +316,10 @@ class SubscriptionWorker implements Worker {
         return () => (this.#notify = undefined)
       })
     }
-    this.#isWoken = false
     await sleep(this.#spreadMs * Math.random(), signal)
+    const isWoken = this.#isWoken
+    this.#isWoken = false
+    return isWoken
   }
 }
 
@@ -294,7 +335,12 @@ function isWakeOf(event: unknown, id: string): boolean {
   return isJsonObject(event) && event["type"] === "wake" && event["subscription_id"] === id
 }
 
-/** Whether no later claim can succeed: the server said so. */
+/** Whether no later claim can succeed. */
 function isFinal(error: unknown): boolean {
-  return error instanceof SubscriptionError || failureOf(error)?.retryable === false
+  return (
+    error instanceof SubscriptionError ||
+    // The signal of the Subscriptions.
+    error instanceof FetchBackoffAbortError ||
+    failureOf(error)?.retryable === false
+  )
 }

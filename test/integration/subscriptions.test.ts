@@ -28,13 +28,28 @@ describe("create", () => {
   it("distinguishes a created subscription from an existing one", async () => {
     const subscriptions = new Subscriptions({ root: server.root })
     const id = newId()
-    const created = await subscriptions.create(id, { ...pullWake, leaseTtlMs: 5_000, description: "test" })
+    const created = await subscriptions.create(id, {
+      ...pullWake,
+      leaseTtlMs: 5_000,
+      description: "test",
+    })
     expect(created).toMatchObject({
       kind: "created",
-      subscription: { id, type: "pull-wake", pattern: "ev/*", wakeStream: "wake", leaseTtlMs: 5_000, status: "active" },
+      subscription: {
+        id,
+        type: "pull-wake",
+        pattern: "ev/*",
+        wakeStream: "wake",
+        leaseTtlMs: 5_000,
+        status: "active",
+      },
     })
     expect(created.subscription.streams.map(({ path }) => path).sort()).toEqual(["ev/a", "ev/b"])
-    const again = await subscriptions.create(id, { ...pullWake, leaseTtlMs: 5_000, description: "test" })
+    const again = await subscriptions.create(id, {
+      ...pullWake,
+      leaseTtlMs: 5_000,
+      description: "test",
+    })
     expect(again.kind).toBe("existing")
   })
 
@@ -42,7 +57,9 @@ describe("create", () => {
     const subscriptions = new Subscriptions({ root: server.root })
     const id = newId()
     await subscriptions.create(id, pullWake)
-    await expect(subscriptions.create(id, { ...pullWake, pattern: "other/**" })).rejects.toMatchObject({
+    await expect(
+      subscriptions.create(id, { ...pullWake, pattern: "other/**" }),
+    ).rejects.toMatchObject({
       name: "SubscriptionError",
       code: "SUBSCRIPTION_EXISTS",
       serverCode: "SUBSCRIPTION_ALREADY_EXISTS",
@@ -52,7 +69,9 @@ describe("create", () => {
 
   it("rejects with SUBSCRIPTIONS_NOT_SUPPORTED if the server took the request for the creation of a stream", async () => {
     // The reference server's routes are under /v1/stream only.
-    const subscriptions = new Subscriptions({ root: server.root.replace("/v1/stream", "/elsewhere") })
+    const subscriptions = new Subscriptions({
+      root: server.root.replace("/v1/stream", "/elsewhere"),
+    })
     await expect(subscriptions.create(newId(), pullWake)).rejects.toMatchObject({
       code: "SUBSCRIPTIONS_NOT_SUPPORTED",
       message: expect.stringContaining("A stream may have been created at"),
@@ -87,8 +106,14 @@ describe("create", () => {
       isLost = true
       throw new TypeError("fetch failed")
     })
-    const subscriptions = new Subscriptions({ root: server.root, fetch, backoffOptions: { initialDelay: 1 } })
-    await expect(subscriptions.create(newId(), pullWake)).resolves.toMatchObject({ kind: "existing" })
+    const subscriptions = new Subscriptions({
+      root: server.root,
+      fetch,
+      backoffOptions: { initialDelay: 1 },
+    })
+    await expect(subscriptions.create(newId(), pullWake)).resolves.toMatchObject({
+      kind: "existing",
+    })
   })
 })
 
@@ -98,7 +123,10 @@ describe("the streams of a subscription", () => {
     const id = newId()
     await subscriptions.create(id, { type: "pull-wake", streams: ["ev/a"], wakeStream: "wake" })
     for (let i = 0; i < 2; i++) await subscriptions.addStreams(id, ["ev/b"])
-    expect((await subscriptions.get(id)).streams.map(({ path }) => path).sort()).toEqual(["ev/a", "ev/b"])
+    expect((await subscriptions.get(id)).streams.map(({ path }) => path).sort()).toEqual([
+      "ev/a",
+      "ev/b",
+    ])
     for (let i = 0; i < 2; i++) await subscriptions.removeStream(id, "ev/b")
     expect((await subscriptions.get(id)).streams.map(({ path }) => path)).toEqual(["ev/a"])
   })
@@ -109,18 +137,30 @@ describe("the streams of a subscription", () => {
     await subscriptions.create(id, pullWake)
     await subscriptions.delete(id)
     await subscriptions.delete(id)
-    await expect(subscriptions.get(id)).rejects.toMatchObject({ code: "SUBSCRIPTION_NOT_FOUND", status: 404 })
+    await expect(subscriptions.get(id)).rejects.toMatchObject({
+      code: "SUBSCRIPTION_NOT_FOUND",
+      status: 404,
+    })
   })
 })
 
 describe("claim", () => {
   async function prepared(options: { leaseTtlMs?: number } = {}, fetch = globalThis.fetch) {
     const path = `claims/${++count}`
-    const subscriptions = new Subscriptions({ root: server.root, fetch, backoffOptions: { initialDelay: 1 } })
+    const subscriptions = new Subscriptions({
+      root: server.root,
+      fetch,
+      backoffOptions: { initialDelay: 1 },
+    })
     const { DurableStream } = await import("../../src/index.ts")
     await DurableStream.create({ url: server.streamUrl(path), contentType: "application/json" })
     const id = newId()
-    await subscriptions.create(id, { type: "pull-wake", streams: [path], wakeStream: "wake", ...options })
+    await subscriptions.create(id, {
+      type: "pull-wake",
+      streams: [path],
+      wakeStream: "wake",
+      ...options,
+    })
     return { subscriptions, id, path }
   }
 
@@ -140,9 +180,15 @@ describe("claim", () => {
       currentHolder: expect.stringMatching(/^w-[0-9a-f]{12}$/),
       isOwn: false,
     })
-    await expect(subscriptions.claim(id, { worker: "w" })).resolves.toMatchObject({ kind: "held", isOwn: true })
+    await expect(subscriptions.claim(id, { worker: "w" })).resolves.toMatchObject({
+      kind: "held",
+      isOwn: true,
+    })
     const { tailOffset: offset } = claim.streams[0]!
-    await expect(claim.ack([{ path, offset }], { done: true })).resolves.toEqual({ nextWake: false, rejected: [] })
+    await expect(claim.ack([{ path, offset }], { done: true })).resolves.toEqual({
+      nextWake: false,
+      rejected: [],
+    })
     expect(claim.signal.aborted).toBe(true)
     await expect(subscriptions.claim(id, { worker: "w" })).resolves.toBeUndefined()
     expect((await subscriptions.get(id)).streams[0]?.ackedOffset).toBe(offset)
@@ -155,15 +201,18 @@ describe("claim", () => {
     })
   })
 
-  it.each([204, 404])("takes a %i without the subscription's code for no work, after one GET", async (status) => {
-    const { subscriptions, id, path } = await prepared({}, (input, init) =>
-      String(input).endsWith("/claim")
-        ? Promise.resolve(new Response(null, { status }))
-        : globalThis.fetch(input, init),
-    )
-    await server.append(path, { n: 1 })
-    await expect(subscriptions.claim(id, { worker: "w" })).resolves.toBeUndefined()
-  })
+  it.each([204, 404])(
+    "takes a %i without the subscription's code for no work, after one GET",
+    async (status) => {
+      const { subscriptions, id, path } = await prepared({}, (input, init) =>
+        String(input).endsWith("/claim")
+          ? Promise.resolve(new Response(null, { status }))
+          : globalThis.fetch(input, init),
+      )
+      await server.append(path, { n: 1 })
+      await expect(subscriptions.claim(id, { worker: "w" })).resolves.toBeUndefined()
+    },
+  )
 
   it("stores the acknowledgements of other paths if one is invalid, and reports that one", async () => {
     const { subscriptions, id, path } = await prepared()
@@ -198,7 +247,10 @@ describe("claim", () => {
     const claim = await subscriptions.claim(id, { worker: "w" })
     if (!(claim instanceof Claim)) throw new Error("no claim")
     const { tailOffset: offset } = claim.streams[0]!
-    await Promise.all([claim.heartbeat(), ...Array.from({ length: 10 }, () => claim.ack([{ path, offset }]))])
+    await Promise.all([
+      claim.heartbeat(),
+      ...Array.from({ length: 10 }, () => claim.ack([{ path, offset }])),
+    ])
     expect(most).toBe(1)
     expect(bodies).toHaveLength(2)
     await claim.release()
@@ -216,7 +268,9 @@ describe("claim", () => {
     const claim = await subscriptions.claim(id, { worker: "w" })
     if (!(claim instanceof Claim)) throw new Error("no claim")
     const { tailOffset: offset } = claim.streams[0]!
-    await expect(claim.ack([{ path, offset }], { done: true })).resolves.toMatchObject({ rejected: [] })
+    await expect(claim.ack([{ path, offset }], { done: true })).resolves.toMatchObject({
+      rejected: [],
+    })
   })
 
   it("is lost once its lease expired without a heartbeat, and acknowledges nothing more", async () => {
