@@ -164,8 +164,6 @@ export class Claim {
 
   /** Never fails: the callers that wait for an acknowledgement get its error. */
   async #sendAll(): Promise<void> {
-    // What is acknowledged in the same turn goes out together.
-    await Promise.resolve()
     for (let ack = this.#next; ack !== undefined; ack = this.#next) {
       this.#next = undefined
       await this.#send(ack).then(ack.resolve, ack.reject)
