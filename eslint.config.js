@@ -15,6 +15,16 @@ const MAY_IMPORT = {
   read: ["http", "sse", "errors", "platform", "protocol"],
   write: ["http", "sse", "errors", "platform", "protocol"],
   producer: ["http", "sse", "errors", "platform", "protocol"],
+  // A capability uses the entry points, and the types of what they give.
+  subscriptions: [
+    "stream.ts",
+    "durable-stream.ts",
+    "read",
+    "http",
+    "errors",
+    "platform",
+    "protocol",
+  ],
 }
 
 const layerZones = [
