@@ -70,7 +70,7 @@ export interface HandlerOptions<T, As extends keyof BatchTypes<T>> {
       ) => MaybePromise<"skip" | "stop">)
     | undefined
   /** The delays between attempts. */
-  backoffOptions?: BackoffOptions | undefined
+  backoffOptions?: Partial<BackoffOptions> | undefined
 }
 
 /** The options of {@link runWorker}. */
