@@ -1,5 +1,5 @@
 import { badOption } from "../errors/bad-option.ts"
-import { resolveBackoff, type Backoff, type BackoffOptions } from "../http/backoff.ts"
+import { resolveBackoff, type Backoff, type BackoffOverrides } from "../http/backoff.ts"
 import {
   checkCount,
   checkDuration,
@@ -70,7 +70,7 @@ export interface HandlerOptions<T, As extends keyof BatchTypes<T>> {
       ) => MaybePromise<"skip" | "stop">)
     | undefined
   /** The delays between attempts. */
-  backoffOptions?: Partial<BackoffOptions> | undefined
+  backoffOptions?: BackoffOverrides | undefined
 }
 
 /** The options of {@link runWorker}. */
