@@ -218,7 +218,7 @@ describe.each(Object.keys(phases))("a session %s", (name) => {
     // Else the test would not see what it looks for.
     if (/^waiting (for the|after)/.test(name)) expect(clientTimers.size).toBeGreaterThan(0)
     stage.controller.abort()
-    const used = endsQuietly ? "used" : "used: FetchBackoffAbortError"
+    const used = endsQuietly ? "used" : "used: AbortError"
     await stage.expectQuiet("opened", "closed", used)
   })
 
@@ -241,14 +241,14 @@ describe("a session that has no answer yet", () => {
     stage.start([outcome], options)
     for (let turn = 0; turn < 10; turn++) await oneTurn()
     stage.controller.abort()
-    await stage.expectQuiet("opened: FetchBackoffAbortError")
+    await stage.expectQuiet("opened: AbortError")
   })
 
   it("aborted before it began, it requests nothing", async () => {
     const stage = new Stage()
     stage.controller.abort()
     stage.start([page])
-    await stage.expectQuiet("opened: FetchBackoffAbortError")
+    await stage.expectQuiet("opened: AbortError")
   })
 
   it("that fails leaves nothing", async () => {

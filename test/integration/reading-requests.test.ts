@@ -152,11 +152,15 @@ describe("reading over plain http in a browser", () => {
   async function inBrowser(task: () => Promise<void>): Promise<string[]> {
     const warnings: string[] = []
     const warn = vi.spyOn(console, "warn").mockImplementation((text) => void warnings.push(text))
-    Object.defineProperty(globalThis, "window", { value: globalThis, configurable: true })
+    vi.stubEnv("NODE_ENV", "development")
+    vi.stubGlobal("window", globalThis)
+    // A page has a document; this one reports nothing.
+    vi.stubGlobal("document", {})
     try {
       await task()
     } finally {
-      Reflect.deleteProperty(globalThis, "window")
+      vi.unstubAllEnvs()
+      vi.unstubAllGlobals()
       warn.mockRestore()
     }
     return warnings.filter((warning) => warning.includes("HTTP"))
@@ -242,7 +246,6 @@ describe("bad input", () => {
     ["a header that is no text", { url, headers: { "x-count": 7 } }, /x-count/],
     ["a header of two lines", { url, headers: { "x-a": "secret\nx: 1" } }, /x-a/],
     ["a header name that is none", { url, headers: { "x a": "1" } }, /x a/],
-    ["headers as Headers", { url, headers: new Headers({ a: "1" }) }, /headers/],
     ["an offset that is empty", { url, offset: "" }, /offset/],
     ["an offset that is no text", { url, offset: 7 }, /offset/],
     ["a live mode that is none", { url, live: "websocket" }, /live/],
@@ -254,12 +257,6 @@ describe("bad input", () => {
     ["observe that is no function", { url, observe: {} }, /observe/],
     ["a visibility that is none", { url, pauseWhenHidden: {} }, /pauseWhenHidden/],
     ["a fetch that is none", { url, fetch: "node-fetch" }, /fetch/],
-    ["initialDelay 0", { url, backoffOptions: { initialDelay: 0 } }, /initialDelay/],
-    [
-      "maxDelay below initialDelay",
-      { url, backoffOptions: { initialDelay: 10, maxDelay: 5 } },
-      /maxDelay/,
-    ],
     ["multiplier below 1", { url, backoffOptions: { multiplier: 0.9 } }, /multiplier/],
     ["negative maxRetries", { url, backoffOptions: { maxRetries: -1 } }, /maxRetries/],
     ["maxRetries NaN", { url, backoffOptions: { maxRetries: NaN } }, /maxRetries/],

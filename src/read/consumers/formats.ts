@@ -142,8 +142,10 @@ function isTexts(part: Part): part is readonly string[] {
   return Array.isArray(part)
 }
 
+/** An SSE page without data events is not one: its control event says where it ends, and the server may begin further back. */
 function losesContent({ start, end, payload }: SourcePage): boolean {
-  return start !== end.offset && start !== NOW_OFFSET && payload.bodiless === undefined
+  const hasBody = payload.texts === undefined && payload.bodiless === undefined
+  return start !== end.offset && start !== NOW_OFFSET && hasBody
 }
 
 /** An empty page may have a line end. A longer one has content and is not searched. */
