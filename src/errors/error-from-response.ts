@@ -72,6 +72,12 @@ function explain(code: DurableStreamErrorCode, operation: Operation): readonly [
   if (operation === "subscription") return otherwise
   // The stream that is missing is not the one that the request names.
   if (operation === "fork" && code === "NOT_FOUND") return ["The stream to fork does not exist", ""]
+  if (operation === "fork" && code === "BAD_REQUEST") {
+    return [
+      "The server cannot fork here",
+      "-1 and now are not fork offsets, and subOffset reaches only into the entry after the fork offset.",
+    ]
+  }
   // Only what writes can send a seq.
   if (code === "CONFLICT_SEQ" && operation !== "append" && operation !== "close") return otherwise
   return explanations[code] ?? otherwise

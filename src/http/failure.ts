@@ -135,6 +135,8 @@ export function isNetworkFailure(thrown: unknown): boolean {
   return kind === "network" || kind === "timeout"
 }
 
+type Fields = Partial<Record<string, unknown>>
+
 interface Cause {
   readonly kind: "network" | "timeout" | "malformed" | "caller"
   readonly reason: string
@@ -147,7 +149,7 @@ interface Cause {
 /** What an error of `fetch` means: by codes, then by names, then by whole messages; undefined if nothing is known. */
 function classify(thrown: unknown): Cause | undefined {
   const chain = causesOf(thrown)
-  for (const rule of [carried, byCode, byName, byMessage]) {
+  for (const rule of [byCode, byName, byMessage]) {
     for (const link of chain) {
       const cause = rule(link)
       if (cause !== undefined) return cause
@@ -157,13 +159,13 @@ function classify(thrown: unknown): Cause | undefined {
 }
 
 /** An error and the errors behind it, the innermost first: that one says most. */
-function causesOf(error: unknown): Partial<Record<string, unknown>>[] {
-  const chain: Partial<Record<string, unknown>>[] = []
+function causesOf(error: unknown): Fields[] {
+  const chain: Fields[] = []
   let link = error
   // Causes can go in a circle.
   while (typeof link === "object" && link !== null && chain.length < 8) {
     // Any object may be asked for a property.
-    const fields = link as Partial<Record<string, unknown>>
+    const fields = link as Fields
     chain.unshift(fields)
     // An aggregate (one connection attempt for each address) failed in the way that its first member did.
     link = fields["cause"] ?? (Array.isArray(fields["errors"]) ? fields["errors"][0] : undefined)
@@ -171,26 +173,15 @@ function causesOf(error: unknown): Partial<Record<string, unknown>>[] {
   return chain
 }
 
-/** An error of createFetchWithBackoff, of this copy of the package or another, is classified already. */
-function carried(link: object): Cause | undefined {
-  const failure = failureOf(link)
-  if (failure === undefined || failure.kind === "response" || failure.kind === "suspended")
-    return undefined
-  const { kind, reason, retryable, maxRetries, effect } = failure
-  // For a read `none` says nothing about where the request got to; nothing depends on that then.
-  return { kind, reason, retryable, maxRetries, isUnsent: effect === "none" }
-}
-
 /** Codes of Node's sockets, of undici, Bun, node-fetch and axios. */
-function byCode({ code, syscall, type }: Partial<Record<string, unknown>>): Cause | undefined {
+function byCode({ code, syscall, type }: Fields): Cause | undefined {
   const is = (codes: RegExp) => typeof code === "string" && codes.test(code)
-  if (is(/^(ECONNREFUSED|ConnectionRefused)$/)) return noConnection("connection refused")
-  if (is(/^(ENOTFOUND|EAI_\w+|DNSNotFound|FailedToOpenSocket)$/) || syscall === "getaddrinfo") {
-    return noConnection("the host name was not found")
-  }
+  if (is(/^(ECONNREFUSED|ConnectionRefused)$/)) return unsent(REFUSED)
+  if (is(/^(ENOTFOUND|EAI_\w+|DNSNotFound|FailedToOpenSocket)$/)) return unsent(NO_NAME)
   // No request goes out before the other side is known.
-  if (is(/^UND_ERR_CONNECT_TIMEOUT$|^ERR_(TLS|SSL)_|CERT|^UNABLE_TO_/) || syscall === "connect") {
-    return noConnection(`no connection (${String(code)})`)
+  const isConnecting = syscall === "connect" || syscall === "getaddrinfo"
+  if (isConnecting || is(/^UND_ERR_CONNECT_TIMEOUT$|^ERR_(TLS|SSL)_|CERT|^UNABLE_TO_/)) {
+    return unsent(`no connection (${String(code)})`)
   }
   if (is(/^(HPE_\w+|UND_ERR_HEADERS_OVERFLOW|Malformed_HTTP_Response|InvalidHTTPResponse)$/)) {
     const reason = `the response is not valid HTTP, or its headers are too large (${String(code)})`
@@ -200,15 +191,13 @@ function byCode({ code, syscall, type }: Partial<Record<string, unknown>>): Caus
   if (is(/^(ERR_FR_TOO_MANY_REDIRECTS|TooManyRedirects)$/) || type === "max-redirect") {
     return redirectLoop()
   }
-  return is(
-    /^(ECONN\w+|E(HOST|NET)\w+|EPIPE|EPROTO|ENOTCONN|EADDRNOTAVAIL|E(SOCKET)?TIMEDOUT|UND_ERR_(SOCKET|ABORTED|\w+_TIMEOUT)|ERR_(NETWORK|STREAM_PREMATURE_CLOSE)|ConnectionClosed)$/,
-  )
-    ? connectionLost()
-    : undefined
+  const lost =
+    /^(E(CONN|HOST|NET)\w+|EPIPE|EPROTO|ENOTCONN|EADDRNOTAVAIL|E(SOCKET)?TIMEDOUT|UND_ERR_(SOCKET|ABORTED|\w+_TIMEOUT)|ERR_(NETWORK|STREAM_PREMATURE_CLOSE)|ConnectionClosed)$/
+  return is(lost) ? connectionLost() : undefined
 }
 
 /** Names that the platforms give by the standard. An abort that is not the caller's is one of a layer over fetch. */
-function byName({ name }: Partial<Record<string, unknown>>): Cause | undefined {
+function byName({ name }: Fields): Cause | undefined {
   if (name === "TimeoutError") return { kind: "timeout", reason: "it timed out" }
   return name === "NetworkError" || name === "AbortError" ? connectionLost() : undefined
 }
@@ -218,30 +207,22 @@ function byName({ name }: Partial<Record<string, unknown>>): Cause | undefined {
  * and so any word. By the standard every failure of the network is a TypeError; one without a stack comes from the
  * platform, in whatever language.
  */
-function byMessage({ name, message, stack }: Partial<Record<string, unknown>>): Cause | undefined {
+function byMessage({ name, message, stack }: Fields): Cause | undefined {
   if (typeof message !== "string") return undefined
+  const text = message.trim().toLowerCase().replace(/\.$/, "")
   // Deno adds the URL. It has no space in it: what comes behind one is Deno's own.
-  if (
-    /^error sending request (from \S+ )?for \S+( \(\S+\))+: client error \(Connect\)/.test(message)
-  ) {
-    return noConnection("no connection")
-  }
+  const deno = /^error sending request (?:from \S+ )?for \S+(?: \(\S+\))*(: .+)?$/.exec(text)
+  if (deno?.[1]?.startsWith(": client error (connect)") === true) return unsent("no connection")
+  if (text === "could not connect to the server") return unsent(REFUSED)
+  if (text === "a server with the specified hostname could not be found") return unsent(NO_NAME)
+  if (text === "bad port" || text === "unknown scheme") return impossible()
+  if (text === "redirect count exceeded" || text === "too many http redirects")
+    return redirectLoop()
   // Chrome and Safari can add the host.
-  const whole = message
-    .trim()
-    .toLowerCase()
-    .replace(/^(failed to fetch|load failed) \(\S+\)$/, "$1")
-    .replace(/\.$/, "")
-  if (whole === "could not connect to the server") return noConnection("connection refused")
-  if (whole === "a server with the specified hostname could not be found") {
-    return noConnection("the host name was not found")
-  }
-  if (["bad port", "unknown scheme"].includes(whole)) return impossible()
-  if (["redirect count exceeded", "too many http redirects"].includes(whole)) return redirectLoop()
-  return networkMessages.includes(whole) ||
-    /^(error sending request (from \S+ )?for \S+( \(\S+\))*(: .+)?|net::err_\w+|internal error; reference = \w+)$/.test(
-      whole,
-    ) ||
+  const whole = text.replace(/^(failed to fetch|load failed) \(\S+\)$/, "$1")
+  return deno !== null ||
+    networkMessages.includes(whole) ||
+    /^(net::err_\w+|internal error; reference = \w+)$/.test(whole) ||
     (name === "TypeError" && !stack)
     ? connectionLost()
     : undefined
@@ -274,13 +255,10 @@ const networkMessages: readonly string[] = [
   "the socket connection was closed unexpectedly. for more information, pass `verbose: true` in the second argument to fetch()",
 ]
 
-function unrecognised(thrown: unknown): Cause {
-  const name = thrown instanceof Error ? thrown.name : typeof thrown
-  const reason = `fetch, or a layer over it, threw an unknown error (${name}), see cause`
-  return { kind: "caller", reason, maxRetries: FEW_RETRIES }
-}
+const REFUSED = "connection refused"
+const NO_NAME = "the host name was not found"
 
-function noConnection(reason: string): Cause {
+function unsent(reason: string): Cause {
   return { kind: "network", reason, isUnsent: true }
 }
 
@@ -288,22 +266,19 @@ function connectionLost(): Cause {
   return { kind: "network", reason: "the connection was lost" }
 }
 
-function impossible(): Cause {
-  return {
-    kind: "caller",
-    reason: "fetch cannot make it as it is, see cause",
-    retryable: false,
-    isUnsent: true,
-  }
+function redirectLoop(): Cause {
+  return { ...impossible(), kind: "malformed", reason: "the server redirects without end" }
 }
 
-function redirectLoop(): Cause {
-  return {
-    kind: "malformed",
-    reason: "the server redirects without end",
-    retryable: false,
-    isUnsent: true,
-  }
+function impossible(): Cause {
+  const reason = "fetch cannot make it as it is, see cause"
+  return { kind: "caller", reason, retryable: false, isUnsent: true }
+}
+
+function unrecognised(thrown: unknown): Cause {
+  const name = thrown instanceof Error ? thrown.name : typeof thrown
+  const reason = `fetch, or a layer over it, threw an unknown error (${name}), see cause`
+  return { kind: "caller", reason, maxRetries: FEW_RETRIES }
 }
 
 /** No server makes this client wait longer than an hour. */

@@ -141,11 +141,6 @@ describe("fetchFailure", () => {
     ["a bug behind createFetchWithBackoff", fetchFailure(new TypeError("boom"), url, true), "few"],
     ["a mistake behind it", fetchFailure(fetchFailed(new Error("bad port")), url, false), "never"],
     ["a lost response behind it", fetchFailure(fetchFailed(), url, true), "lost"],
-    [
-      "a timeout behind it",
-      transferError(url, { kind: "timeout", reason: "", effect: "unknown" }),
-      "lost",
-    ],
   ])("tells from codes, names and whole messages what happened: %s", (_name, error, expected) => {
     expect(meaningOf(error)).toBe(expected)
   })
