@@ -29,16 +29,16 @@ export type DurableStreamOptions = StreamHandleOptions
 /** The options of `DurableStream.create()`. */
 export interface CreateOptions extends DurableStreamOptions, CreateSettings {}
 
-/** The options of `create()` on a handle: what is left out is the handle's; headers and params are merged. */
+/** The options of `create()` on a handle: what you omit is the handle's; headers and params are merged. */
 export type CreateCallOptions = Omit<CreateOptions, "url" | "onError" | "warnOnHttp" | "batching">
 
-/** The options of `fork()`: what is left out is the handle's; headers and params are merged. */
+/** The options of `fork()`: what you omit is the handle's; headers and params are merged. */
 export interface ForkOptions extends Omit<CreateOptions, "url">, ForkPoint {
   /** Where the fork will be: absolute, or relative to the source's URL. The origin must be the source's. */
   url: string | URL
 }
 
-/** The options of `stream()` on a handle: what is left out is the handle's; headers and params are merged. */
+/** The options of `stream()` on a handle: what you omit is the handle's; headers and params are merged. */
 export interface StreamCallOptions
   extends Omit<EndpointOptions, "url" | "requestTimeoutMs" | "signal">, ReadOptions {}
 

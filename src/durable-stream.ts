@@ -145,7 +145,7 @@ export class DurableStream {
   /**
    * Creates the stream of this handle, as the static method does.
    *
-   * @param options - what is left out is the handle's
+   * @param options - what you omit is the handle's
    * @returns this handle
    */
   async create(options: CreateCallOptions = {}): Promise<this> {
@@ -220,7 +220,7 @@ export class DurableStream {
    * doing: it is not returned, and the call rejects with `indeterminate: true`.
    *
    * @returns once the server has stored it, or rejected it for a conflict; nothing was stored then
-   * @throws as `append` does; FetchError `CONTENT_TYPE_MISMATCH` if a conflict cannot be told from a wrong content type
+   * @throws as `append` does; FetchError `CONTENT_TYPE_MISMATCH` if a conflict cannot be distinguished from a wrong content type
    */
   async appendWithResult(
     body: unknown,
@@ -291,7 +291,7 @@ export class DurableStream {
   /**
    * Reads the stream, as `stream()` does.
    *
-   * @param options - what is left out is the handle's; headers and params are merged; either signal ends the session
+   * @param options - what you omit is the handle's; headers and params are merged; either signal ends the session
    */
   async stream<TJson = unknown>(options: StreamCallOptions = {}): Promise<StreamResponse<TJson>> {
     const endpoint = extendEndpoint(this.#endpoint, options)
@@ -307,7 +307,7 @@ export class DurableStream {
    * Creates a fork: a stream of its own that begins with this one's content up to an offset. It has this one's content
    * type, and its time to live or expiry if none is named.
    *
-   * @param options - `url` may be relative to this stream's, and must not lead to another origin; what else is left out is the
+   * @param options - `url` may be relative to this stream's, and must not lead to another origin; what else you omit is the
    *   handle's; `signal` ends the call and not the fork's handle
    * @returns the fork's handle
    * @throws DurableStreamError `BAD_REQUEST` for a `url` of another origin; nothing was sent

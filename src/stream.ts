@@ -6,15 +6,15 @@ import type { StreamResponse } from "./read/stream-response.ts"
 /**
  * Reads a stream from any offset: what is stored first, page by page, and then what is appended, live.
  *
- * The first request is a catch-up read, which caches can answer. 5xx, 429 (honouring `Retry-After`) and network failures
- * are tried again with backoff; whatever breaks off later is resumed behind what was delivered.
+ * The first request is a catch-up read, which caches can serve. 5xx, 429 (with `Retry-After`) and network failures are retried
+ * with back-off; a transfer that breaks later is resumed behind what was delivered.
  *
- * @param options - the stream, where to start and how to go on; see {@link StreamOptions}
- * @returns a response, once the first answer's headers are there; its consumption methods deliver the content
- * @throws FetchError with the answer's status and code (`NOT_FOUND`, `UNAUTHORIZED`, `GONE` …), where `onError` does not
- *   say to go on; status 0 and `NETWORK` once retries are used up
- * @throws DurableStreamError `BAD_REQUEST` for an option that cannot be, `PROTOCOL` where the answer is no stream's
- * @throws FetchBackoffAbortError where the signal is aborted before the first answer
+ * @param options - the stream, where to start and how to continue; see {@link StreamOptions}
+ * @returns a response, once the headers of the first HTTP response have arrived; its consumption methods deliver the content
+ * @throws FetchError with the status and code of the response (`NOT_FOUND`, `UNAUTHORIZED`, `GONE` …), unless `onError`
+ *   continues; status 0 and `NETWORK` once retries are exhausted
+ * @throws DurableStreamError `BAD_REQUEST` for an invalid option, `PROTOCOL` if the response is not that of a stream
+ * @throws FetchBackoffAbortError if the signal is aborted before the first response
  * @example
  * ```ts
  * import { stream } from "@durable-streams/client"

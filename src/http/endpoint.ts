@@ -15,7 +15,10 @@ import {
 } from "./request-inputs.ts"
 
 /** The fields of `RequestInit` that the protocol does not set: `credentials`, `cache`, `mode`, `priority` … */
-export type FetchOptions = Omit<RequestInit, (typeof protocolFields)[number]>
+export type FetchOptions = Omit<
+  RequestInit,
+  "method" | "headers" | "body" | "signal" | "duplex" | "keepalive"
+>
 
 /** The fields of `RequestInit` that requests of the protocol set themselves. */
 const protocolFields = ["method", "headers", "body", "signal", "duplex", "keepalive"] as const
