@@ -37,7 +37,7 @@ export { SequenceGapError } from "./errors/sequence-gap-error.ts"
 export { StaleEpochError } from "./errors/stale-epoch-error.ts"
 export { StreamClosedError } from "./errors/stream-closed-error.ts"
 
-export { BackoffDefaults, type BackoffOptions } from "./http/backoff.ts"
+export { BackoffDefaults, type BackoffOptions, type BackoffOverrides } from "./http/backoff.ts"
 export type { FetchOptions } from "./http/endpoint.ts"
 export { createFetchWithBackoff, createFetchWithConsumedBody } from "./http/fetch-wrappers.ts"
 export type { ExistingStream, HeadResult } from "./http/stream-head.ts"
