@@ -125,7 +125,7 @@ export function resolveProducerOptions(
   const { maxBufferedBytes = Infinity, lingerMs = 5 } = options
   const { maxBatchBytes = MIB, maxInFlight = 5, deliveryTimeoutMs = 120_000 } = options
   const { autoClaim = false, maxBatchItems = Infinity } = options
-  const epoch = options.epoch ?? (autoClaim ? undefined : 0)
+  const { epoch = autoClaim ? undefined : 0 } = options
   checkProducerId(producerId)
   checkSignal(options.signal)
   const isDelay = (ms: number) => ms >= 0 && ms <= MAX_TIMER_MS
