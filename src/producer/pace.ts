@@ -1,4 +1,5 @@
-const ROUND_TRIP_WEIGHT = 1 / 8
+/** How fast the shortest round trip is forgotten, with each response that took longer. */
+const FORGETTING = 1 / 16
 const GROWTH = 1.5
 const DECAY = 0.98
 /** Timers cannot space requests more finely. */
@@ -11,6 +12,9 @@ const MAX_ROUND_TRIP_MS = 5000
  * Spaces requests once one has overtaken another. Requests that go out together arrive in any order, and the server accepts
  * none that comes too early: under 2 ms of jitter, 300 batches with five in flight took 4 times as long as they had to. A
  * full window sends a request every (round trip / window) anyway, so that spacing costs no throughput.
+ *
+ * The round trip is the shortest of late. An average has in it how long requests waited for the server: after a burst to a
+ * busy one it was 25 times what the next ones took, and so was the spacing.
  */
 export class Pace {
   readonly #maxInFlight: number
@@ -39,8 +43,9 @@ export class Pace {
   }
 
   noteResponse(roundTripMs: number): void {
-    const difference = Math.min(roundTripMs, MAX_ROUND_TRIP_MS) - this.#roundTripMs
-    this.#roundTripMs += this.#roundTripMs === 0 ? difference : difference * ROUND_TRIP_WEIGHT
+    const excessMs = Math.min(roundTripMs, MAX_ROUND_TRIP_MS) - this.#roundTripMs
+    const isShorter = excessMs < 0 || this.#roundTripMs === 0
+    this.#roundTripMs += isShorter ? excessMs : excessMs * FORGETTING
     if (this.#factor > 1) this.#factor = Math.max(1, this.#factor * DECAY)
   }
 

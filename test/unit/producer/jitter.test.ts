@@ -48,3 +48,30 @@ describe("pipelining under jitter", () => {
     },
   )
 })
+
+describe("pipelining after a burst to a busy server", () => {
+  it("is not spaced by the round trips of the burst", async () => {
+    const desk = new PostDesk()
+    const server = new ProducerServer()
+    let overtakenAtMs = 0
+    const report = await runInVirtualTime({ seed: 1 }, async (clock) => {
+      desk.reply = (post) => {
+        const count = desk.posts.length
+        // The first five wait for the server. The seventh is overtaken. The others take 20 ms.
+        if (count === 7) overtakenAtMs = clock.elapsedMs
+        clock.after(count <= 5 ? 2000 : count === 7 ? 30 : 10, () => {
+          const settle = post.holdBack()
+          server.respond(post)
+          clock.after(10, settle)
+        })
+      }
+      const producer = desk.producer({ maxBatchBytes: 1, maxInFlight: 5 })
+      for (let index = 0; index < BATCHES; index++) producer.append("m")
+      await producer.flush()
+    })
+    const possibleMs = ((BATCHES - 6) * 20) / 5
+    expect(server.log).toHaveLength(BATCHES)
+    expect(desk.posts.length).toBeGreaterThan(BATCHES)
+    expect((report.elapsedMs - overtakenAtMs) / possibleMs).toBeLessThan(1.3)
+  })
+})
