@@ -29,7 +29,7 @@ export interface AttemptInput {
   readonly content: BatchContent
   readonly number: BatchNumber
   /** Asked when the response is there. */
-  readonly context: () => Pick<SentBatch, "highestSentSeq" | "foreignDuplicates">
+  readonly context: () => Pick<SentBatch, "highestSentSeq" | "mayBeForeign">
 }
 
 /** One request for a batch. */

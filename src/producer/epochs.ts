@@ -1,5 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { backoffDelayMs, type Backoff } from "../http/backoff.ts"
+import { epochAbove, freshEpoch } from "../protocol/fresh-epoch.ts"
 
 /** What identifies a batch to the server, together with the producer's id. */
 export interface BatchNumber {
@@ -7,11 +8,6 @@ export interface BatchNumber {
   readonly seq: number
 }
 
-/** A random step of so many epochs: two producers never take the same one. */
-const RANDOM_RANGE = 2 ** 20
-/** A wall clock outside of this was never set. */
-const RELEASE_MS = /* @__PURE__ */ Date.UTC(2025, 0, 1)
-const LATEST_MS = /* @__PURE__ */ Date.UTC(2100, 0, 1)
 /** Two producers that share an id fence each other again and again. After so many bumps without an hour of peace, one gives up. */
 const MAX_BUMPS = 10
 const BUMPS_PERIOD_MS = 3_600_000
@@ -33,14 +29,13 @@ export interface EpochSettings {
 /**
  * Assigns epochs and sequence numbers, and bounds how often a server's responses can make a producer begin an epoch.
  *
- * A fresh epoch is one that no other producer can have used: from the clock and random bits at first, then a random step above
- * every epoch that was seen.
+ * A fresh epoch is one that no other producer can have used: from the clock and random bits at first (from 0 and random bits if
+ * the clock was never set), then a random step above every epoch that was seen.
  */
 export class Epochs {
   readonly #settings: EpochSettings
   #epoch: number
   #nextSeq = 0
-  #isFresh = false
   #hasBegun = false
   #highestAcknowledgedSeq = -1
   #bumpCount = 0
@@ -61,12 +56,7 @@ export class Epochs {
     return this.#nextSeq
   }
 
-  /** Whether no other producer can have used the current epoch. */
-  get isFresh(): boolean {
-    return this.#isFresh
-  }
-
-  /** Whether the producer chooses its epochs itself. */
+  /** Whether the producer chooses its epochs itself, so that no other can have used them. */
   get choosesFresh(): boolean {
     return this.#settings.epoch === undefined
   }
@@ -96,9 +86,7 @@ export class Epochs {
    * @throws DurableStreamError `BAD_REQUEST` if there is none
    */
   beginAbove(epoch: number): void {
-    const next = epoch + 1 + (this.choosesFresh ? randomStep() : 0)
-    this.#begin(next)
-    this.#isFresh = this.choosesFresh
+    this.#begin(this.choosesFresh ? epochAbove(epoch) : epoch + 1)
   }
 
   /** Begins the next epoch. @throws as {@link beginAbove} does */
@@ -129,9 +117,7 @@ export class Epochs {
 
   #beginFirst(): void {
     if (!this.#hasBegun && this.choosesFresh) {
-      const nowMs = Date.now()
-      this.#isFresh = nowMs >= RELEASE_MS && nowMs < LATEST_MS
-      if (this.#isFresh) this.#epoch = Math.floor(nowMs / 1000) * RANDOM_RANGE + randomStep()
+      this.#epoch = freshEpoch(Date.now()) ?? epochAbove(0)
     }
     this.#hasBegun = true
   }
@@ -152,8 +138,4 @@ export class Epochs {
   #delayMs(attempt: number): number {
     return backoffDelayMs(this.#settings.backoff, attempt, Math.random())
   }
-}
-
-function randomStep(): number {
-  return Math.floor(Math.random() * RANDOM_RANGE)
 }

@@ -53,11 +53,8 @@ export interface SentBatch {
   readonly isEmpty: boolean
   /** The highest seq that this producer sent in the epoch. */
   readonly highestSentSeq: number
-  /**
-   * How another producer's duplicate of a clean attempt is told from an own one. `impossible`: no other producer can
-   * have used the number. `bump`: one can, and this producer takes another epoch then. `fail`: one can.
-   */
-  readonly foreignDuplicates: "impossible" | "bump" | "fail"
+  /** Whether another producer can have stored a batch under the number: then a duplicate is not this batch. */
+  readonly mayBeForeign: boolean
   /** Whether the id is certainly new: then nothing is another producer's. */
   readonly isNewId: boolean
 }
@@ -82,9 +79,8 @@ export function outcomeOfResponse(
   }
   if (sent.isNewId) return acknowledged(offset, true)
   const error = foreignError(sent, seq)
-  if (sent.foreignDuplicates === "bump") return { kind: "fenced", error, effect: "none" }
   const isAboveSent = seq !== undefined && seq > sent.highestSentSeq
-  if (isAboveSent || sent.foreignDuplicates === "fail") {
+  if (isAboveSent || sent.mayBeForeign) {
     return { kind: "foreign-duplicate", error, effect: "unknown" }
   }
   return acknowledged(offset, true)
