@@ -30,6 +30,9 @@ import type { CloseResult } from "./write/write-options.ts"
  * id and explicit epoch belongs to one producer, from its start to its end. No promise of these methods raises an
  * unhandled rejection.
  *
+ * In Cloudflare Workers, create a producer within the request that uses it, and await its `detach()` there or in
+ * `ctx.waitUntil`: when a request is over, its timers and connections are gone, and no other request can wait for them.
+ *
  * @example
  * ```ts
  * import { DurableStream, IdempotentProducer } from "@durable-streams/client"

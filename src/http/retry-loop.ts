@@ -94,7 +94,7 @@ async function retry<T>(
   let startedAt = firstAt
   let failingSince = firstAt
   let limitedCount = 0
-  let mayWarn = warnAbout !== undefined && !isTestRun()
+  let mayWarn = warnAbout !== undefined
   for (let attempt = 1; ; attempt++) {
     const { error } = failed
     const failure = failureOf(error)
@@ -111,12 +111,7 @@ async function retry<T>(
     const delayMs = backoffDelayMs(backoff, ++failures, Math.random(), failure.retryAfterMs)
     const isQuick = attempt < MAX_QUICK_ATTEMPTS && now - firstAt + delayMs <= MAX_QUICK_MS
     if (policy === "quick" && !isQuick) throw error
-    if (mayWarn && now - failingSince >= WARN_AFTER_MS) {
-      mayWarn = false
-      warn(
-        `still trying to reach ${describeUrl(warnAbout ?? "")}: ${failure.reason}, ${attempt} tries`,
-      )
-    }
+    mayWarn &&= !warnOfOutage(warnAbout ?? "", failure.reason, attempt, now - failingSince)
     if (backoff.debug) {
       debug(`attempt ${attempt} failed, retrying in ${Math.round(delayMs)} ms: ${error.message}`)
     }
@@ -127,6 +122,23 @@ async function retry<T>(
     if (next.kind === "response") return next.value
     failed = next
   }
+}
+
+/**
+ * Warns on the console that a stream cannot be reached, once that lasts for some time.
+ *
+ * @param failingMs - how long nothing but failures came, in milliseconds
+ * @returns whether that was long enough for a warning
+ */
+export function warnOfOutage(
+  url: string,
+  reason: string,
+  tries: number,
+  failingMs: number,
+): boolean {
+  if (failingMs < WARN_AFTER_MS || isTestRun()) return false
+  warn(`still trying to reach ${describeUrl(url)}: ${reason}, ${tries} tries`)
+  return true
 }
 
 /** Whether the protocol lets a request be retried after a failure. */

@@ -1,5 +1,7 @@
+import { addCallerStack } from "../errors/caller-stack.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { invalidMessageError } from "../errors/invalid-message-error.ts"
+import { monotonicMs } from "../platform/clock.ts"
 import { onPageLifecycle } from "../platform/page-lifecycle.ts"
 import { encodeUtf8 } from "../platform/text.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
@@ -54,6 +56,7 @@ interface HeldMessage {
   readonly message: MessageSnapshot
   readonly byteLength: number
   acknowledgement: Deferred<IdempotentAppendResult> | undefined
+  callerStack: object | undefined
 }
 
 /**
@@ -68,6 +71,7 @@ export class Accumulator {
   #held: HeldMessage[] = []
   #isDue = false
   #endLinger: (() => void) | undefined
+  #lingerEndsMs = Infinity
 
   constructor(settings: AccumulatorSettings, events: AccumulatorEvents) {
     this.#settings = settings
@@ -89,6 +93,11 @@ export class Accumulator {
     return this.#isDue
   }
 
+  /** Whether the linger should have ended a second ago: its timer is gone. */
+  get isOverdue(): boolean {
+    return this.#endLinger !== undefined && monotonicMs() > this.#lingerEndsMs + 1000
+  }
+
   /**
    * Takes a message.
    *
@@ -105,11 +114,13 @@ export class Accumulator {
   }
 
   /** Promises the acknowledgement of the message that was taken last. */
-  acknowledgement(): Promise<IdempotentAppendResult> {
+  acknowledgement(callerStack: object | undefined): Promise<IdempotentAppendResult> {
     const held = this.#held.at(-1)
-    if (held === undefined && this.#builder !== undefined) return this.#builder.acknowledgement()
+    if (held === undefined && this.#builder !== undefined) {
+      return this.#builder.acknowledgement(callerStack)
+    }
     const acknowledgement = new Deferred<IdempotentAppendResult>()
-    if (held !== undefined) held.acknowledgement = acknowledgement
+    if (held !== undefined) Object.assign(held, { acknowledgement, callerStack })
     return acknowledgement.promise
   }
 
@@ -132,19 +143,22 @@ export class Accumulator {
     this.#builder = new BatchBuilder(isJson, maxBatchBytes, maxBatchItems)
     const unfit: UnfitMessage[] = []
     const empty: Deferred<IdempotentAppendResult>[] = []
-    for (const { message, acknowledgement } of this.#held.splice(0)) {
+    for (const { message, acknowledgement, callerStack } of this.#held.splice(0)) {
       try {
         const content = this.#encode(message, contentType)
         if (content.length > 0) {
           this.#add(content)
-          acknowledgement?.resolve(this.#builder.acknowledgement())
+          acknowledgement?.resolve(this.#builder.acknowledgement(callerStack))
         } else if (acknowledgement !== undefined) empty.push(acknowledgement)
       } catch (error) {
         unfit.push({
           message: bytesOf(message),
           // #encode throws nothing else.
           error: error as DurableStreamError,
-          reject: (reason) => acknowledgement?.reject(reason),
+          reject: (reason) => {
+            addCallerStack(reason, callerStack)
+            acknowledgement?.reject(reason)
+          },
         })
       }
     }
@@ -195,7 +209,10 @@ export class Accumulator {
 
   /** Settles the `send()` calls of held messages. */
   rejectHeld(error: unknown): void {
-    for (const { acknowledgement } of this.#held) acknowledgement?.reject(error)
+    for (const { acknowledgement, callerStack } of this.#held) {
+      addCallerStack(error, callerStack)
+      acknowledgement?.reject(error)
+    }
   }
 
   #hold(value: unknown, bufferedBytes: number): number {
@@ -205,7 +222,7 @@ export class Accumulator {
     }
     const { byteLength } = bytesOf(message)
     this.#checkRoom(message, bufferedBytes)
-    this.#held.push({ message, byteLength, acknowledgement: undefined })
+    this.#held.push({ message, byteLength, acknowledgement: undefined, callerStack: undefined })
     this.#linger()
     return byteLength
   }
@@ -238,6 +255,7 @@ export class Accumulator {
   /** Gives the open batch a while to grow: one timer at a time, and none in a page that is left. */
   #linger(): void {
     if (this.#endLinger !== undefined || this.#isDue) return
+    this.#lingerEndsMs = monotonicMs() + this.#settings.lingerMs
     const timer = setTimeout(() => {
       this.makeDue()
       this.#events.onDue()

@@ -1,3 +1,4 @@
+import { addCallerStack } from "../errors/caller-stack.ts"
 import type { Offset } from "../protocol/offset.ts"
 
 /** The acknowledgement of a message. */
@@ -30,6 +31,8 @@ class AcknowledgementGroup {
   /** One outcome for all of them, or one for each. */
   #outcome: Outcome | undefined
   #outcomes: Outcome[] | undefined
+  /** Where the first calls come from, by their position. */
+  readonly #callerStacks: (object | undefined)[] = []
   #unsettledCount = 0
   #hasHandlers = false
   #turn = 0
@@ -40,7 +43,8 @@ class AcknowledgementGroup {
     })
   }
 
-  add(index: number): Promise<IdempotentAppendResult> {
+  add(index: number, callerStack: object | undefined): Promise<IdempotentAppendResult> {
+    if (callerStack !== undefined) this.#callerStacks[this.#indexes.length] = callerStack
     const promise = this.#settled.then(this.#next)
     this.#indexes.push(index)
     this.#promises.push(promise)
@@ -52,7 +56,10 @@ class AcknowledgementGroup {
   note(from: number, to: number, outcome: Outcome): void {
     const first = this.#position(from)
     const end = this.#position(to)
-    if (outcome.kind === "not-acknowledged" && first < end) this.#handleRejections()
+    if (outcome.kind === "not-acknowledged" && first < end) {
+      addCallerStack(outcome.error, this.#callerStacks[first])
+      this.#handleRejections()
+    }
     if (end - first === this.#indexes.length) this.#outcome = outcome
     else {
       this.#outcomes ??= new Array<Outcome>(this.#indexes.length)
@@ -104,9 +111,10 @@ export class Acknowledgements {
    * Promises the acknowledgement of a message. A rejection never surfaces as an unhandled one.
    *
    * @param index - its place in the batch; larger with every call
+   * @param callerStack - where it was called, for the error
    */
-  add(index: number): Promise<IdempotentAppendResult> {
-    return this.#group.add(index)
+  add(index: number, callerStack?: object): Promise<IdempotentAppendResult> {
+    return this.#group.add(index, callerStack)
   }
 
   /** All of them are stored. */

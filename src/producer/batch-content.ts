@@ -1,5 +1,6 @@
 import { encodeUtf8 } from "../platform/text.ts"
-import type { MessageContent } from "../protocol/message.ts"
+import { isJsonContentType } from "../protocol/content-type.ts"
+import { encodeMessage, type MessageContent } from "../protocol/message.ts"
 import { Acknowledgements, type IdempotentAppendResult } from "./acknowledgements.ts"
 
 const OPEN = "[".charCodeAt(0)
@@ -60,6 +61,32 @@ export class BatchContent {
   split(): [BatchContent, BatchContent] {
     const middle = this.count >> 1
     return [this.#part(0, middle), this.#part(middle, this.count)]
+  }
+
+  /**
+   * The same messages for a stream of another content type.
+   *
+   * @returns undefined if they are no messages of such a stream, or nobody knows any more whether they are
+   */
+  recoded(contentType: string): BatchContent | undefined {
+    const isArray = isJsonContentType(contentType)
+    if (isArray === this.#isArray || this.count === 0) return this
+    // Strings and bytes are messages of every stream, other values are not; JSON is all that is left of both.
+    if (!isArray) return undefined
+    const builder = new BatchBuilder(true, Infinity)
+    for (const message of this.messages()) {
+      const content = encodeMessage(message, contentType)
+      if (typeof content === "object" && "kind" in content) return undefined
+      builder.add(message)
+    }
+    const sealed = builder.seal()
+    return new BatchContent({
+      body: sealed.body,
+      ends: sealed.#ends,
+      isArray,
+      acknowledgements: this.acknowledgements,
+      closesStream: this.closesStream,
+    })
   }
 
   #part(from: number, to: number): BatchContent {
@@ -155,8 +182,8 @@ export class BatchBuilder {
   }
 
   /** Promises the acknowledgement of the message that was added last. */
-  acknowledgement(): Promise<IdempotentAppendResult> {
-    return this.#acknowledgements.add(Math.max(0, this.count - 1))
+  acknowledgement(callerStack?: object): Promise<IdempotentAppendResult> {
+    return this.#acknowledgements.add(Math.max(0, this.count - 1), callerStack)
   }
 
   /**

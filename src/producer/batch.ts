@@ -3,7 +3,7 @@ import { nextBatchState, type BatchEvent, type BatchState } from "./batch-state.
 
 /** A sealed batch on its way. Its state changes by {@link nextBatchState} alone. */
 export class Batch {
-  readonly content: BatchContent
+  #content: BatchContent
   /** Its place among all batches. The halves of a batch keep its place. */
   readonly index: number
   #state: BatchState = { kind: "queued" }
@@ -12,8 +12,12 @@ export class Batch {
   #failureCount = 0
 
   constructor(content: BatchContent, index: number) {
-    this.content = content
+    this.#content = content
     this.index = index
+  }
+
+  get content(): BatchContent {
+    return this.#content
   }
 
   get state(): BatchState {
@@ -48,6 +52,11 @@ export class Batch {
     this.#sendOrder = 0
     this.#firstSentAtMs = undefined
     this.#failureCount = 0
+  }
+
+  /** Puts the same messages in another form. Needs another number. */
+  recode(content: BatchContent): void {
+    this.#content = content
   }
 
   /** Notes that an attempt begins. */

@@ -2,7 +2,7 @@ import { monotonicMs } from "../platform/clock.ts"
 
 const MAX_TIMER_MS = 2 ** 31 - 1
 /** A timer that fires so late was held up: the machine was suspended. */
-const SUSPENDED_MS = 5000
+export const SUSPENDED_MS = 5000
 
 /** The time until which one batch must be settled. */
 export class Deadline<T> {

@@ -1,6 +1,6 @@
 import { badOption } from "../errors/bad-option.ts"
 import type { BackoffOverrides } from "../http/backoff.ts"
-import { checkSignal } from "../http/endpoint.ts"
+import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
 import {
   checkBoolean,
   checkDuration,
@@ -58,6 +58,8 @@ export interface IdempotentProducerOptions {
   signal?: AbortSignal | undefined
   /** Used in place of the handle's fetch. */
   fetch?: typeof globalThis.fetch | undefined
+  /** Given to every call of fetch, over the handle's. Fields that the protocol sets are rejected by name. */
+  fetchOptions?: FetchOptions | undefined
   /**
    * Called once when the producer fails, and once for every message that was rejected (`details.message` holds its bytes). A
    * failure that loses no message is not reported here: `close` rejects if the closure alone fails, and an abort is its

@@ -1,6 +1,7 @@
 import { FetchError } from "../errors/fetch-error.ts"
 import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
+import type { FinalOutcome } from "./outcome.ts"
 import type { BatchState } from "./batch-state.ts"
 
 /** What recovery looks at of a batch. */
@@ -16,6 +17,7 @@ export interface BatchView {
  * - `bump`: in an epoch above `above`, with everything that is left; `error` is for one bump too many.
  * - `split`: in a new epoch, with the halves of the first batch.
  * - `drop`: in a new epoch, without the first batch, which is one message.
+ * - `ask-type`: the content type is a guess and may be wrong: it is asked for. With another one, in a new epoch.
  * - `fail`: not at all.
  */
 export type Recovery =
@@ -23,12 +25,15 @@ export type Recovery =
   | { readonly kind: "bump"; readonly above: number; readonly error: Error }
   | { readonly kind: "split"; readonly isTooLarge: boolean }
   | { readonly kind: "drop"; readonly error: Error }
+  | { readonly kind: "ask-type" }
   | { readonly kind: "fail"; readonly error: Error }
 
 /** The producer to recover. */
 export interface RecoveryContext {
   readonly autoClaim: boolean
   readonly epoch: number
+  /** Whether the content type of the batches is a guess that no response has confirmed. */
+  readonly isTypeGuessed: boolean
   /** The stream as error messages show it. */
   readonly stream: string
 }
@@ -37,27 +42,31 @@ export interface RecoveryContext {
  * Decides how to continue, once no request is pending. Batches get new numbers in a higher epoch only: it fences a request with
  * an old number that some proxy still holds.
  *
- * 1. What can never succeed fails the producer, and so does a duplicate that is another producer's.
- * 2. Fenced: batches are sent again only if none of them can be stored. The server stores in order, so the first batch
+ * 1. The content type was a guess: nothing was stored, and the server is asked for the right one before anything else.
+ * 2. What can never succeed fails the producer, and so does a duplicate that is another producer's.
+ * 3. Fenced: batches are sent again only if none of them can be stored. The server stores in order, so the first batch
  *    vouches for those behind it.
- * 3. A gap that expects the first batch of the epoch after others were acknowledged: the server forgot the producer.
+ * 4. A gap that expects the first batch of the epoch after others were acknowledged: the server forgot the producer.
  *    Any other gap cannot be repaired.
- * 4. Rejected: the batch is split until the message at fault is found, unless an attempt before may have stored it.
+ * 5. Rejected: the batch is split until the message at fault is found, unless an attempt before may have stored it.
  *
  * @param batches - those that are not settled, in order
  */
 export function decideRecovery(
   batches: readonly BatchView[],
-  { autoClaim, epoch, stream }: RecoveryContext,
+  { autoClaim, epoch, isTypeGuessed, stream }: RecoveryContext,
 ): Recovery {
   const outcomes = batches.map(({ state }) =>
     state.kind === "rejected" ? state.outcome : undefined,
   )
+  const isIndeterminate = batches[0] !== undefined && effectOf(batches[0].state) === "unknown"
+  if (isTypeGuessed && !isIndeterminate && outcomes.some((outcome) => mayBeWrongType(outcome))) {
+    return { kind: "ask-type" }
+  }
   const failed = outcomes.find(
     (outcome) => outcome?.kind === "failed" || outcome?.kind === "foreign-duplicate",
   )
   if (failed !== undefined) return { kind: "fail", error: failed.error }
-  const isIndeterminate = batches[0] !== undefined && effectOf(batches[0].state) === "unknown"
   const fenced = outcomes.find((outcome) => outcome?.kind === "fenced")
   if (fenced?.kind === "fenced") {
     const { error } = fenced
@@ -111,6 +120,13 @@ function effectOf(state: BatchState): "none" | "unknown" {
     case "indeterminate":
       return "unknown"
   }
+}
+
+/** Servers reject a wrong content type with 409, 415 or 400. */
+function mayBeWrongType(outcome: FinalOutcome | undefined): boolean {
+  if (outcome?.kind === "rejected") return outcome.error.status === 400
+  const error = outcome?.kind === "failed" ? outcome.error : undefined
+  return error instanceof FetchError && error.code === "CONTENT_TYPE_MISMATCH"
 }
 
 function fencedTooOften(error: StaleEpochError, stream: string): StaleEpochError {

@@ -2,6 +2,7 @@ import fastq from "fastq"
 import { FetchError } from "../errors/fetch-error.ts"
 import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
 import { backoffDelayMs } from "../http/backoff.ts"
+import { warnOfOutage } from "../http/retry-loop.ts"
 import { sleep } from "../http/abort.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { debug } from "../platform/console.ts"
@@ -24,6 +25,8 @@ export interface SenderSettings extends AttemptSettings {
   readonly autoClaim: boolean
   readonly maxInFlight: number
   readonly deliveryTimeoutMs: number
+  /** Whether the content type is a guess that no response has confirmed. */
+  readonly isTypeGuessed: () => boolean
 }
 
 /** What a sender notifies its owner of. */
@@ -34,6 +37,8 @@ export interface SenderEvents {
   onRejectedMessage(batch: Batch, error: Error): void
   /** A batch was too large and is sent in halves. */
   onTooLarge(bodyBytes: number): void
+  /** The content type may be a wrong guess. @returns the right one, if it is another; the guess is over in any case */
+  onTypeRejected(): Promise<string | undefined>
   /** There may be room, and waits may be over. */
   onProgress(): void
   /** Nothing more will be sent. */
@@ -83,6 +88,8 @@ export class Sender {
   /** The first batch that was accepted as new: no other producer has used the numbers from there on. */
   #firstNewIndex = Infinity
   #lastError: Error | undefined
+  /** Since when, and how often, nothing but failures came. */
+  #outage: { readonly sinceMs: number; tries: number; hasWarned: boolean } | undefined
   #endWait: (() => void) | undefined
   /** That of the first batch. */
   readonly #deadline = new Deadline<Batch>((wasSuspended) => this.#onDeadline(wasSuspended))
@@ -276,7 +283,7 @@ export class Sender {
     this.#attempts.set(batch, attempt)
     const context = () => ({
       highestSentSeq: this.#epochs.nextSeq - 1,
-      foreignDuplicates: this.#foreignDuplicates(batch, isClean),
+      mayBeForeign: isClean && this.#mayBeForeign(batch),
     })
     void attempt.run({ content: batch.content, number, context }).then((outcome) => {
       // What was acknowledged implicitly meanwhile is settled.
@@ -290,10 +297,9 @@ export class Sender {
     })
   }
 
-  /** A duplicate can be another producer's if the batch is clean, and none before it was new to the server. */
-  #foreignDuplicates(batch: Batch, isClean: boolean): "impossible" | "bump" | "fail" {
-    if (this.#epochs.isFresh || !isClean || batch.index > this.#firstNewIndex) return "impossible"
-    return this.#epochs.choosesFresh ? "bump" : "fail"
+  /** Another producer can have used the number if the epoch is not fresh, and nothing before was new to the server. */
+  #mayBeForeign(batch: Batch): boolean {
+    return !this.#epochs.choosesFresh && batch.index <= this.#firstNewIndex
   }
 
   /** @param isFirst - whether everything before the batch was settled when it was sent */
@@ -321,22 +327,31 @@ export class Sender {
     if (!result.duplicate) this.#firstNewIndex = Math.min(this.#firstNewIndex, batch.index)
     batch.apply({ kind: "acknowledge" })
     this.#isProbing = false
+    this.#outage = undefined
     this.#remove(batch)
     this.#events.onAcknowledged(batch, result)
     this.#events.onProgress()
   }
 
   #retry(batch: Batch, { error, failure }: Extract<SendOutcome, { kind: "retryable" }>): void {
-    const { backoff } = this.#settings.endpoint
-    const { effect, retryAfterMs } = failure
+    const { backoff, url, warnOnRetry } = this.#settings.endpoint
+    const { effect, retryAfterMs, reason } = failure
+    const nowMs = monotonicMs()
     this.#lastError = error
+    const outage = (this.#outage ??= {
+      sinceMs: batch.firstSentAtMs ?? nowMs,
+      tries: 0,
+      hasWarned: !warnOnRetry,
+    })
+    outage.tries++
+    outage.hasWarned ||= warnOfOutage(url, reason, outage.tries, nowMs - outage.sinceMs)
     if (batch.failureCount >= Math.min(backoff.maxRetries, failure.maxRetries)) {
       this.#reject(batch, { kind: "failed", error, effect })
       return
     }
     batch.apply({ kind: "fail", effect })
     const delayMs = backoffDelayMs(backoff, batch.failureCount, Math.random(), retryAfterMs)
-    this.#notBeforeMs = Math.max(this.#notBeforeMs, monotonicMs() + delayMs)
+    this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs + delayMs)
     this.#isProbing = true
     if (backoff.debug) {
       debug(`retry in ${Math.round(delayMs)} ms: ${error.message}`)
@@ -357,12 +372,13 @@ export class Sender {
 
   async #recover(): Promise<void> {
     this.#acknowledgeImplicitly()
-    const recovery = decideRecovery(this.#views(), {
-      autoClaim: this.#settings.autoClaim,
-      epoch: this.#epochs.epoch,
-      stream: this.#stream,
-    })
+    let recovery = this.#decideRecovery()
     try {
+      if (recovery.kind === "ask-type") {
+        const isRecoded = this.#recode(await this.#events.onTypeRejected())
+        if (this.#isAt("stopped")) return
+        if (!isRecoded) recovery = this.#decideRecovery()
+      }
       if (recovery.kind !== "resume" && recovery.kind !== "fail") {
         // The first batch is certainly not stored, and the server stores in order.
         for (const batch of this.#window.slice(1)) batch.apply({ kind: "prove-not-stored" })
@@ -381,6 +397,25 @@ export class Sender {
     this.#phase = "sending"
     this.#events.onProgress()
     this.#sendAll()
+  }
+
+  #decideRecovery(): Recovery {
+    return decideRecovery(this.#views(), {
+      autoClaim: this.#settings.autoClaim,
+      epoch: this.#epochs.epoch,
+      isTypeGuessed: this.#settings.isTypeGuessed(),
+      stream: this.#stream,
+    })
+  }
+
+  /** Puts every batch in the form that a content type asks for. @returns whether that is possible */
+  #recode(contentType: string | undefined): boolean {
+    if (contentType === undefined) return false
+    const batches = this.unsettled()
+    const contents = batches.map(({ content }) => content.recoded(contentType))
+    if (contents.includes(undefined)) return false
+    for (const [index, batch] of batches.entries()) batch.recode(contents[index] ?? batch.content)
+    return true
   }
 
   /** @returns how long to wait, in milliseconds @throws the error that fails the producer */
@@ -408,6 +443,7 @@ export class Sender {
         this.#remove(first)
         this.#events.onRejectedMessage(first, recovery.error)
         return this.#epochs.noteRejection()
+      case "ask-type":
       case "resume":
         return 0
     }

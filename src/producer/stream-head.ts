@@ -2,6 +2,8 @@ import { Deadline } from "../http/deadline.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { transferError } from "../http/failure.ts"
 import { exchange } from "../http/request.ts"
+import { monotonicMs } from "../platform/clock.ts"
+import { SUSPENDED_MS } from "./deadline.ts"
 import { askContentType } from "../http/stream-head.ts"
 import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
@@ -18,18 +20,25 @@ export async function requestContentType(
   timeoutMs: number,
   signal: AbortSignal,
 ): Promise<string | undefined> {
-  const limit = new Deadline(signal, timeoutMs, () =>
-    transferError(endpoint.url, {
-      kind: "timeout",
-      reason: `no response to HEAD within ${timeoutMs} ms (deliveryTimeoutMs)`,
-    }),
-  )
-  try {
-    return await askContentType(endpoint, limit.signal)
-  } catch (error) {
-    throw limit.timeout ?? error
-  } finally {
-    limit.end()
+  let limitMs = timeoutMs
+  for (let isExtended = false; ; isExtended = true) {
+    const startedAtMs = monotonicMs()
+    const limit = new Deadline(signal, limitMs, () =>
+      transferError(endpoint.url, {
+        kind: "timeout",
+        reason: `no response to HEAD within ${timeoutMs} ms (deliveryTimeoutMs)`,
+      }),
+    )
+    try {
+      return await askContentType(endpoint, limit.signal)
+    } catch (error) {
+      // A machine that was suspended meanwhile asks once more.
+      const wasSuspended = monotonicMs() - startedAtMs >= limitMs + SUSPENDED_MS
+      if (limit.timeout === undefined || isExtended || !wasSuspended) throw limit.timeout ?? error
+    } finally {
+      limit.end()
+    }
+    limitMs = Math.min(timeoutMs, endpoint.requestTimeoutMs)
   }
 }
 

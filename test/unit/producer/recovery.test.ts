@@ -22,6 +22,13 @@ const gapBeforeFirst: FinalOutcome = { kind: "gap", error: new SequenceGapError(
 const gap: FinalOutcome = { kind: "gap", error: new SequenceGapError(2, 3), ...none }
 const rejection: FinalOutcome = { kind: "rejected", error: httpError(400), ...none }
 const tooLarge: FinalOutcome = { kind: "rejected", error: httpError(413), ...none }
+const wrongType: FinalOutcome = {
+  kind: "failed",
+  error: new FetchError(409, undefined, undefined, {}, "http://x", undefined, {
+    code: "CONTENT_TYPE_MISMATCH",
+  }),
+  ...none,
+}
 const missing: FinalOutcome = { kind: "failed", error: httpError(404), ...none }
 
 const number = { epoch: 4, seq: 3 }
@@ -35,7 +42,13 @@ const retrying = (earlier: EarlierAttempts) => view({ kind: "retrying", number, 
 const rejected = (outcome: FinalOutcome, earlier: EarlierAttempts = "none", count = messageCount) =>
   view({ kind: "rejected", number, earlier, outcome }, count)
 
-const claims: RecoveryContext = { autoClaim: true, epoch: 4, stream: "http://x" }
+const claims: RecoveryContext = {
+  autoClaim: true,
+  epoch: 4,
+  isTypeGuessed: false,
+  stream: "http://x",
+}
+const guesses: RecoveryContext = { ...claims, isTypeGuessed: true }
 const obeys: RecoveryContext = { ...claims, autoClaim: false }
 
 describe("decideRecovery", () => {
@@ -91,6 +104,16 @@ describe("decideRecovery", () => {
       obeys,
       "fail 400",
     ],
+    ["the content type, which is known, is wrong", [rejected(wrongType)], claims, "fail 409"],
+    ["the content type, a guess, is wrong", [rejected(wrongType), queued], guesses, "ask-type"],
+    ["the content type may be the reason", [rejected(rejection)], guesses, "ask-type"],
+    ["the content type is no reason", [rejected(tooLarge)], guesses, "split too large"],
+    [
+      "the content type is a guess and the batch indeterminate",
+      [rejected(wrongType, "unknown")],
+      guesses,
+      "fail 409",
+    ],
     ["the closure is rejected", [rejected(rejection, "none", 0)], obeys, "fail 400"],
   ])("%s: %s", (_name, batches, context, expected) => {
     const recovery = decideRecovery(batches, context)
@@ -99,7 +122,7 @@ describe("decideRecovery", () => {
         ? recovery.above
         : recovery.kind === "split"
           ? recovery.isTooLarge && "too large"
-          : recovery.kind !== "resume" && (recovery.error as { status?: number }).status
+          : "error" in recovery && (recovery.error as { status?: number }).status
     expect(`${recovery.kind} ${detail || ""}`.trim()).toBe(expected)
   })
 
