@@ -18,6 +18,8 @@ export class WireRecord {
   newestRequestMs = -1
   /** The bodies of batches that were, detectably, mistaken for batches of another lifetime. */
   readonly foreignDuplicates: string[] = []
+  /** A first attempt got the response of a duplicate. */
+  hasCleanDuplicate = false
   readonly fetch: typeof globalThis.fetch
   readonly #bodies = new Map<string, string>()
   readonly #knownEpochs = new Set<number>()
@@ -76,6 +78,7 @@ export class WireRecord {
     const stored = headers.get("producer-seq")
     if (stored === null && headers.get("producer-epoch") === null) return
     if (headers.get("stream-closed") !== null) return
+    if (isClean) this.hasCleanDuplicate = true
     const highest = this.#highestSent.get(post.epoch) ?? 0
     const isAbove = stored !== null && Number(stored) > highest
     if (isAbove || (isClean && !this.#hasStored)) this.foreignDuplicates.push(post.body)
