@@ -10,7 +10,10 @@ const OPTIONS: ts.CompilerOptions = {
   lib: ["lib.es2022.d.ts", "lib.dom.d.ts", "lib.dom.iterable.d.ts", "lib.esnext.disposable.d.ts"],
   types: ["node"],
   typeRoots: [join(REPOSITORY, "node_modules/@types")],
-  paths: { "@durable-streams/client": [join(REPOSITORY, "src/index.ts")] },
+  paths: {
+    "@durable-streams/client": [join(REPOSITORY, "src/index.ts")],
+    "@durable-streams/client/*": [join(REPOSITORY, "src/*/index.ts")],
+  },
   strict: true,
   exactOptionalPropertyTypes: true,
   noUncheckedIndexedAccess: true,
