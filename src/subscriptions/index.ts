@@ -18,6 +18,7 @@ export type { VerifyWebhookOptions, Wake, WebhookVerification } from "./verify-w
 export { OffsetMismatchError, sqliteOffsets } from "./exactly-once.ts"
 export type { SqliteDatabase, StoredOffsets } from "./exactly-once.ts"
 export { SubscriptionError } from "./subscription-error.ts"
+export type { SubscriptionErrorCode } from "../errors/error-code.ts"
 export type {
   Ack,
   ClaimedStream,
