@@ -68,9 +68,9 @@ describe("links", () => {
     expect(others).toEqual([])
   })
 
-  it("of the skills stay within what is published", () => {
+  it("of the skills and guides stay within what is published", () => {
     const outside = links
-      .filter((link) => link.file.startsWith("skills/") && !isExternal(link))
+      .filter((link) => /^(skills|docs)\//.test(link.file) && !isExternal(link))
       .map(({ place, file, target }) => ({
         place,
         path: normalize(join(dirname(file), target.split("#")[0]!)),

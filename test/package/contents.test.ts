@@ -31,6 +31,7 @@ describe("the packed package", () => {
       "LICENSE",
       "README.md",
       "dist",
+      "docs",
       "package.json",
       "src",
     ])
