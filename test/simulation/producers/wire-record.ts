@@ -23,6 +23,8 @@ export class WireRecord {
   readonly fetch: typeof globalThis.fetch
   readonly #bodies = new Map<string, string>()
   readonly #knownEpochs = new Set<number>()
+  /** Batches of which an attempt is in flight, or hangs and does not notice its abort. */
+  readonly #unsettled = new Set<string>()
   /** Batches of which an attempt may have been applied. */
   readonly #attempted = new Set<string>()
   readonly #highestSent = new Map<number, number>()
@@ -57,13 +59,16 @@ export class WireRecord {
     this.#bodies.set(number, body)
     this.posts.push(post)
     this.#highestSent.set(epoch, Math.max(seq, this.#highestSent.get(epoch) ?? 0))
-    const isClean = !this.#attempted.has(number)
+    const isClean = !this.#attempted.has(number) && !this.#unsettled.has(number)
+    this.#unsettled.add(number)
     let response: Response
     try {
       response = await responding
     } catch (error) {
       if (!isRefused(error)) this.#attempted.add(number)
       throw error
+    } finally {
+      this.#unsettled.delete(number)
     }
     post.status = response.status
     if (![429, 500, 503].includes(response.status)) this.#attempted.add(number)
