@@ -7,8 +7,7 @@ import type {
   StreamCallOptions,
   WritableOptions,
 } from "./durable-stream-options.ts"
-import { endpointSymbol } from "./http/endpoint.ts"
-import { createEndpoint, extendEndpoint, type Endpoint } from "./http/endpoint.ts"
+import { endpointSymbol, createEndpoint, extendEndpoint, type Endpoint } from "./http/endpoint.ts"
 import { checkFunction, checkObject } from "./http/option-checks.ts"
 import {
   checkHeaders,

@@ -1,4 +1,4 @@
-import { badOption } from "./errors/bad-option.ts"
+import { badOption } from "./http/option-checks.ts"
 import { createEndpoint } from "./http/endpoint.ts"
 import { warn } from "./platform/console.ts"
 import type { StreamBatch } from "./read/batches.ts"

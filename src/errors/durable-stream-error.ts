@@ -1,5 +1,4 @@
 import { describeUrl } from "../protocol/request-url.ts"
-import { plainBody } from "./error-body.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 import { codeForResponse } from "./status-code.ts"
 
@@ -121,6 +120,35 @@ export function isErrorOf(
 /** Sets a property that logs and copies leave out. */
 export function hide(error: object, key: PropertyKey, value: unknown): void {
   Object.defineProperty(error, key, { value, configurable: true, writable: true })
+}
+
+/** An error body longer than this, in characters, is cut: a page of HTML must not fill the memory. */
+export const MAX_ERROR_BODY_CHARS = 64 * 1024
+
+/** The body of a response that is not a success: parsed if it says that it is JSON and is, else its text. */
+export type ErrorBody = Pick<HttpFailure, "text" | "json">
+
+/** Sorts the text of a body. */
+export function errorBody(text: string, contentType: string | null | undefined): ErrorBody {
+  try {
+    const json: unknown = /json/i.test(contentType ?? "") && JSON.parse(text)
+    if (typeof json === "object" && json !== null) return { json }
+  } catch {
+    // Then it is text.
+  }
+  return text === "" ? {} : { text }
+}
+
+/** Reads the body of a response that a program has, or of a mock that has no more than `json()`. Never fails. */
+export async function plainBody(response: Partial<Response>): Promise<ErrorBody> {
+  try {
+    const text = (await response.text?.())?.slice(0, MAX_ERROR_BODY_CHARS)
+    if (text !== undefined) return errorBody(text, response.headers?.get("content-type"))
+    // What a mock's json() gives is what its author wants to see.
+    return { json: (await response.json?.()) as object }
+  } catch {
+    return {}
+  }
 }
 
 /** The message of an HTTP failure. It leaves out the query and the body, which can hold secrets. */

@@ -1,8 +1,16 @@
 import { plainHeaders } from "../protocol/response-metadata.ts"
-import { DurableStreamError, hide, httpErrorMessage, isErrorOf } from "./durable-stream-error.ts"
-import { plainBody } from "./error-body.ts"
+import {
+  DurableStreamError,
+  hide,
+  httpErrorMessage,
+  isErrorOf,
+  plainBody,
+} from "./durable-stream-error.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 import { codeForResponse } from "./status-code.ts"
+
+/** What to do if a write is indeterminate. */
+export const INDETERMINATE_HINT = "The write may have succeeded. Check the stream before retrying."
 
 /** What a {@link FetchError} can be told beyond the response itself. */
 export interface FetchErrorOptions {

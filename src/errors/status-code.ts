@@ -1,6 +1,6 @@
 import { PRODUCER_EPOCH_HEADER, PRODUCER_EXPECTED_SEQ_HEADER } from "../protocol/names.ts"
 import {
-  hasHeader,
+  headerOf,
   integerHeader,
   saysClosed,
   type ResponseHeaders,
@@ -49,8 +49,8 @@ export function codeForResponse(
   if (status === 409 && operation !== "subscription") {
     if (operation === "create" || operation === "fork") return "CONFLICT_EXISTS"
     if (saysClosed(headers)) return "STREAM_CLOSED"
-    if (hasHeader(headers, PRODUCER_EXPECTED_SEQ_HEADER)) return "SEQUENCE_GAP"
-    if ((operation === "append" || operation === "close") && !sentSeq) {
+    if (headerOf(headers, PRODUCER_EXPECTED_SEQ_HEADER) !== undefined) return "SEQUENCE_GAP"
+    if (!sentSeq && (operation === "append" || operation === "close")) {
       return "CONTENT_TYPE_MISMATCH"
     }
   }

@@ -1,10 +1,15 @@
-import { badOption } from "../errors/bad-option.ts"
+import {
+  badOption,
+  checkBoolean,
+  checkDuration,
+  checkFunction,
+  checkObject,
+} from "./option-checks.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { InvalidSignalError } from "../errors/invalid-signal-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { resolveBackoff, type Backoff, type BackoffOverrides } from "./backoff.ts"
-import { checkBoolean, checkDuration, checkFunction, checkObject } from "./option-checks.ts"
 import {
   checkParams,
   checkHeaders,

@@ -1,7 +1,6 @@
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import type { DurableStreamErrorCode } from "../errors/error-code.ts"
-import { FetchError } from "../errors/fetch-error.ts"
-import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
+import { FetchError, INDETERMINATE_HINT } from "../errors/fetch-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { safeCause } from "./safe-cause.ts"
 

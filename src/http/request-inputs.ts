@@ -1,4 +1,4 @@
-import { kindOf } from "../errors/bad-option.ts"
+import { kindOf } from "./option-checks.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { DURABLE_STREAM_PROTOCOL_QUERY_PARAMS } from "../protocol/names.ts"
 import { isWellFormed } from "../protocol/well-formed.ts"

@@ -1,9 +1,8 @@
-import { errorBody, MAX_ERROR_BODY_CHARS, type ErrorBody } from "../errors/error-body.ts"
+import { errorBody, MAX_ERROR_BODY_CHARS, type ErrorBody } from "../errors/durable-stream-error.ts"
 import type { FetchError } from "../errors/fetch-error.ts"
 import { decodeUtf8 } from "../platform/text.ts"
-import { byteView } from "../protocol/byte-view.ts"
+import { byteView, joinBytes } from "../protocol/bytes.ts"
 import { mediaType } from "../protocol/content-type.ts"
-import { joinBytes } from "../protocol/join-bytes.ts"
 import {
   CONTENT_TYPE_HEADER,
   PRODUCER_EPOCH_HEADER,

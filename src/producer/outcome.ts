@@ -1,6 +1,5 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { FetchError } from "../errors/fetch-error.ts"
-import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
+import { FetchError, INDETERMINATE_HINT } from "../errors/fetch-error.ts"
 import { SequenceGapError } from "../errors/sequence-gap-error.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
 import { StreamClosedError } from "../errors/stream-closed-error.ts"

@@ -1,13 +1,13 @@
-import { badOption } from "../errors/bad-option.ts"
-import type { BackoffOverrides } from "../http/backoff.ts"
-import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
 import {
+  badOption,
   checkBoolean,
   checkDuration,
   checkFunction,
   checkNumber,
   checkObject,
 } from "../http/option-checks.ts"
+import type { BackoffOverrides } from "../http/backoff.ts"
+import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 

@@ -1,5 +1,4 @@
-import { FetchError } from "../errors/fetch-error.ts"
-import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
+import { FetchError, INDETERMINATE_HINT } from "../errors/fetch-error.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
 import type { FinalOutcome } from "./outcome.ts"
 import type { BatchState } from "./batch-state.ts"

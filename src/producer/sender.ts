@@ -1,6 +1,5 @@
 import fastq from "fastq"
-import { FetchError } from "../errors/fetch-error.ts"
-import { INDETERMINATE_HINT } from "../errors/indeterminate-hint.ts"
+import { FetchError, INDETERMINATE_HINT } from "../errors/fetch-error.ts"
 import { backoffDelayMs } from "../http/backoff.ts"
 import { warnOfOutage } from "../http/retry-loop.ts"
 import { sleep } from "../http/abort.ts"

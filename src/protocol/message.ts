@@ -1,7 +1,6 @@
 import { decodeUtf8Strictly, encodeUtf8 } from "../platform/text.ts"
-import { byteView, tagOf } from "./byte-view.ts"
+import { byteView, tagOf, joinBytes } from "./bytes.ts"
 import { isJsonContentType } from "./content-type.ts"
-import { joinBytes } from "./join-bytes.ts"
 import { isWellFormed } from "./well-formed.ts"
 
 /** What a request carries of a message: text that UTF-8 can encode, or bytes. */

@@ -13,19 +13,16 @@ export function requestUrl(
   streamUrl: string,
   query: Readonly<Record<string, string | undefined>>,
 ): string {
-  const { path, search } = splitUrl(streamUrl)
-  const added = Object.entries(query)
-    .filter((entry): entry is [string, string] => entry[1] !== undefined)
-    .sort(([a], [b]) => (a < b ? -1 : a > b ? 1 : 0))
-  const replaced = new Set(added.map(([name]) => name))
-  const kept =
-    search === ""
-      ? []
-      : search.split("&").filter((part) => {
-          const name = parameterName(part)
-          return !DURABLE_STREAM_PROTOCOL_QUERY_PARAMS.includes(name) && !replaced.has(name)
-        })
-  const parts = [...kept, ...added.map(([name, value]) => `${encode(name)}=${encode(value)}`)]
+  const [url = ""] = streamUrl.split("#", 1)
+  const [path = "", ...search] = url.split("?")
+  const names = Object.keys(query).filter((name) => query[name] !== undefined)
+  const replaced = [...DURABLE_STREAM_PROTOCOL_QUERY_PARAMS, ...names]
+  const kept = search
+    .join("?")
+    .split("&")
+    .filter((part) => !replaced.includes(parameterName(part)))
+  const added = names.sort().map((name) => `${encode(name)}=${encode(query[name] ?? "")}`)
+  const parts = search.join("") === "" ? added : [...kept, ...added]
   return parts.length === 0 ? path : `${path}?${parts.join("&")}`
 }
 
@@ -34,27 +31,18 @@ export function requestUrl(
  * a URL without credentials, they can be anywhere before the last @.
  */
 export function describeUrl(url: string): string {
-  const shown = url.split(/[?#]/, 1)[0] ?? ""
-  const wellFormed =
-    /^(https?:\/\/)(?:[^/\\]*@)?((?:\[[\da-f:.]+\]|[^/\\@:[\]\s]+)(?::\d*)?(?:\/.*)?)$/i.exec(shown)
-  if (wellFormed !== null) return `${wellFormed[1] ?? ""}${wellFormed[2] ?? ""}`
-  const end = url.lastIndexOf("@")
-  if (end === -1) return shown
+  const [shown = ""] = url.split(/[?#]/, 1)
+  const stripped = shown.replace(/^(https?:\/\/)[^/\\]*@/i, "$1")
+  const isClear = /^https?:\/\/(\[[\da-f:.]+\]|[^/\\@:[\]\s]+)(:\d*)?(\/|$)/i.test(stripped)
+  if (isClear || !url.includes("@")) return stripped
   // Behind a ? or # it can be the query's: then nothing is certain.
-  const scheme = /^https?:/i.exec(url)?.[0] ?? ""
-  return end < shown.length ? `${scheme}//${shown.slice(end + 1)}` : "a malformed URL"
+  if (url.includes("@", shown.length)) return "a malformed URL"
+  return shown.replace(/^(https?:)?[^]*@/i, "$1//")
 }
 
 /** The path of a stream on its server, as the headers that name another stream want it. */
 export function pathOf(streamUrl: string): string {
   return new URL(streamUrl).pathname
-}
-
-function splitUrl(url: string): { path: string; search: string } {
-  const withoutFragment = url.split("#", 1)[0] ?? ""
-  const mark = withoutFragment.indexOf("?")
-  if (mark === -1) return { path: withoutFragment, search: "" }
-  return { path: withoutFragment.slice(0, mark), search: withoutFragment.slice(mark + 1) }
 }
 
 /** What a server names an offset or a cursor may hold half of a character, which `encodeURIComponent` throws at. */

@@ -49,10 +49,8 @@ export function hasHeader(headers: ResponseHeaders, name: string): boolean {
 }
 
 /** All headers, names in lower case; none if a made-up response cannot list them. */
-export function plainHeaders(headers: Headers | undefined): Record<string, string> {
-  // The platform's type says that every response can.
-  const canList = typeof (headers as Partial<Headers> | undefined)?.entries === "function"
-  return canList && headers !== undefined ? Object.fromEntries(headers.entries()) : {}
+export function plainHeaders(headers: Partial<Headers> | undefined): Record<string, string> {
+  return Object.fromEntries(headers?.entries?.() ?? [])
 }
 
 /** Whether a response says that the stream is closed. Any value but `true` means that it does not. */
@@ -62,8 +60,7 @@ export function saysClosed(headers: ResponseHeaders): boolean {
 
 /** A header that holds a non-negative integer (an epoch, a sequence number, a TTL), else undefined. */
 export function integerHeader(headers: ResponseHeaders, name: string): number | undefined {
-  const value = headerOf(headers, name)
-  if (value === undefined || !/^\d+$/.test(value)) return undefined
+  const value = headerOf(headers, name) ?? ""
   const number = Number(value)
-  return Number.isSafeInteger(number) ? number : undefined
+  return /^\d+$/.test(value) && Number.isSafeInteger(number) ? number : undefined
 }

@@ -1,5 +1,5 @@
 import { decodeUtf8 } from "../platform/text.ts"
-import { joinBytes } from "./join-bytes.ts"
+import { joinBytes } from "./bytes.ts"
 
 /** Text, and the bytes behind it that begin a character whose end has not arrived: at most three. */
 export interface PartialText {

@@ -1,4 +1,4 @@
-import { badOption } from "../errors/bad-option.ts"
+import { badOption } from "../http/option-checks.ts"
 import { onAbort } from "../http/abort.ts"
 import { failureOf } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"

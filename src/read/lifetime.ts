@@ -1,4 +1,4 @@
-import { badOption } from "../errors/bad-option.ts"
+import { badOption } from "../http/option-checks.ts"
 import { onAbort } from "../http/abort.ts"
 import { onOnline } from "../platform/network.ts"
 import { onPageLifecycle, type VisibilitySource } from "../platform/page-lifecycle.ts"

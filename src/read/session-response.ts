@@ -1,4 +1,4 @@
-import { badOption } from "../errors/bad-option.ts"
+import { badOption } from "../http/option-checks.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { supportAsyncDispose } from "../platform/async-dispose.ts"
 import type { ReadableStreamAsyncIterable } from "../platform/async-iterable-stream.ts"

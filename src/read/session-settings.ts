@@ -1,6 +1,5 @@
-import { badOption } from "../errors/bad-option.ts"
-import { checkSignal } from "../http/endpoint.ts"
 import {
+  badOption,
   checkBoolean,
   checkCount,
   checkDuration,
@@ -8,6 +7,7 @@ import {
   checkNumber,
   checkObject,
 } from "../http/option-checks.ts"
+import { checkSignal } from "../http/endpoint.ts"
 import { documentVisibility, type VisibilitySource } from "../platform/page-lifecycle.ts"
 import { isOffset, START_OFFSET, type Offset } from "../protocol/offset.ts"
 import type { StreamEvent } from "./stream-event.ts"

@@ -1,4 +1,4 @@
-import { badOption } from "../errors/bad-option.ts"
+import { badOption } from "../http/option-checks.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { LinkedAbortController, raceAbort } from "../http/abort.ts"
 import { Deadline } from "../http/deadline.ts"

@@ -1,5 +1,4 @@
-import { badOption } from "../errors/bad-option.ts"
-import { checkObject } from "../http/option-checks.ts"
+import { badOption, checkObject } from "../http/option-checks.ts"
 import { randomId } from "../platform/random-id.ts"
 import { Claim, leaseTime } from "./claim.ts"
 import { errorOfServer, notSupported, type SubscriptionError } from "./subscription-error.ts"

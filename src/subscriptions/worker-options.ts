@@ -1,12 +1,12 @@
-import { badOption } from "../errors/bad-option.ts"
-import { resolveBackoff, type Backoff, type BackoffOverrides } from "../http/backoff.ts"
 import {
+  badOption,
   checkCount,
   checkDuration,
   checkFunction,
   checkNumber,
   checkObject,
 } from "../http/option-checks.ts"
+import { resolveBackoff, type Backoff, type BackoffOverrides } from "../http/backoff.ts"
 import type { MaybePromise } from "../http/request-inputs.ts"
 import type { Offset } from "../protocol/offset.ts"
 import type { ByteChunk, JsonBatch, TextChunk } from "../read/batches.ts"

@@ -1,6 +1,6 @@
 import { checkMessage, invalidMessageError } from "../errors/invalid-message-error.ts"
 import { decodeUtf8Strictly, encodeUtf8 } from "../platform/text.ts"
-import { joinBytes } from "../protocol/join-bytes.ts"
+import { joinBytes } from "../protocol/bytes.ts"
 import { DEFAULT_CONTENT_TYPE, encodeMessage, type MessageContent } from "../protocol/message.ts"
 import { decodeChunk, NO_TEXT } from "../protocol/utf8-decoder.ts"
 import { WholeCharacters } from "../protocol/well-formed.ts"

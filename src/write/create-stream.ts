@@ -1,15 +1,14 @@
-import { badOption, showValue } from "../errors/bad-option.ts"
+import { badOption, showValue, checkBoolean } from "../http/option-checks.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkMessage } from "../errors/invalid-message-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { LinkedAbortController } from "../http/abort.ts"
 import { checkSignal, type Endpoint } from "../http/endpoint.ts"
-import { checkBoolean } from "../http/option-checks.ts"
 import type { HeadersRecord } from "../http/request-inputs.ts"
 import { exchange } from "../http/request.ts"
 import { headExistingStream } from "../http/stream-head.ts"
 import { encodeUtf8 } from "../platform/text.ts"
-import { tagOf } from "../protocol/byte-view.ts"
+import { tagOf } from "../protocol/bytes.ts"
 import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import {
   encodeMessage,

@@ -1,5 +1,5 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { byteView } from "../protocol/byte-view.ts"
+import { byteView } from "../protocol/bytes.ts"
 import { WholeCharacters } from "../protocol/well-formed.ts"
 
 /** What a writable writes to: a producer. */

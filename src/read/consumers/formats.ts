@@ -1,6 +1,6 @@
 import { DurableStreamError } from "../../errors/durable-stream-error.ts"
 import { encodeUtf8 } from "../../platform/text.ts"
-import { joinBytes } from "../../protocol/join-bytes.ts"
+import { joinBytes } from "../../protocol/bytes.ts"
 import { NOW_OFFSET } from "../../protocol/offset.ts"
 import { describeUrl } from "../../protocol/request-url.ts"
 import { decodeChunk, endText, type PartialText } from "../../protocol/utf8-decoder.ts"

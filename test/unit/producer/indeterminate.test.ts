@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest"
-import { INDETERMINATE_HINT } from "../../../src/errors/indeterminate-hint.ts"
+import { INDETERMINATE_HINT } from "../../../src/errors/fetch-error.ts"
 import { runInVirtualTime } from "../../support/virtual-time.ts"
 import { PostDesk, undelivered } from "./post-desk.ts"
 

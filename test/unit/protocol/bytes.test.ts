@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { runInNewContext } from "node:vm"
-import { byteView } from "../../../src/protocol/byte-view.ts"
+import { byteView } from "../../../src/protocol/bytes.ts"
 
 describe("byteView", () => {
   it("sees the same memory, and only the part that the view shows", () => {
