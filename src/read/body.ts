@@ -93,7 +93,7 @@ class BodyPayload implements Payload {
     try {
       const { done, value } = await this.#reader.read()
       watch.heard()
-      if (signal.aborted) return this.#failed(brokenBody(this.#context, signal.reason, 0))
+      if (signal.aborted) return this.#failed(brokenBody(this.#context, signal.reason))
       if (done) return this.#atEnd()
       const bytes = byteView(value)
       if (bytes === undefined) return this.#failed(notBytes(this.#context.url))
@@ -105,7 +105,7 @@ class BodyPayload implements Payload {
       return { kind: "chunk", bytes }
     } catch (error) {
       const cause: unknown = signal.aborted ? signal.reason : error
-      return this.#failed(brokenBody(this.#context, cause, this.#receivedBytes))
+      return this.#failed(brokenBody(this.#context, cause))
     }
   }
 
@@ -179,7 +179,7 @@ function wholeBody(response: Response, context: BodyContext): Payload {
       } catch (error) {
         watch.end()
         const cause: unknown = signal.aborted ? signal.reason : error
-        return { kind: "failed", failure: brokenBody(context, cause, 0) }
+        return { kind: "failed", failure: brokenBody(context, cause) }
       }
     },
     release() {
@@ -217,12 +217,12 @@ function notBytes(url: string): TransferFailure {
 }
 
 /** What ended the wait says more than "broke off". */
-function brokenBody({ url, watch }: BodyContext, cause: unknown, bytes: number): TransferFailure {
+function brokenBody({ url, watch }: BodyContext, cause: unknown): TransferFailure {
   if (watch.failure !== undefined) return watch.failure
   const error = transferError(url, { kind: "network", reason: "its response broke off", cause })
   // A network may fail for as long as it likes; what nothing recognises must surface if it repeats.
   if (isNetworkFailure(cause)) return { kind: "network", error }
-  return { kind: "network", error, signature: `${String(cause)} at ${bytes}` }
+  return { kind: "network", error, signature: String(cause) }
 }
 
 /**

@@ -10,7 +10,7 @@ export interface TransferFailure {
    */
   readonly kind: "timeout" | "suspended" | "network" | "malformed"
   readonly error: Error
-  /** Equal for failures that occur in the same way at the same byte. */
+  /** Equal for failures that occur in the same way. Missing if a network can fail like this for long. */
   readonly signature?: string
 }
 

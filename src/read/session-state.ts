@@ -58,7 +58,7 @@ export const MAX_STALLS = 10
 export const MAX_LIVE_STALLS = 20
 /** Malformed pages in a row: a captive portal disappears, a broken server does not. */
 export const MAX_MALFORMED = 4
-/** Transfers in a row that may fail in the same way, at the same byte: a network fails in many ways. */
+/** Transfers in a row that may fail in the same way, if it is none in which a network fails. */
 export const MAX_IDENTICAL = 16
 
 /** A long-poll that is answered sooner than this with nothing was not held open by its server. */

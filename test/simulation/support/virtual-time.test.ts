@@ -112,7 +112,7 @@ describe("virtual time", () => {
     })
     expect(report.value).toEqual([
       ["frozen", HOUR_MS + 1000, 1000],
-      ["overdue", 2 * HOUR_MS + 1400, 1400],
+      ["overdue", 2 * HOUR_MS + 1400, HOUR_MS + 1400],
     ])
   })
 })
