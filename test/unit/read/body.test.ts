@@ -197,7 +197,7 @@ describe("a body that comes whole", () => {
     const failing = withoutStream(() => Promise.reject(new Error("reset")))
     expect(await payloadOf(failing).read()).toMatchObject({
       kind: "failed",
-      failure: { kind: "network", signature: "Error: reset at 0" },
+      failure: { kind: "network", signature: "Error: reset" },
     })
   })
 
