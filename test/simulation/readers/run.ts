@@ -139,6 +139,8 @@ export class ReaderRun {
       () => undefined,
       (reason: unknown) => reason,
     )
+    // What a page notes when it is hidden lasts for a moment.
+    if (this.#page) await this.#clock.sleep(10)
     return {
       collected: this.#collected,
       response: this.#response,
