@@ -23,9 +23,9 @@ const determinateFailures: [string, (post: Post) => void][] = [
 function failFirst(desk: PostDesk, server: ProducerServer, fault: (post: Post) => void): void {
   let isFirst = true
   desk.reply = (post) => {
-    if (isFirst) fault(post)
+    if (isFirst && post.method === "POST") fault(post)
     else server.respond(post)
-    isFirst = false
+    isFirst &&= post.method !== "POST"
   }
 }
 
@@ -49,6 +49,19 @@ describe("a producer with autoClaim after an earlier instance with the same id",
       expect(server.log.join("")).toBe("xyzabcde")
     },
   )
+
+  it("stores its messages when it has more batches than the earlier instance stored", async () => {
+    const desk = new PostDesk()
+    const server = new ProducerServer()
+    server.store(0, ["x", "y", "z"])
+    desk.reply = (post) => (post.method === "HEAD" ? post.respond(200) : server.respond(post))
+    await runInVirtualTime({}, async () => {
+      const producer = desk.producer({ autoClaim: true, ...oneEach })
+      appendAll(producer, "abcde")
+      await producer.flush()
+    })
+    expect(server.log.join("")).toBe("xyzabcde")
+  })
 
   it("stores its messages on a server that sends Stream-Next-Offset with duplicates", async () => {
     const desk = new PostDesk()

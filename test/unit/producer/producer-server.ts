@@ -17,6 +17,9 @@ export class ProducerServer {
   }
 
   readonly respond = (post: Post): void => {
+    if (post.method === "HEAD") {
+      return post.respond(200, { "Stream-Next-Offset": `after-${this.log.length}` })
+    }
     const epoch = Number(post.headers["Producer-Epoch"])
     const seq = Number(post.headers["Producer-Seq"])
     if (epoch < this.epoch) return post.fence(this.epoch)
