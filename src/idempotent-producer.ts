@@ -5,9 +5,8 @@ import { endpointOf } from "./http/endpoint.ts"
 import { supportAsyncDispose } from "./platform/async-dispose.ts"
 import type { Offset } from "./protocol/offset.ts"
 import type { IdempotentAppendResult } from "./producer/acknowledgements.ts"
-import { Producer } from "./producer/producer.ts"
+import { Producer, type ProducerState, type WaitOptions } from "./producer/producer.ts"
 import type { IdempotentProducerOptions } from "./producer/producer-options.ts"
-import type { ProducerState, WaitOptions } from "./producer/producer-state.ts"
 import type { CloseResult } from "./write/write-options.ts"
 
 /**

@@ -86,9 +86,8 @@ export {
 export type { Offset } from "./protocol/offset.ts"
 
 export type { IdempotentAppendResult } from "./producer/acknowledgements.ts"
-export type { RejectedMessageDetails } from "./producer/rejected-message-error.ts"
 export type { IdempotentProducerOptions } from "./producer/producer-options.ts"
-export type { WaitOptions } from "./producer/producer-state.ts"
+export type { RejectedMessageDetails, WaitOptions } from "./producer/producer.ts"
 
 export type { ByteChunk, JsonBatch, JsonBatchMeta, StreamBatch, TextChunk } from "./read/batches.ts"
 export type { PauseReason, SseFallbackReason, StreamEvent, Transport } from "./read/stream-event.ts"

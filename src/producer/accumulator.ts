@@ -14,7 +14,7 @@ import {
 } from "../protocol/message.ts"
 import type { IdempotentAppendResult } from "./acknowledgements.ts"
 import { BatchBuilder, type BatchContent } from "./batch-content.ts"
-import { Deferred } from "./deferred.ts"
+import { Deferred } from "./waits.ts"
 
 const JSON_TYPE = "application/json"
 

@@ -20,41 +20,45 @@ interface BatchContentFields {
   readonly ends: readonly number[]
   /** Whether the messages are in a JSON array: a byte before each, one after the last. */
   readonly isArray: boolean
+  /** The `send()` calls that wait for its messages. */
   readonly acknowledgements: Acknowledgements
+  /** Whether the stream is closed with it. Such a batch may be without messages. */
   readonly closesStream: boolean
 }
 
 /** The messages of one request, sealed: the same bytes for every attempt, under whatever number. */
 export class BatchContent {
-  readonly body: Uint8Array
-  /** Whether the stream is closed with this batch. Such a batch may be without messages. */
-  readonly closesStream: boolean
-  /** The `send()` calls that wait for its messages. */
-  readonly acknowledgements: Acknowledgements
-  readonly #ends: readonly number[]
-  readonly #isArray: boolean
+  readonly #fields: BatchContentFields
 
-  constructor({ body, ends, isArray, acknowledgements, closesStream }: BatchContentFields) {
-    this.body = body
-    this.closesStream = closesStream
-    this.acknowledgements = acknowledgements
-    this.#ends = ends
-    this.#isArray = isArray
+  constructor(fields: BatchContentFields) {
+    this.#fields = fields
+  }
+
+  get body(): Uint8Array {
+    return this.#fields.body
+  }
+
+  get acknowledgements(): Acknowledgements {
+    return this.#fields.acknowledgements
+  }
+
+  get closesStream(): boolean {
+    return this.#fields.closesStream
   }
 
   /** How many messages it has. */
   get count(): number {
-    return this.#ends.length
+    return this.#fields.ends.length
   }
 
   /** The bytes of its messages, without what is between them. */
   get messageBytes(): number {
-    return this.#isArray ? this.body.byteLength - this.count - 1 : this.body.byteLength
+    return this.#fields.isArray ? this.body.byteLength - this.count - 1 : this.body.byteLength
   }
 
   /** The messages, each a view of the body. */
   messages(): Uint8Array[] {
-    return this.#ends.map((end, index) => this.body.subarray(this.#startOf(index), end))
+    return this.#fields.ends.map((end, index) => this.body.subarray(this.#startOf(index), end))
   }
 
   /** The two halves of a batch of at least two messages. */
@@ -70,7 +74,7 @@ export class BatchContent {
    */
   recoded(contentType: string): BatchContent | undefined {
     const isArray = isJsonContentType(contentType)
-    if (isArray === this.#isArray || this.count === 0) return this
+    if (isArray === this.#fields.isArray || this.count === 0) return this
     // Strings and bytes are messages of every stream, other values are not; JSON is all that is left of both.
     if (!isArray) return undefined
     const builder = new BatchBuilder(true, Infinity)
@@ -79,37 +83,31 @@ export class BatchContent {
       if (typeof content === "object" && "kind" in content) return undefined
       builder.add(message)
     }
-    const sealed = builder.seal()
-    return new BatchContent({
-      body: sealed.body,
-      ends: sealed.#ends,
-      isArray,
-      acknowledgements: this.acknowledgements,
-      closesStream: this.closesStream,
-    })
+    const { body, ends } = builder.seal().#fields
+    return new BatchContent({ ...this.#fields, body, ends, isArray })
   }
 
   #part(from: number, to: number): BatchContent {
-    const frame = this.#isArray ? 1 : 0
+    const frame = this.#fields.isArray ? 1 : 0
     const start = this.#startOf(from) - frame
-    const ends = this.#ends.slice(from, to)
+    const ends = this.#fields.ends.slice(from, to)
     const body = this.body.slice(start, (ends.at(-1) ?? start) + frame)
-    if (this.#isArray) {
+    if (this.#fields.isArray) {
       body[0] = OPEN
       body[body.length - 1] = CLOSE
     }
     return new BatchContent({
+      ...this.#fields,
       body,
       ends: ends.map((end) => end - start),
-      isArray: this.#isArray,
       acknowledgements: this.acknowledgements.part(from, to),
       closesStream: this.closesStream && to === this.count,
     })
   }
 
   #startOf(index: number): number {
-    const frame = this.#isArray ? 1 : 0
-    return index === 0 ? frame : (this.#ends[index - 1] ?? 0) + frame
+    const frame = this.#fields.isArray ? 1 : 0
+    return index === 0 ? frame : (this.#fields.ends[index - 1] ?? 0) + frame
   }
 }
 

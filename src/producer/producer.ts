@@ -3,8 +3,10 @@ import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { invalidMessageError } from "../errors/invalid-message-error.ts"
 import { LinkedAbortController } from "../http/abort.ts"
+import { headExistingStream } from "../http/stream-head.ts"
 import { callObserver } from "../platform/console.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
+import { decodeUtf8 } from "../platform/text.ts"
 import { isWorkerd } from "../platform/runtime.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import { takeSnapshot, type MessageSnapshot } from "../protocol/message.ts"
@@ -12,20 +14,50 @@ import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { Accumulator, bytesOf, isSameMessage } from "./accumulator.ts"
 import type { IdempotentAppendResult } from "./acknowledgements.ts"
-import { BufferLimit } from "./buffer-limit.ts"
-
-import { quiet, waitFor } from "./deferred.ts"
-import { FlushQueue } from "./flush-queue.ts"
 import { asError } from "./outcome.ts"
 import {
   resolveProducerOptions,
   type IdempotentProducerOptions,
   type ProducerSettings,
 } from "./producer-options.ts"
-import { rejectedMessageError } from "./rejected-message-error.ts"
-import type { ProducerState, StreamEnd, WaitOptions } from "./producer-state.ts"
 import { Sender } from "./sender.ts"
-import { requestContentType, requestTail } from "./stream-head.ts"
+import { requestContentType } from "./request-content-type.ts"
+import { BufferLimit, FlushQueue, quiet, waitFor } from "./waits.ts"
+
+/** Where a stream ends. */
+export interface StreamEnd {
+  /** An empty string if the server does not say. */
+  finalOffset: Offset
+}
+
+/** Ends a wait. */
+export interface WaitOptions {
+  /** Ends the wait: the call rejects with an abort. */
+  signal?: AbortSignal | undefined
+}
+
+/**
+ * What a producer is at.
+ *
+ * ```text
+ *          close()            acknowledged
+ *   open ──────────▶ closing ─────────────▶ closed
+ *    │ ▲                │ │
+ *    │ └────────────────┘ │ a message was rejected: the stream was not closed
+ *    │  detach()          │
+ *    ├──────────▶ detaching ─▶ detached
+ *    └──────── any ───────┴──▶ failed
+ * ```
+ */
+export type ProducerState =
+  | { readonly kind: "open" }
+  | {
+      readonly kind: "closing" | "closed"
+      readonly closed: Promise<StreamEnd>
+      readonly last: MessageSnapshot | undefined
+    }
+  | { readonly kind: "detaching" | "detached"; readonly detached: Promise<void> }
+  | { readonly kind: "failed"; readonly error: Error }
 
 /** What a producer is made of. */
 export interface ProducerInput {
@@ -399,14 +431,22 @@ export class Producer {
     await Promise.resolve()
     try {
       const offset = await this.#sendClosure(last)
-      const finalOffset =
-        offset === "" ? await requestTail(this.#endpoint, this.#controller.signal) : offset
+      const finalOffset = offset === "" ? await this.#requestTail() : offset
       if (this.#state.kind === "closing") this.#end({ ...this.#state, kind: "closed" })
       return { finalOffset }
     } catch (error) {
       if (this.#state.kind === "closing") this.#state = { kind: "open" }
       throw error
     }
+  }
+
+  /** @returns an empty string if the server does not say where the stream ends */
+  #requestTail(): Promise<Offset> {
+    const asked = headExistingStream(this.#endpoint, this.#controller.signal)
+    return asked.then(
+      ({ offset = "" }) => offset,
+      () => "",
+    )
   }
 
   async #sendClosure(last: MessageSnapshot | undefined): Promise<Offset> {
@@ -504,6 +544,34 @@ export class Producer {
       "ALREADY_CLOSED",
     )
   }
+}
+
+/** What `details` of the error for a rejected message holds. */
+export interface RejectedMessageDetails {
+  /** The message, as it was or would have been sent. */
+  readonly message: Uint8Array
+  /** The same, read as UTF-8. */
+  readonly text: string
+}
+
+/**
+ * The error for one message that was rejected; the others go through.
+ *
+ * @param cause - the server's response, or what is wrong with the message
+ */
+export function rejectedMessageError(
+  stream: string,
+  message: Uint8Array,
+  cause: Error,
+): DurableStreamError {
+  const details: RejectedMessageDetails = { message, text: decodeUtf8(message) }
+  return new DurableStreamError(
+    `One message for ${stream} was rejected; the others go through. ${cause.message}`,
+    cause instanceof DurableStreamError ? cause.code : "UNKNOWN",
+    cause instanceof DurableStreamError ? cause.status : undefined,
+    details,
+    { cause },
+  )
 }
 
 interface RejectedMessage {

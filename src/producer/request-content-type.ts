@@ -1,12 +1,9 @@
 import { Deadline } from "../http/deadline.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { transferError } from "../http/failure.ts"
-import { exchange } from "../http/request.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { SUSPENDED_MS } from "./deadline.ts"
 import { askContentType } from "../http/stream-head.ts"
-import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
-import type { Offset } from "../protocol/offset.ts"
 
 /**
  * Finds out a stream's content type.
@@ -39,16 +36,5 @@ export async function requestContentType(
       limit.end()
     }
     limitMs = Math.min(timeoutMs, endpoint.requestTimeoutMs)
-  }
-}
-
-/** Asks the server, once, where a stream ends. @returns an empty string if that cannot be found out */
-export async function requestTail(endpoint: Endpoint, signal: AbortSignal): Promise<Offset> {
-  try {
-    const request = { method: "HEAD", operation: "head", retry: "never" } as const
-    const { headers } = await exchange(endpoint, request, signal)
-    return headers.get(STREAM_OFFSET_HEADER) ?? ""
-  } catch {
-    return ""
   }
 }
