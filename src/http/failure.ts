@@ -134,10 +134,9 @@ export function isNetworkFailure(thrown: unknown): boolean {
   return kind === "network" || kind === "timeout"
 }
 
-type Fields = Partial<Record<string, unknown>>
-
 interface Cause {
   readonly kind: "network" | "timeout" | "malformed" | "caller"
+  /** A `%` stands for the error's code. */
   readonly reason: string
   /** Whether the request never reached a server, or none that applied it. */
   readonly isUnsent?: boolean
@@ -145,133 +144,117 @@ interface Cause {
   readonly maxRetries?: number
 }
 
-/** What an error of `fetch` means: by codes, then by names, then by whole messages; undefined if nothing is known. */
+const LOST: Cause = { kind: "network", reason: "the connection was lost" }
+const REFUSED: Cause = { kind: "network", reason: "connection refused", isUnsent: true }
+const NO_NAME: Cause = { kind: "network", reason: "the host name was not found", isUnsent: true }
+const NO_CONNECTION: Cause = { kind: "network", reason: "no connection (%)", isUnsent: true }
+const NO_HTTP: Cause = {
+  kind: "malformed",
+  reason: "the response is not valid HTTP, or its headers are too large (%)",
+  maxRetries: FEW_RETRIES,
+}
+const REDIRECTS: Cause = {
+  kind: "malformed",
+  reason: "the server redirects without end",
+  retryable: false,
+  isUnsent: true,
+}
+const IMPOSSIBLE: Cause = {
+  kind: "caller",
+  reason: "fetch cannot make it as it is, see cause",
+  retryable: false,
+  isUnsent: true,
+}
+
+/**
+ * What errors of `fetch` mean. They are matched whole: a message can hold the URL, and so any word. Codes are followed by a
+ * space and by the system call, or the type, if the error has one.
+ */
+const causes: readonly (readonly [by: "code" | "name" | "message", RegExp, Cause])[] = [
+  // Node's sockets, undici, Bun, node-fetch and axios.
+  ["code", /^(ECONNREFUSED|ConnectionRefused) /, REFUSED],
+  ["code", /^(ENOTFOUND|EAI_\w+|DNSNotFound|FailedToOpenSocket) /, NO_NAME],
+  // No request goes out before the other side is known.
+  ["code", / (connect|getaddrinfo)$|^UND_ERR_CONNECT_TIMEOUT |^ERR_(TLS|SSL)_/, NO_CONNECTION],
+  ["code", /CERT|^UNABLE_TO_/, NO_CONNECTION],
+  ["code", /^(HPE_\w+|UND_ERR_HEADERS_OVERFLOW|Malformed_HTTP_Response) /, NO_HTTP],
+  ["code", /^InvalidHTTPResponse /, NO_HTTP],
+  ["code", /^(UND_ERR_(INVALID_ARG|REQ_\w+)|ERR_INVALID_(CHAR|HTTP_TOKEN)) /, IMPOSSIBLE],
+  ["code", /^(ERR_FR_TOO_MANY_REDIRECTS|TooManyRedirects) | max-redirect$/, REDIRECTS],
+  ["code", /^(E(CONN|HOST|NET)\w+|EPIPE|EPROTO|ENOTCONN|EADDRNOTAVAIL|E(SOCKET)?TIMEDOUT) /, LOST],
+  ["code", /^(UND_ERR_(SOCKET|ABORTED|\w+_TIMEOUT)|ConnectionClosed) /, LOST],
+  ["code", /^ERR_(NETWORK|STREAM_PREMATURE_CLOSE) /, LOST],
+  // By the standard. An abort that is not the caller's is one of a layer over fetch.
+  ["name", /^TimeoutError$/, { kind: "timeout", reason: "it timed out" }],
+  ["name", /^(NetworkError|AbortError)$/, LOST],
+  // Chrome, Safari and Firefox; the first two can add the host.
+  ["message", /^(failed to fetch|load failed)( \(\S+\))?$/i, LOST],
+  ["message", /^((a )?network error( occurred)?|error in body stream)$/i, LOST],
+  ["message", /^networkerror when attempting to fetch resource$/i, LOST],
+  [
+    "message",
+    /^(the (network connection was lost|request timed out)|cancelled|type error)$/i,
+    LOST,
+  ],
+  ["message", /^the internet connection appears to be offline$/i, LOST],
+  ["message", /^could not connect to the server$/i, REFUSED],
+  ["message", /^a server with the specified hostname could not be found$/i, NO_NAME],
+  // Node, node-fetch, React Native, cross-fetch.
+  [
+    "message",
+    /^(fetch failed|terminated|other side closed|socket hang up|premature close)$/i,
+    LOST,
+  ],
+  ["message", /^network (request (failed|timed out)|connection lost)$/i, LOST],
+  ["message", /^(bad port|unknown scheme)$/i, IMPOSSIBLE],
+  ["message", /^(redirect count exceeded|too many http redirects)$/i, REDIRECTS],
+  // Electron, workerd and Bun.
+  ["message", /^(net::err_\w+|internal error; reference = \w+)$/i, LOST],
+  ["message", /^unable to connect\. is the computer able to access the url\?$/i, LOST],
+  ["message", /^the socket connection was closed unexpectedly\. for more information, /i, LOST],
+  // Deno adds the URL. It has no space in it: what comes behind one is Deno's own.
+  [
+    "message",
+    /^error sending request (from \S+ )?for \S+( \(\S+\))*: client error \(connect\)/i,
+    { kind: "network", reason: "no connection", isUnsent: true },
+  ],
+  ["message", /^error sending request (from \S+ )?for \S+( \(\S+\))*(: .+)?$/i, LOST],
+]
+
+/** What an error of `fetch` means: by codes, then by names, then by messages; undefined if nothing is known. */
 function classify(thrown: unknown): Cause | undefined {
   const chain = causesOf(thrown)
-  for (const rule of [byCode, byName, byMessage]) {
+  for (const by of ["code", "name", "message"] as const) {
     for (const link of chain) {
-      const cause = rule(link)
-      if (cause !== undefined) return cause
+      const { name, message, stack, code, syscall, type } = link
+      const textOf = (value: unknown) => (typeof value === "string" ? value : "")
+      const whole =
+        by === "code"
+          ? `${textOf(code)} ${textOf(syscall ?? type)}`
+          : textOf(link[by]).trim().replace(/\.$/, "")
+      const cause = causes.find(([of, pattern]) => of === by && pattern.test(whole))?.[2]
+      if (cause !== undefined) return { ...cause, reason: cause.reason.replace("%", String(code)) }
+      // By the standard every failure of the network is a TypeError. One without a stack is the platform's, in any language.
+      const isPlatforms = name === "TypeError" && !stack && typeof message === "string"
+      if (by === "message" && isPlatforms) return LOST
     }
   }
   return undefined
 }
 
 /** An error and the errors behind it, the innermost first: that one says most. */
-function causesOf(error: unknown): Fields[] {
-  const chain: Fields[] = []
+function causesOf(error: unknown): Partial<Record<string, unknown>>[] {
+  const chain: Partial<Record<string, unknown>>[] = []
   let link = error
   // Causes can go in a circle.
   while (typeof link === "object" && link !== null && chain.length < 8) {
     // Any object may be asked for a property.
-    const fields = link as Fields
+    const fields = link as Partial<Record<string, unknown>>
     chain.unshift(fields)
     // An aggregate (one connection attempt for each address) failed in the way that its first member did.
     link = fields["cause"] ?? (Array.isArray(fields["errors"]) ? fields["errors"][0] : undefined)
   }
   return chain
-}
-
-/** Codes of Node's sockets, of undici, Bun, node-fetch and axios. */
-function byCode({ code, syscall, type }: Fields): Cause | undefined {
-  const is = (codes: RegExp) => typeof code === "string" && codes.test(code)
-  if (is(/^(ECONNREFUSED|ConnectionRefused)$/)) return unsent(REFUSED)
-  if (is(/^(ENOTFOUND|EAI_\w+|DNSNotFound|FailedToOpenSocket)$/)) return unsent(NO_NAME)
-  // No request goes out before the other side is known.
-  const isConnecting = syscall === "connect" || syscall === "getaddrinfo"
-  if (isConnecting || is(/^UND_ERR_CONNECT_TIMEOUT$|^ERR_(TLS|SSL)_|CERT|^UNABLE_TO_/)) {
-    return unsent(`no connection (${String(code)})`)
-  }
-  if (is(/^(HPE_\w+|UND_ERR_HEADERS_OVERFLOW|Malformed_HTTP_Response|InvalidHTTPResponse)$/)) {
-    const reason = `the response is not valid HTTP, or its headers are too large (${String(code)})`
-    return { kind: "malformed", reason, maxRetries: FEW_RETRIES }
-  }
-  if (is(/^(UND_ERR_(INVALID_ARG|REQ_\w+)|ERR_INVALID_(CHAR|HTTP_TOKEN))$/)) return impossible()
-  if (is(/^(ERR_FR_TOO_MANY_REDIRECTS|TooManyRedirects)$/) || type === "max-redirect") {
-    return redirectLoop()
-  }
-  const lost =
-    /^(E(CONN|HOST|NET)\w+|EPIPE|EPROTO|ENOTCONN|EADDRNOTAVAIL|E(SOCKET)?TIMEDOUT|UND_ERR_(SOCKET|ABORTED|\w+_TIMEOUT)|ERR_(NETWORK|STREAM_PREMATURE_CLOSE)|ConnectionClosed)$/
-  return is(lost) ? connectionLost() : undefined
-}
-
-/** Names that the platforms give by the standard. An abort that is not the caller's is one of a layer over fetch. */
-function byName({ name }: Fields): Cause | undefined {
-  if (name === "TimeoutError") return { kind: "timeout", reason: "it timed out" }
-  return name === "NetworkError" || name === "AbortError" ? connectionLost() : undefined
-}
-
-/**
- * The messages of the platforms, and of what stands in for their fetch. Only whole ones count: a message can hold the URL,
- * and so any word. By the standard every failure of the network is a TypeError; one without a stack comes from the
- * platform, in whatever language.
- */
-function byMessage({ name, message, stack }: Fields): Cause | undefined {
-  if (typeof message !== "string") return undefined
-  const text = message.trim().toLowerCase().replace(/\.$/, "")
-  // Deno adds the URL. It has no space in it: what comes behind one is Deno's own.
-  const deno = /^error sending request (?:from \S+ )?for \S+(?: \(\S+\))*(: .+)?$/.exec(text)
-  if (deno?.[1]?.startsWith(": client error (connect)") === true) return unsent("no connection")
-  if (text === "could not connect to the server") return unsent(REFUSED)
-  if (text === "a server with the specified hostname could not be found") return unsent(NO_NAME)
-  if (text === "bad port" || text === "unknown scheme") return impossible()
-  if (text === "redirect count exceeded" || text === "too many http redirects")
-    return redirectLoop()
-  // Chrome and Safari can add the host.
-  const whole = text.replace(/^(failed to fetch|load failed) \(\S+\)$/, "$1")
-  return deno !== null ||
-    networkMessages.includes(whole) ||
-    /^(net::err_\w+|internal error; reference = \w+)$/.test(whole) ||
-    (name === "TypeError" && !stack)
-    ? connectionLost()
-    : undefined
-}
-
-/** In lower case, without the period. */
-const networkMessages: readonly string[] = [
-  // Chrome, Firefox and Safari.
-  "failed to fetch",
-  "network error",
-  "a network error occurred",
-  "networkerror when attempting to fetch resource",
-  "error in body stream",
-  "load failed",
-  "the network connection was lost",
-  "the internet connection appears to be offline",
-  "the request timed out",
-  "cancelled",
-  "type error",
-  // Node, node-fetch, React Native, cross-fetch, workerd and Bun.
-  "fetch failed",
-  "terminated",
-  "other side closed",
-  "socket hang up",
-  "premature close",
-  "network request failed",
-  "network request timed out",
-  "network connection lost",
-  "unable to connect. is the computer able to access the url?",
-  "the socket connection was closed unexpectedly. for more information, pass `verbose: true` in the second argument to fetch()",
-]
-
-const REFUSED = "connection refused"
-const NO_NAME = "the host name was not found"
-
-function unsent(reason: string): Cause {
-  return { kind: "network", reason, isUnsent: true }
-}
-
-function connectionLost(): Cause {
-  return { kind: "network", reason: "the connection was lost" }
-}
-
-function redirectLoop(): Cause {
-  return { ...impossible(), kind: "malformed", reason: "the server redirects without end" }
-}
-
-function impossible(): Cause {
-  const reason = "fetch cannot make it as it is, see cause"
-  return { kind: "caller", reason, retryable: false, isUnsent: true }
 }
 
 function unrecognised(thrown: unknown): Cause {
@@ -290,14 +273,9 @@ const MAX_RETRY_AFTER_MS = 3_600_000
  */
 export function retryAfterMs(headers: Pick<Headers, "get">): number {
   const text = headers.get("retry-after")?.trim() ?? ""
-  if (text === "") return 0
-  if (/^[+-]?\d+(\.\d+)?$/.test(text)) return bounded(Number(text) * 1000)
   // Only what looks like a date may become one: Date.parse takes "-5" for a month.
-  if (!/^[A-Za-z]{3}/.test(text)) return 0
-  const serverNowMs = Date.parse(headers.get("date") ?? "")
-  return bounded(Date.parse(text) - (Number.isNaN(serverNowMs) ? Date.now() : serverNowMs))
-}
-
-function bounded(ms: number): number {
-  return Number.isNaN(ms) ? 0 : Math.min(Math.max(ms, 0), MAX_RETRY_AFTER_MS)
+  const ms = /^[A-Za-z]{3}/.test(text)
+    ? Date.parse(text) - (Date.parse(headers.get("date") ?? "") || Date.now())
+    : /^[+-]?\d+(\.\d+)?$/.test(text) && Number(text) * 1000
+  return Math.min(Math.max(ms || 0, 0), MAX_RETRY_AFTER_MS)
 }

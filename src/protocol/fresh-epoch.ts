@@ -1,9 +1,9 @@
 /** Two writers never take the same one of so many epochs. */
 const RANDOM_RANGE = 2 ** 20
 
-/** A wall clock outside of this was never set. */
-const RELEASE_MS = Date.UTC(2026, 10, 1)
-const LATEST_MS = Date.UTC(2100, 0, 1)
+/** A wall clock outside of this (November 2026 to 2100) was never set. */
+const RELEASE_MS = 1_793_491_200_000
+const LATEST_MS = 4_102_444_800_000
 
 /**
  * An epoch that no other writer can have used: Unix seconds × 2^20 + 20 random bits, below 2^53 until 2242.
