@@ -181,58 +181,39 @@ const watches = /* @__PURE__ */ new WeakMap<AbortSignal, AbortWatch>()
  * @returns a function that ends the wait; nothing is left on the signal after the last one
  */
 export function onAbort(signal: AbortSignal, callback: () => void): () => void {
-  const watch = watches.get(signal) ?? new AbortWatch(signal)
-  watch.add(callback)
+  const watch = watches.get(signal) ?? watchSignal(signal)
+  const { first, others } = watch
+  if (first === undefined && others === undefined) watch.first = callback
+  else (watch.others ??= new Set()).add(callback)
   return () => {
-    watch.delete(callback)
+    if (watch.first === callback) watch.first = undefined
+    watch.others?.delete(callback)
+    if (watch.first === undefined && !watch.others?.size) watch.end()
   }
 }
 
-/** The callbacks that wait on one signal. */
-class AbortWatch {
-  readonly #signal: AbortSignal
-  /** Most signals have one, and a list is three times as large as all the rest. */
-  #callbacks: (() => void) | Set<() => void> | undefined
+/** The callbacks that wait on one signal. Most signals have one, and a Set is three times as large as all the rest. */
+interface AbortWatch {
+  first: (() => void) | undefined
+  others: Set<() => void> | undefined
+  readonly end: () => void
+}
 
-  constructor(signal: AbortSignal) {
-    this.#signal = signal
-    signal.addEventListener("abort", this.#onAbort)
-    watches.set(signal, this)
+function watchSignal(signal: AbortSignal): AbortWatch {
+  const onAborted = () => {
+    watch.end()
+    watch.first?.()
+    // What an earlier one ended is not in the set any more, and is not called.
+    watch.others?.forEach((callback) => {
+      callback()
+    })
   }
-
-  add(callback: () => void): void {
-    const others = this.#callbacks
-    if (others === undefined) this.#callbacks = callback
-    else if (typeof others === "function") this.#callbacks = new Set([others, callback])
-    else others.add(callback)
+  const end = () => {
+    if (watches.get(signal) === watch) watches.delete(signal)
+    signal.removeEventListener("abort", onAborted)
   }
-
-  delete(callback: () => void): void {
-    const callbacks = this.#callbacks
-    if (callbacks === callback) this.#callbacks = undefined
-    else if (typeof callbacks === "object") callbacks.delete(callback)
-    if (this.#isEmpty) this.#end()
-  }
-
-  readonly #onAbort = (): void => {
-    this.#end()
-    const callbacks = this.#callbacks
-    if (typeof callbacks === "function") callbacks()
-    else if (callbacks !== undefined) {
-      for (const callback of [...callbacks]) {
-        // What an earlier one ended must not be called any more.
-        if (callbacks.has(callback)) callback()
-      }
-    }
-  }
-
-  get #isEmpty(): boolean {
-    const callbacks = this.#callbacks
-    return callbacks === undefined || (typeof callbacks === "object" && callbacks.size === 0)
-  }
-
-  #end(): void {
-    if (watches.get(this.#signal) === this) watches.delete(this.#signal)
-    this.#signal.removeEventListener("abort", this.#onAbort)
-  }
+  const watch: AbortWatch = { first: undefined, others: undefined, end }
+  signal.addEventListener("abort", onAborted)
+  watches.set(signal, watch)
+  return watch
 }
