@@ -2,6 +2,7 @@ import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import type { DurableStreamErrorCode } from "../errors/error-code.ts"
 import { FetchError, INDETERMINATE_HINT } from "../errors/fetch-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { headerOf, type ResponseHeaders } from "../protocol/response-metadata.ts"
 import { safeCause } from "./safe-cause.ts"
 
 /** What a failed request means. It is decided here, once, and carried inside the error: see {@link failureOf}. */
@@ -271,11 +272,11 @@ const MAX_RETRY_AFTER_MS = 3_600_000
  * the most, so that an absurd one neither parks a client for days nor overflows a timer. A date is measured against the
  * response's own `Date`, if it has one: the local clock can be wrong.
  */
-export function retryAfterMs(headers: Pick<Headers, "get">): number {
-  const text = headers.get("retry-after")?.trim() ?? ""
+export function retryAfterMs(headers: ResponseHeaders): number {
+  const text = headerOf(headers, "retry-after") ?? ""
   // Only what looks like a date may become one: Date.parse takes "-5" for a month.
   const ms = /^[A-Za-z]{3}/.test(text)
-    ? Date.parse(text) - (Date.parse(headers.get("date") ?? "") || Date.now())
+    ? Date.parse(text) - (Date.parse(headerOf(headers, "date") ?? "") || Date.now())
     : /^[+-]?\d+(\.\d+)?$/.test(text) && Number(text) * 1000
   return Math.min(Math.max(ms || 0, 0), MAX_RETRY_AFTER_MS)
 }

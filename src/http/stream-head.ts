@@ -116,17 +116,17 @@ function existingStream(headers: Headers): ExistingStream {
   const found: ExistingStream = { exists: true, streamClosed: saysClosed(headers) }
   const contentType = headerOf(headers, CONTENT_TYPE_HEADER)
   const offset = headerOf(headers, STREAM_OFFSET_HEADER)
-  const etag = headers.get("etag")
+  const etag = headerOf(headers, "etag")
   const cacheControl = headers.get("cache-control")
   const ttlSeconds = integerHeader(headers, STREAM_TTL_HEADER)
-  const expiresAt = headers.get(STREAM_EXPIRES_AT_HEADER)
+  const expiresAt = headerOf(headers, STREAM_EXPIRES_AT_HEADER)
   return {
     ...found,
     ...(contentType !== undefined && { contentType }),
     ...(offset !== undefined && { offset }),
-    ...(etag !== null && { etag }),
+    ...(etag !== undefined && { etag }),
     ...(cacheControl !== null && { cacheControl }),
     ...(ttlSeconds !== undefined && { ttlSeconds }),
-    ...(expiresAt !== null && { expiresAt }),
+    ...(expiresAt !== undefined && { expiresAt }),
   }
 }

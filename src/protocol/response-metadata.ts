@@ -37,10 +37,12 @@ export function readMetadata(headers: ResponseHeaders): ReadMetadata {
  * joins (`5, 5`): equal values are one.
  */
 export function headerOf(headers: ResponseHeaders, name: string): string | undefined {
-  const value = headers.get(name)?.trim() || undefined
-  if (value?.includes(",") !== true) return value
-  const [first, ...others] = value.split(",").map((part) => part.trim())
-  return others.every((other) => other === first) ? first : value
+  return (
+    headers
+      .get(name)
+      ?.trim()
+      .replace(/^(.+?)(\s*,\s*\1)+$/, "$1") || undefined
+  )
 }
 
 /** Whether a header is there, whatever it says. */

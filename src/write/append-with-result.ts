@@ -15,7 +15,7 @@ import {
   STREAM_OFFSET_HEADER,
 } from "../protocol/names.ts"
 import { NOW_OFFSET, START_OFFSET } from "../protocol/offset.ts"
-import { hasHeader, saysClosed } from "../protocol/response-metadata.ts"
+import { hasHeader, headerOf, saysClosed } from "../protocol/response-metadata.ts"
 import type { AppendQueue, WriteTarget } from "./append-queue.ts"
 import type { WriteTerms } from "./append-request.ts"
 import { disownBody } from "./promised-body.ts"
@@ -76,7 +76,7 @@ function storedResult(response: ResponseMetadata | undefined, terms: WriteTerms)
   return {
     kind: "ok",
     deduped: terms.producer !== undefined && status === 204 && namesProducer,
-    ...nextOffsetIn(headers.get(STREAM_OFFSET_HEADER)),
+    ...nextOffsetIn(headerOf(headers, STREAM_OFFSET_HEADER)),
     ...((terms.close === true || saysClosed(headers)) && { closed: true }),
   }
 }
@@ -99,7 +99,10 @@ async function conflictIn(
   }
   const isConflict = error instanceof FetchError && error.status === 409
   if (!isConflict || (seq === undefined && expectedOffset === undefined)) return undefined
-  const nextOffset = error.headers[STREAM_OFFSET_HEADER.toLowerCase()]
+  const nextOffset = headerOf(
+    new Map(Object.entries(error.headers)),
+    STREAM_OFFSET_HEADER.toLowerCase(),
+  )
   if (nextOffset === undefined) {
     // A conflict or another content type: one HEAD tells.
     const sent = contentType ?? handle.contentType

@@ -4,6 +4,7 @@ import { checkObject } from "../http/option-checks.ts"
 import { headStream } from "../http/stream-head.ts"
 import { randomId } from "../platform/random-id.ts"
 import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
+import { headerOf } from "../protocol/response-metadata.ts"
 import type { AppendQueue } from "./append-queue.ts"
 import { disownBody } from "./promised-body.ts"
 import { checkContentType } from "./write-checks.ts"
@@ -30,7 +31,7 @@ export async function closeStream(
     // A producer that exists for this one request: the server recognises a repetition.
     producer: { id: `close-${randomId()}`, epoch: 0, seq: 0 },
     onResponse({ headers }: { readonly headers: Headers }) {
-      finalOffset = headers.get(STREAM_OFFSET_HEADER) ?? undefined
+      finalOffset = headerOf(headers, STREAM_OFFSET_HEADER)
     },
   }
   const hasBody = body !== undefined

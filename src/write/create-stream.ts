@@ -28,11 +28,11 @@ import {
 } from "../protocol/names.ts"
 import { NOW_OFFSET } from "../protocol/offset.ts"
 import { describeUrl, pathOf } from "../protocol/request-url.ts"
-import { hasHeader } from "../protocol/response-metadata.ts"
+import { hasHeader, headerOf } from "../protocol/response-metadata.ts"
 import { parseRfc3339 } from "../protocol/rfc3339.ts"
 import type { WriteTarget } from "./append-queue.ts"
 import { awaitBody, disownBody, isThenable } from "./promised-body.ts"
-import { checkContentType, checkText, checkWholeNumber } from "./write-checks.ts"
+import { checkContentType, checkText, checkWholeNumber, namedHeader } from "./write-checks.ts"
 import type { CreateSettings, ForkPoint } from "./write-options.ts"
 
 /** What a create is told besides the settings. */
@@ -62,12 +62,12 @@ export async function createStream(
   const lifetime = createHeaders(settings, endpoint.headers)
   const abort = new LinkedAbortController(endpoint.signal, signal)
   const expiry =
-    lifetime[STREAM_EXPIRES_AT_HEADER] ?? headerOf(endpoint.headers, STREAM_EXPIRES_AT_HEADER)
+    lifetime[STREAM_EXPIRES_AT_HEADER] ?? namedHeader(endpoint.headers, STREAM_EXPIRES_AT_HEADER)
   let serverMs = Number.NaN
   let expired: Error | undefined
   const observer = {
     onResponse(response: Response) {
-      serverMs = Date.parse(response.headers.get("date") ?? "")
+      serverMs = Date.parse(headerOf(response.headers, "date") ?? "")
     },
     onRetry({ error }: { readonly error: Error }) {
       // Servers that cannot create what has expired say so with a 500, each time. Their clock decides, not this machine's.
@@ -193,13 +193,13 @@ export function splitCreateHeaders(headers: HeadersRecord): {
   createOnly: HeadersRecord
   others: HeadersRecord
 } {
-  const isCreateOnly = ([name]: readonly [string, unknown]) =>
-    CREATE_ONLY.some((header) => header.toLowerCase() === name.toLowerCase())
-  const entries = Object.entries(headers)
-  return {
-    createOnly: Object.fromEntries(entries.filter(isCreateOnly)),
-    others: Object.fromEntries(entries.filter((entry) => !isCreateOnly(entry))),
+  const createOnly: HeadersRecord = {}
+  const others: HeadersRecord = {}
+  for (const [name, value] of Object.entries(headers)) {
+    const isCreateOnly = CREATE_ONLY.some((only) => only.toLowerCase() === name.toLowerCase())
+    ;(isCreateOnly ? createOnly : others)[name] = value
   }
+  return { createOnly, others }
 }
 
 /**
@@ -212,8 +212,8 @@ export function createHeaders(
   { ttlSeconds, expiresAt, closed }: CreateSettings,
   given: HeadersRecord,
 ): Record<string, string> {
-  const givenTtl = headerOf(given, STREAM_TTL_HEADER)
-  const givenExpiry = headerOf(given, STREAM_EXPIRES_AT_HEADER)
+  const givenTtl = namedHeader(given, STREAM_TTL_HEADER)
+  const givenExpiry = namedHeader(given, STREAM_EXPIRES_AT_HEADER)
   if ((ttlSeconds ?? givenTtl) !== undefined && (expiresAt ?? givenExpiry) !== undefined) {
     throw badRequest("The options ttlSeconds and expiresAt exclude each other: give one of them.")
   }
@@ -223,21 +223,22 @@ export function createHeaders(
   if (typeof givenExpiry === "string") {
     checkExpiry(`header ${STREAM_EXPIRES_AT_HEADER}`, givenExpiry.trim())
   }
-  const headers: Record<string, string> = {}
-  if (ttlSeconds !== undefined) {
-    headers[STREAM_TTL_HEADER] = String(checkWholeNumber("ttlSeconds", ttlSeconds, 1))
+  return {
+    ...(ttlSeconds !== undefined && {
+      [STREAM_TTL_HEADER]: String(checkWholeNumber("ttlSeconds", ttlSeconds, 1)),
+    }),
+    ...(expiresAt !== undefined && {
+      [STREAM_EXPIRES_AT_HEADER]: checkExpiry("option expiresAt", expiresAt),
+    }),
+    ...(checkBoolean("closed", closed) === true && { [STREAM_CLOSED_HEADER]: "true" }),
   }
-  if (expiresAt !== undefined) {
-    headers[STREAM_EXPIRES_AT_HEADER] = checkExpiry("option expiresAt", expiresAt)
-  }
-  if (checkBoolean("closed", closed) === true) headers[STREAM_CLOSED_HEADER] = "true"
-  return headers
 }
 
 /** Whether a caller says how long a new stream lives. */
 function namesLifetime({ ttlSeconds, expiresAt }: CreateSettings, given: HeadersRecord): boolean {
-  const headers = [STREAM_TTL_HEADER, STREAM_EXPIRES_AT_HEADER].map((name) => headerOf(given, name))
-  return [ttlSeconds, expiresAt, ...headers].some((value) => value !== undefined)
+  const ofHeaders = (name: string) => namedHeader(given, name)
+  const ttl = ttlSeconds ?? ofHeaders(STREAM_TTL_HEADER)
+  return (ttl ?? expiresAt ?? ofHeaders(STREAM_EXPIRES_AT_HEADER)) !== undefined
 }
 
 function checkExpiry(name: string, value: unknown): string {
@@ -245,11 +246,6 @@ function checkExpiry(name: string, value: unknown): string {
   throw badRequest(
     `The ${name} must be an RFC 3339 time, such as new Date(…).toISOString(), not ${showValue(value)}.`,
   )
-}
-
-function headerOf(headers: HeadersRecord, name: string): HeadersRecord[string] | undefined {
-  const wanted = name.toLowerCase()
-  return Object.entries(headers).find(([given]) => given.toLowerCase() === wanted)?.[1]
 }
 
 /** What the platform calls the content type of any text. */
@@ -260,7 +256,7 @@ const TYPE_OF_ANY_TEXT = "text/plain;charset=UTF-8"
  * not know the offset, may speak of itself: of that one, no more than a spelling is taken.
  */
 function typeOfCreated(headers: Headers, requested: string | undefined): string | undefined {
-  const said = headers.get(CONTENT_TYPE_HEADER) ?? undefined
+  const said = headerOf(headers, CONTENT_TYPE_HEADER)
   if (requested === undefined || said === undefined) return said ?? requested
   if (mediaType(said) === mediaType(requested)) return said
   const hasBody = Number(headers.get("content-length")) > 0 || said === TYPE_OF_ANY_TEXT
@@ -279,10 +275,7 @@ async function firstContent(
   if (body === undefined) return { type: named }
   const blob = isBlob(body) ? body : undefined
   const type = named ?? (blob?.type || undefined)
-  const message = takeSnapshot(
-    blob === undefined ? body : await blob.arrayBuffer(),
-    blob === undefined,
-  )
+  const message = takeSnapshot(blob ? await blob.arrayBuffer() : body, !blob)
   // A value without a named type is stored as its JSON text.
   const content = checkMessage(encodeMessage(message, type ?? guessContentType(message)), stream)
   if (content.length === 0 && !isJsonContentType(type)) return { type }

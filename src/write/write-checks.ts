@@ -63,10 +63,17 @@ export function checkContentType(contentType: unknown): void {
 
 /** The content type among headers, whatever the case of its name; undefined if a function gives it. */
 export function contentTypeHeader(headers: HeadersRecord = {}): string | undefined {
-  const isContentType = ([name]: readonly [string, unknown]) =>
-    name.toLowerCase() === CONTENT_TYPE_HEADER
-  const value = Object.entries(headers).find(isContentType)?.[1]
+  const value = namedHeader(headers, CONTENT_TYPE_HEADER)
   return typeof value === "string" ? value : undefined
+}
+
+/** One of a caller's headers, whatever the case of its name. */
+export function namedHeader(
+  headers: HeadersRecord,
+  name: string,
+): HeadersRecord[string] | undefined {
+  const wanted = name.toLowerCase()
+  return Object.entries(headers).find(([given]) => given.toLowerCase() === wanted)?.[1]
 }
 
 /**

@@ -98,6 +98,8 @@ describe("headers that a proxy sends twice", () => {
       ["Stream-Closed", "true"],
       ["Producer-Epoch", "3"],
       ["content-type", "text/plain; charset=utf-8"],
+      ["date", "Fri, 27 Nov 2026 19:00:00 GMT"],
+      ["etag", '"a,b"'],
     ] as const) {
       headers.append(name, value)
       headers.append(name, value)
@@ -106,6 +108,8 @@ describe("headers that a proxy sends twice", () => {
     expect(readMetadata(headers)).toEqual({ offset: "5", cursor: "c", ...ends })
     expect(integerHeader(headers, "Producer-Epoch")).toBe(3)
     expect(headerOf(headers, "content-type")).toBe("text/plain; charset=utf-8")
+    expect(headerOf(headers, "date")).toBe("Fri, 27 Nov 2026 19:00:00 GMT")
+    expect(headerOf(headers, "etag")).toBe('"a,b"')
   })
 
   it("stay as they are if they differ", () => {
