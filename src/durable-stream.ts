@@ -18,7 +18,7 @@ import {
 import { headExistingStream, headStream, type HeadResult } from "./http/stream-head.ts"
 import { randomId } from "./platform/random-id.ts"
 import { isWorkerd } from "./platform/runtime.ts"
-import { Producer } from "./producer/producer.ts"
+import { AbortableProducer } from "./producer/producer.ts"
 import { openStream } from "./read/open-stream.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
 import { AppendQueue, type WriteTarget } from "./write/append-queue.ts"
@@ -266,7 +266,7 @@ export class DurableStream {
         fail(error)
         return onError?.(error)
       }
-      return new Producer({
+      return new AbortableProducer({
         endpoint: this.#endpoint,
         producerId: producerId ?? randomId(),
         isNewId: producerId === undefined,

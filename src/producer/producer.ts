@@ -134,20 +134,25 @@ export class Producer {
     if (signal.aborted) void Promise.resolve().then(onAbort)
   }
 
+  /** `closed`, `detached` and `failed` are final. */
   get state(): ProducerState["kind"] {
     return this.#state.kind
   }
 
   /** What the producer failed with. */
-  get failure(): Error | undefined {
+  protected get failure(): Error | undefined {
     return this.#state.kind === "failed" ? this.#state.error : undefined
   }
 
   /** Makes the first epoch a fresh one above another. Only before the first message. */
-  startAbove(epoch: number): void {
+  protected startAbove(epoch: number): void {
     this.#sender.startAbove(epoch)
   }
 
+  /**
+   * Pending while more than `highWaterMarkBytes` are not acknowledged. Awaiting it before each `append` bounds the memory
+   * that a slow server costs. Rejects if the producer has failed.
+   */
   get ready(): Promise<void> {
     // Whoever waits for room has nothing to add: lingering is in vain.
     if (this.#buffer.isHigh && this.#accumulator.count > 0) {
@@ -157,42 +162,64 @@ export class Producer {
     return this.#buffer.ready
   }
 
+  /** How many bytes of messages are not acknowledged. */
   get bufferedBytes(): number {
     return this.#buffer.bytes
   }
 
+  /** The epoch of the newest batch. It grows by bumps, by `restart`, and when a rejected batch is split. */
   get epoch(): number {
     return this.#sender.epoch
   }
 
+  /** The sequence number of the next batch in this epoch. */
   get nextSeq(): number {
     return this.#sender.nextSeq
   }
 
+  /** How many batches were sent and are not settled. */
   get inFlightCount(): number {
     return this.#sender.inFlightCount
   }
 
+  /** How many messages no request has carried yet. */
   get pendingCount(): number {
     return this.#accumulator.count + this.#sender.unsentCount
   }
 
+  /** How many of the `undelivered()` messages, counted from the first, may be stored although no response says so. */
   get indeterminateCount(): number {
     return this.#sender.indeterminateCount()
   }
 
-  get lastOffset(): Offset | undefined {
+  /** The offset after the newest acknowledged batch; undefined before there is one. */
+  get lastSuccessfulOffset(): Offset | undefined {
     return this.#lastOffset?.offset
   }
 
-  /** @throws what ended the producer, or DurableStreamError if the message cannot be queued */
+  /**
+   * Queues a message. It is copied: later changes of `body` do not reach it. An empty string or empty bytes are no message on a
+   * stream that is not JSON: nothing is queued.
+   *
+   * @param body - on a JSON stream any value that JSON can express, where a string or bytes are exactly one serialized
+   *   value; on any other stream a string or bytes
+   * @throws DurableStreamError `PARSE_ERROR` or `BAD_REQUEST` for what is no message, `BUFFER_FULL` if `maxBufferedBytes`
+   *   would be exceeded, `ALREADY_CLOSED` after `close` or `detach`; nothing is queued then
+   * @throws what the producer failed with
+   */
   append(body: unknown): void {
     if (this.#state.kind !== "open") throw this.#endedError("append()")
     this.#take(body)
     this.#sendDue()
   }
 
-  /** Rejects, and does not throw, whatever is wrong. */
+  /**
+   * Queues a message, as `append` does, and reports its acknowledgement. Cheap enough for every message: it shares its request
+   * with others all the same. If its batch is rejected and split, it settles once the whole batch is settled.
+   *
+   * @returns once the message is stored; for an empty body, once the messages ahead of it are settled
+   * @throws what `append` throws; what the producer failed with; the error of the message if it was rejected
+   */
   send(body: unknown): Promise<IdempotentAppendResult> {
     try {
       if (this.#state.kind !== "open") throw this.#endedError("send()")
@@ -209,11 +236,25 @@ export class Producer {
     }
   }
 
+  /**
+   * Sends at once what lingers.
+   *
+   * @param options - `signal` ends the wait; the producer goes on
+   * @returns once everything queued so far is settled
+   * @throws what the producer failed with; if a message was rejected that no earlier `flush` reported, its error
+   */
   flush({ signal }: WaitOptions = {}): Promise<void> {
     return quiet(waitFor(this.#flush(), signal))
   }
 
-  /** @param finalMessage - stored together with the closure or not at all; undefined for none */
+  /**
+   * Delivers everything, then closes the stream for good: readers get to its end. Called again it returns the same promise.
+   * A stream that somebody else has closed already is closed as well, unless there is a final message.
+   *
+   * @param finalMessage - stored together with the closure, or not at all
+   * @throws StreamClosedError if something was left to store and the stream was closed
+   * @throws as `flush` does; if a message was rejected, the stream is not closed and `close` can be called again
+   */
   close(finalMessage?: unknown): Promise<StreamEnd> {
     const state = this.#state
     const last = finalMessage === undefined ? undefined : takeSnapshot(finalMessage)
@@ -230,7 +271,12 @@ export class Producer {
     return closed
   }
 
-  /** @param options - `signal` fails the producer if it is not done: `undelivered()` has the rest */
+  /**
+   * Delivers everything, then ends the producer. The stream stays open.
+   *
+   * @param options - `signal` fails the producer if it is not done by then: `undelivered()` has the rest
+   * @throws as `flush` does; the producer has ended all the same
+   */
   detach({ signal }: WaitOptions = {}): Promise<void> {
     const state = this.#state
     switch (state.kind) {
@@ -255,6 +301,12 @@ export class Producer {
     }
   }
 
+  /**
+   * Delivers everything queued so far, then continues in the next epoch, which fences other producers with this id. What is
+   * queued meanwhile belongs to the new epoch.
+   *
+   * @throws as `flush` does; the epoch does not change then
+   */
   restart(): Promise<void> {
     if (this.#state.kind !== "open") return this.#refuse("restart()")
     this.#restarting ??= quiet(
@@ -266,11 +318,16 @@ export class Producer {
   }
 
   /** Fails the producer: what is not acknowledged will not be sent again. */
-  abort(reason: unknown): void {
+  protected abort(reason: unknown): void {
     this.#fail(new FetchBackoffAbortError(reason))
   }
 
-  undelivered(): Uint8Array[] {
+  /**
+   * After a failure: the messages that were not acknowledged, serialized, in order. The first
+   * `indeterminateCount` of them may be stored although no response says so. Empty before.
+   * `takeOver` makes a producer that sends the others.
+   */
+  undelivered(): readonly Uint8Array[] {
     if (this.#state.kind !== "failed") return []
     const batches = this.#sender.unsettled()
     const last = this.#last === undefined ? [] : [bytesOf(this.#last)]
@@ -339,7 +396,7 @@ export class Producer {
     const settled = quiet(this.#flushes.wait(this.#newestIndex(), false))
     this.#flushes.settle(this.#firstUnsettled())
     await settled
-    return { offset: this.lastOffset ?? "", duplicate: false }
+    return { offset: this.lastSuccessfulOffset ?? "", duplicate: false }
   }
 
   /** Finds out the content type, once. Resolves when that is over, well or not. */
@@ -572,6 +629,13 @@ export function rejectedMessageError(
     details,
     { cause },
   )
+}
+
+/** A producer that its owner can end at any time. */
+export class AbortableProducer extends Producer {
+  override abort(reason: unknown): void {
+    super.abort(reason)
+  }
 }
 
 interface RejectedMessage {
