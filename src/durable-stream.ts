@@ -19,7 +19,7 @@ import { headExistingStream, headStream, type HeadResult } from "./http/stream-h
 import { randomId } from "./platform/random-id.ts"
 import { isWorkerd } from "./platform/runtime.ts"
 import { AbortableProducer } from "./producer/producer.ts"
-import { openStream } from "./read/open-stream.ts"
+import { openStream } from "./read/session-response.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
 import { AppendQueue, type WriteTarget } from "./write/append-queue.ts"
 import { appendStream, type AppendSource } from "./write/append-stream.ts"

@@ -89,8 +89,19 @@ export type { IdempotentAppendResult } from "./producer/acknowledgements.ts"
 export type { IdempotentProducerOptions } from "./producer/producer-options.ts"
 export type { RejectedMessageDetails, WaitOptions } from "./producer/producer.ts"
 
-export type { ByteChunk, JsonBatch, JsonBatchMeta, StreamBatch, TextChunk } from "./read/batches.ts"
-export type { PauseReason, SseFallbackReason, StreamEvent, Transport } from "./read/stream-event.ts"
+export type {
+  ByteChunk,
+  JsonBatch,
+  JsonBatchMeta,
+  StreamBatch,
+  TextChunk,
+} from "./read/stream-response.ts"
+export type {
+  PauseReason,
+  SseFallbackReason,
+  StreamEvent,
+  Transport,
+} from "./read/stream-options.ts"
 export type {
   LegacyLiveMode,
   LiveMode,

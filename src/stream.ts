@@ -1,5 +1,5 @@
 import { createEndpoint } from "./http/endpoint.ts"
-import { openStream } from "./read/open-stream.ts"
+import { openStream } from "./read/session-response.ts"
 import type { StreamOptions } from "./read/stream-options.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
 

@@ -1,8 +1,8 @@
 import { badOption } from "./http/option-checks.ts"
 import { createEndpoint } from "./http/endpoint.ts"
 import { warn } from "./platform/console.ts"
-import type { StreamBatch } from "./read/batches.ts"
-import { openStream } from "./read/open-stream.ts"
+import type { StreamBatch } from "./read/stream-response.ts"
+import { openStream } from "./read/session-response.ts"
 import type { StreamOptions } from "./read/stream-options.ts"
 
 /** What {@link subscribe} calls. */

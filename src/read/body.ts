@@ -13,7 +13,7 @@ import {
   type Payload,
   type PayloadRead,
   type TransferFailure,
-} from "./payload.ts"
+} from "./page.ts"
 
 /** What a body is read with. */
 export interface BodyContext {

@@ -1,6 +1,6 @@
 import { transferError } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
-import type { TransferFailure } from "./payload.ts"
+import type { TransferFailure } from "./page.ts"
 
 /** How often the clocks are read, so that a suspended machine is noticed soon after it wakes. */
 const TICK_MS = 5_000

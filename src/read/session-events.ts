@@ -1,8 +1,12 @@
 import { callObserver, warn } from "../platform/console.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import type { SessionSettings } from "./session-settings.ts"
+import type {
+  SessionSettings,
+  SseFallbackReason,
+  StreamEvent,
+  Transport,
+} from "./stream-options.ts"
 import { fallbackAdvice } from "./sse-health.ts"
-import type { SseFallbackReason, StreamEvent, Transport } from "./stream-event.ts"
 
 /** Reports what a session does: to `observe`, and to the console what somebody should fix. */
 export class SessionEvents {

@@ -5,16 +5,29 @@ import type { ReadableStreamAsyncIterable } from "../platform/async-iterable-str
 import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import type { ByteChunk, JsonBatch, JsonBatchMeta, StreamBatch, TextChunk } from "./batches.ts"
+import type {
+  ByteChunk,
+  CallbackResult,
+  JsonBatch,
+  JsonBatchMeta,
+  StreamBatch,
+  StreamResponse,
+  TextChunk,
+} from "./stream-response.ts"
 import { collect, iterateBatches, subscribe, type ToBatch } from "./consumers/deliver.ts"
-import { bytesFormat, jsonFormat, textFormat, type Format } from "./consumers/formats.ts"
+import { bytesFormat, type Format, jsonFormat, textFormat } from "./consumers/formats.ts"
 import { MAX_PART_SIZE, PageReader, type Reader, type ReadMode } from "./consumers/page-reader.ts"
-import { pulledStream, pullMessages, pullValues, type Pull } from "./consumers/pulled-stream.ts"
-import type { Session } from "./session.ts"
+import { type Pull, pulledStream, pullMessages, pullValues } from "./consumers/pulled-stream.ts"
+import { Session } from "./session.ts"
 import type { ResponseHead } from "./session-events.ts"
-import type { SessionSettings } from "./session-settings.ts"
-import type { LiveMode } from "./stream-options.ts"
-import type { CallbackResult, StreamResponse } from "./stream-response.ts"
+import {
+  type LiveMode,
+  type ReadOptions,
+  type SessionSettings,
+  sessionSettings,
+} from "./stream-options.ts"
+import type { Endpoint } from "../http/endpoint.ts"
+import { warnIfUsingHttpInBrowser } from "../platform/http-warning.ts"
 
 const chunks: ReadMode = { partSize: MAX_PART_SIZE }
 const wholePages: ReadMode = { partSize: Infinity }
@@ -249,4 +262,22 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
 function unobserved<T>(promise: Promise<T>): Promise<T> {
   promise.catch(() => undefined)
   return promise
+}
+
+/**
+ * Begins to read a stream; settles with the first answer.
+ *
+ * @param endpoint - the stream and what its requests are made with
+ * @param options - where and how to read; a signal goes beside the endpoint's
+ * @throws what the first request failed with, or FetchBackoffAbortError
+ */
+export async function openStream<TJson>(
+  endpoint: Endpoint,
+  options: ReadOptions,
+): Promise<StreamResponse<TJson>> {
+  const settings = sessionSettings(options)
+  warnIfUsingHttpInBrowser(endpoint.url, options.warnOnHttp)
+  const session = new Session(endpoint, settings)
+  await session.start()
+  return new SessionResponse<TJson>(endpoint.url, session, settings)
 }

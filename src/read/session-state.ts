@@ -42,15 +42,12 @@
  */
 
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { backoffDelayMs, spacingDelayMs, type Backoff } from "../http/backoff.ts"
-import { NOW_OFFSET, START_OFFSET, type Offset } from "../protocol/offset.ts"
+import { type Backoff, backoffDelayMs, spacingDelayMs } from "../http/backoff.ts"
+import { NOW_OFFSET, type Offset, START_OFFSET } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { leadsBack, visit, visitedFrom, type Visited } from "./loop-detection.ts"
-import type { PageMark, SessionOutcome } from "./page.ts"
-import type { TransferFailure } from "./payload.ts"
+import type { PageMark, SessionOutcome, TransferFailure } from "./page.ts"
 import { isShort, judgeSse, type SseEnding } from "./sse-health.ts"
-import type { SseFallbackReason, StreamEvent, Transport } from "./stream-event.ts"
-import type { SseSettings } from "./stream-options.ts"
+import type { SseFallbackReason, SseSettings, StreamEvent, Transport } from "./stream-options.ts"
 
 /** Catch-up pages in a row that may make no progress. */
 export const MAX_STALLS = 10
@@ -691,4 +688,32 @@ function noProgressError(
       : "answers live requests at once with nothing. Check for a cache, for a proxy that drops the query, and that " +
         "Stream-Closed is neither stripped nor hidden by CORS (Access-Control-Expose-Headers)"
   return new DurableStreamError(`No progress at offset ${offset}: ${stream} ${why}.`, "NO_PROGRESS")
+}
+
+/** Where the session has been, in constant space: its previous offset and one further back (Brent's cycle detection). */
+export interface Visited {
+  readonly previous: Offset
+  readonly landmark: Offset
+  /** Moves since the landmark, and how many until the next one. */
+  readonly moves: number
+  readonly span: number
+}
+
+/** A session that has not moved yet. */
+export function visitedFrom(start: Offset): Visited {
+  return { previous: start, landmark: start, moves: 0, span: 1 }
+}
+
+/** What is remembered after a move. */
+export function visit(visited: Visited, from: Offset, to: Offset): Visited {
+  if (from === to) return visited
+  const { landmark, span } = visited
+  const moves = visited.moves + 1
+  if (moves < span) return { previous: from, landmark, moves, span }
+  return { previous: from, landmark: to, moves: 0, span: 2 * span }
+}
+
+/** Whether a move leads back to where the session was: offsets never come again, because streams only grow. */
+export function leadsBack(visited: Visited, to: Offset): boolean {
+  return to === visited.previous || to === visited.landmark
 }

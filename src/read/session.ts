@@ -1,6 +1,6 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { LinkedAbortController, sleep } from "../http/abort.ts"
-import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
+import { type Endpoint, extendEndpoint } from "../http/endpoint.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { headerOf } from "../protocol/response-metadata.ts"
@@ -9,27 +9,28 @@ import { handleError } from "./error-handler.ts"
 import { Lifetime } from "./lifetime.ts"
 import {
   clampedEnd,
+  emptyPayload,
   type PageContent,
   type PageMark,
   type PageSource,
+  type Payload,
   type SessionOutcome,
   type SourcePage,
+  type TransferFailure,
 } from "./page.ts"
-import { emptyPayload, type Payload, type TransferFailure } from "./payload.ts"
-import { ReadAhead, type PendingRequest } from "./read-ahead.ts"
-import { SessionEvents, type ResponseHead } from "./session-events.ts"
-import type { SessionSettings } from "./session-settings.ts"
+import { type PendingRequest, ReadAhead } from "./read-ahead.ts"
+import { type ResponseHead, SessionEvents } from "./session-events.ts"
+import type { RetryOpts, SessionSettings } from "./stream-options.ts"
 import {
+  type Effect,
   firstRequest,
   initialState,
-  transition,
-  type Effect,
   type SessionEvent,
   type SessionState,
+  transition,
 } from "./session-state.ts"
 import type { SseConnection } from "./sse-connection.ts"
-import type { RetryOpts } from "./stream-options.ts"
-import { openTransport, type Opened, type ReadContext, type ReadRequest } from "./transport.ts"
+import { type Opened, openTransport, type ReadContext, type ReadRequest } from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
 type Work = Extract<Effect, { kind: "request" | "receive" | "wait" | "handle-error" }>

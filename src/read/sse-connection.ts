@@ -6,10 +6,9 @@ import { joinBytes } from "../protocol/bytes.ts"
 import { STREAM_SSE_DATA_ENCODING_HEADER } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { SseEventParser } from "../sse/event-parser.ts"
-import { SsePageAssembler, type SsePage } from "../sse/page-assembler.ts"
-import { bodyPayload, type BodyContext } from "./body.ts"
-import type { PageMark } from "./page.ts"
-import { bufferedPayload, textPayload, type Payload } from "./payload.ts"
+import { type SsePage, SsePageAssembler } from "../sse/page-assembler.ts"
+import { type BodyContext, bodyPayload } from "./body.ts"
+import { bufferedPayload, type PageMark, type Payload, textPayload } from "./page.ts"
 import type { SseEnding } from "./sse-health.ts"
 
 /** What a connection's events are read with. */

@@ -1,7 +1,6 @@
 import { backoffDelayMs, spacingDelayMs } from "../http/backoff.ts"
-import type { TransferFailure } from "./payload.ts"
-import type { SseFallbackReason, Transport } from "./stream-event.ts"
-import type { SseSettings } from "./stream-options.ts"
+import type { TransferFailure } from "./page.ts"
+import type { SseFallbackReason, SseSettings, Transport } from "./stream-options.ts"
 
 /** How an SSE connection ended, or a request for one. */
 export interface SseEnding {

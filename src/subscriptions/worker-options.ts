@@ -9,7 +9,7 @@ import {
 import { resolveBackoff, type Backoff, type BackoffOverrides } from "../http/backoff.ts"
 import type { MaybePromise } from "../http/request-inputs.ts"
 import type { Offset } from "../protocol/offset.ts"
-import type { ByteChunk, JsonBatch, TextChunk } from "../read/batches.ts"
+import type { ByteChunk, JsonBatch, TextChunk } from "../read/stream-response.ts"
 
 /** What a handler gets of a stream: messages, text or bytes. */
 export interface BatchTypes<T> {

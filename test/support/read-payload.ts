@@ -1,4 +1,4 @@
-import type { Payload, PayloadRead } from "../../src/read/payload.ts"
+import type { Payload, PayloadRead } from "../../src/read/page.ts"
 
 /** All the bytes of a payload, or what it failed with. */
 export async function readPayload(

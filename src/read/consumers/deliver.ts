@@ -1,5 +1,5 @@
 import { FetchBackoffAbortError } from "../../errors/fetch-backoff-abort-error.ts"
-import type { JsonBatchMeta } from "../batches.ts"
+import type { JsonBatchMeta } from "../stream-response.ts"
 import type { PageSource } from "../page.ts"
 import type { Delivery, Reader } from "./page-reader.ts"
 

@@ -4,8 +4,7 @@ import { joinBytes } from "../../protocol/bytes.ts"
 import { NOW_OFFSET } from "../../protocol/offset.ts"
 import { describeUrl } from "../../protocol/request-url.ts"
 import { decodeChunk, endText, type PartialText } from "../../protocol/utf8-decoder.ts"
-import type { SourcePage } from "../page.ts"
-import type { TransferFailure } from "../payload.ts"
+import type { SourcePage, TransferFailure } from "../page.ts"
 
 /** What arrived: bytes, or the texts of SSE events. */
 export type Part = Uint8Array | readonly string[]

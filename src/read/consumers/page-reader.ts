@@ -1,7 +1,6 @@
 import { pageTooLarge } from "../../errors/page-too-large.ts"
-import type { JsonBatchMeta } from "../batches.ts"
-import type { PageContent, PageSource, SourcePage } from "../page.ts"
-import type { TransferFailure } from "../payload.ts"
+import type { JsonBatchMeta } from "../stream-response.ts"
+import type { PageContent, PageSource, SourcePage, TransferFailure } from "../page.ts"
 import type { Format, Part } from "./formats.ts"
 
 /** A value on its way to the caller. */

@@ -1,7 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
 import { bodyPayload, type BodyPlatform } from "../../../src/read/body.ts"
 import { IdleWatch } from "../../../src/read/idle-watch.ts"
-import type { Payload } from "../../../src/read/payload.ts"
+import type { Payload } from "../../../src/read/page.ts"
 import { readPayload as readWhole } from "../../support/read-payload.ts"
 
 const url = "https://streams.test/s?token=secret"

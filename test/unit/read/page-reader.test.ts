@@ -1,13 +1,16 @@
 import { describe, expect, it } from "vitest"
 import { bytesFormat, jsonFormat, textFormat } from "../../../src/read/consumers/formats.ts"
-import { PageReader, type ReadMode, type Reader } from "../../../src/read/consumers/page-reader.ts"
-import type { PageContent, PageMark, PageSource, SourcePage } from "../../../src/read/page.ts"
+import { PageReader, type Reader, type ReadMode } from "../../../src/read/consumers/page-reader.ts"
 import {
   bufferedPayload,
-  textPayload,
+  type PageContent,
+  type PageMark,
+  type PageSource,
   type Payload,
   type PayloadRead,
-} from "../../../src/read/payload.ts"
+  type SourcePage,
+  textPayload,
+} from "../../../src/read/page.ts"
 
 const url = "https://streams.test/s?secret"
 const start: PageMark = { offset: "-1", cursor: undefined, upToDate: false, streamClosed: false }

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import type { LinkedAbortController } from "../../../src/http/abort.ts"
-import { bufferedPayload } from "../../../src/read/payload.ts"
+import { bufferedPayload } from "../../../src/read/page.ts"
 import { ReadAhead } from "../../../src/read/read-ahead.ts"
 import type { Opened, ReadRequest } from "../../../src/read/transport.ts"
 

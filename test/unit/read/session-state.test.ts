@@ -19,7 +19,7 @@ import {
   type Step,
 } from "../../../src/read/session-state.ts"
 import type { SseEnding } from "../../../src/read/sse-health.ts"
-import type { Transport } from "../../../src/read/stream-event.ts"
+import type { Transport } from "../../../src/read/stream-options.ts"
 
 /** A state by its kind and, if it has one, its transport. */
 type StateName = {

@@ -6,7 +6,7 @@ import {
   MIN_LIVED_MS,
   type SseEnding,
 } from "../../../src/read/sse-health.ts"
-import type { SseFallbackReason } from "../../../src/read/stream-event.ts"
+import type { SseFallbackReason } from "../../../src/read/stream-options.ts"
 
 const settings = {
   minConnectionDuration: 1000,
