@@ -5,6 +5,7 @@ import { documentVisibility, type VisibilitySource } from "../platform/page-life
 import { isOffset, type Offset, START_OFFSET } from "../protocol/offset.ts"
 import {
   badOption,
+  checkAmount,
   checkBoolean,
   checkCount,
   checkDuration,
@@ -225,23 +226,18 @@ export type StreamEvent =
 export type PauseReason = "hidden"
 
 /** Checked {@link ReadOptions} with every default filled in. */
-export interface SessionSettings {
+export type SessionSettings = Readonly<
+  Required<Pick<ReadOptions, "signal" | "onError" | "observe" | "maxPageBytes" | "cursor">>
+> & {
   readonly offset: Offset
   readonly live: LiveMode
   readonly json: boolean
-  readonly signal: AbortSignal | undefined
-  readonly onError: StreamErrorHandler | undefined
-  readonly observe: ((event: StreamEvent) => void) | undefined
   readonly sse: SseSettings
   readonly idleTimeoutMs: number
   readonly visibility: VisibilitySource | undefined
   readonly hiddenGraceMs: number
   readonly readAhead: number
-  readonly maxPageBytes: number | undefined
-  readonly cursor: string | undefined
 }
-
-const DEFAULT_IDLE_TIMEOUT_MS = 75_000
 
 const sseDefaults: SseSettings = {
   minConnectionDuration: 1000,
@@ -255,35 +251,48 @@ const sseDefaults: SseSettings = {
  * Checks the options of a read and fills in the defaults.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option
- * @throws InvalidSignalError where the signal is none
+ * @throws InvalidSignalError if the signal is none
  */
 export function sessionSettings(options: ReadOptions): SessionSettings {
   checkObject("options", options)
-  checkSignal(options.signal)
+  const { offset = START_OFFSET, live = true, maxPageBytes, signal, cursor } = options
+  const { idleTimeoutMs = 75_000, pauseWhenHidden = true, readAhead = 1 } = options
+  checkSignal(signal)
   checkBoolean("warnOnHttp", options.warnOnHttp)
-  const { offset = START_OFFSET, live = true, readAhead = 1 } = options
-  const { idleTimeoutMs = DEFAULT_IDLE_TIMEOUT_MS, pauseWhenHidden = true } = options
-  if (!isOffset(offset)) {
-    throw badOption("offset", 'a stored offset, "-1" or "now"', offset)
-  }
   if (![true, false, "long-poll", "sse"].includes(live)) {
     throw badOption("live", 'true, false, "long-poll" or "sse"', live)
   }
+  const isGrace = (ms: number) => ms >= 0 && ms < Infinity
+  const isLimit = (bytes: number) => bytes === Infinity || (bytes >= 1 && Number.isInteger(bytes))
+  if (maxPageBytes !== undefined) {
+    checkNumber("maxPageBytes", maxPageBytes, isLimit, "a whole number, 1 or more, or Infinity")
+  }
   return {
-    offset,
+    offset: checkOffset("offset", offset),
     live,
     json: checkBoolean("json", options.json) ?? false,
-    signal: options.signal,
+    signal,
     onError: checkFunction("onError", options.onError),
     observe: checkFunction("observe", options.observe),
     sse: sseSettings(options.sseResilience),
     idleTimeoutMs: checkDuration("idleTimeoutMs", idleTimeoutMs),
     visibility: visibilityOf(pauseWhenHidden),
-    hiddenGraceMs: checkGrace(options.hiddenGraceMs ?? 0),
+    hiddenGraceMs: checkNumber(
+      "hiddenGraceMs",
+      options.hiddenGraceMs ?? 0,
+      isGrace,
+      "a number of milliseconds, 0 or more",
+    ),
     readAhead: checkCount("readAhead", readAhead),
-    maxPageBytes: checkPageBytes(options.maxPageBytes),
-    cursor: options.cursor,
+    maxPageBytes,
+    cursor,
   }
+}
+
+/** Checks an offset that a read is to start at. */
+export function checkOffset(option: string, offset: unknown): Offset {
+  if (isOffset(offset)) return offset
+  throw badOption(option, 'a stored offset, "-1" or "now"', offset)
 }
 
 function sseSettings(options?: SSEResilienceOptions): SseSettings {
@@ -295,10 +304,10 @@ function sseSettings(options?: SSEResilienceOptions): SseSettings {
     logWarnings = sseDefaults.logWarnings,
     backoffMaxDelay = sseDefaults.backoffMaxDelay,
   } = options
-  checkAmount("backoffMaxDelay", backoffMaxDelay)
+  checkAmount("sseResilience.backoffMaxDelay", backoffMaxDelay)
   const { backoffBaseDelay = Math.min(sseDefaults.backoffBaseDelay, backoffMaxDelay) } = options
-  checkAmount("minConnectionDuration", minConnectionDuration)
-  checkAmount("backoffBaseDelay", backoffBaseDelay)
+  checkAmount("sseResilience.minConnectionDuration", minConnectionDuration)
+  checkAmount("sseResilience.backoffBaseDelay", backoffBaseDelay)
   checkCount("sseResilience.maxShortConnections", maxShortConnections)
   checkBoolean("sseResilience.logWarnings", logWarnings)
   return {
@@ -316,19 +325,4 @@ function visibilityOf(option: boolean | VisibilitySource): VisibilitySource | un
   // JavaScript callers can give anything.
   if (typeof (option as Partial<VisibilitySource> | null)?.subscribe === "function") return option
   throw badOption("pauseWhenHidden", "a boolean or a VisibilitySource", option)
-}
-
-function checkGrace(ms: unknown): number {
-  const isMs = (given: number) => Number.isFinite(given) && given >= 0
-  return checkNumber("hiddenGraceMs", ms, isMs, "a number of milliseconds, 0 or more")
-}
-
-function checkPageBytes(bytes: unknown): number | undefined {
-  if (bytes === undefined) return undefined
-  const isLimit = (given: number) => given >= 1 && (given === Infinity || Number.isInteger(given))
-  return checkNumber("maxPageBytes", bytes, isLimit, "a whole number, 1 or more, or Infinity")
-}
-
-function checkAmount(option: string, value: number): void {
-  checkNumber(`sseResilience.${option}`, value, (given) => given >= 0, "a number, 0 or more")
 }
