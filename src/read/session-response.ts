@@ -15,7 +15,14 @@ import type {
   TextChunk,
 } from "./stream-response.ts"
 import { collect, iterateBatches, subscribe, type ToBatch } from "./consumers/deliver.ts"
-import { bytesFormat, type Format, jsonFormat, textFormat } from "./consumers/formats.ts"
+import {
+  bytesFormat,
+  jsonFormat,
+  textFormat,
+  type Format,
+  type FormatState,
+  type Messages,
+} from "./consumers/formats.ts"
 import { MAX_PART_SIZE, PageReader, type Reader, type ReadMode } from "./consumers/page-reader.ts"
 import { type Pull, pulledStream, pullMessages, pullValues } from "./consumers/pulled-stream.ts"
 import { Session } from "./session.ts"
@@ -189,7 +196,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     return { partSize: isFramed ? Infinity : 1, skipsEmpty: true }
   }
 
-  #read<S extends { readonly size: number }, T>(format: Format<S, T>, mode: ReadMode): Reader<T> {
+  #read<S extends FormatState, T>(format: Format<S, T>, mode: ReadMode): Reader<T> {
     return new PageReader(this.#session, this.url, format, mode)
   }
 
@@ -200,7 +207,8 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
         "BAD_REQUEST",
       )
     }
-    return this.#read(jsonFormat<T>(this.url), mode)
+    // That the messages are of this type is the caller's claim.
+    return this.#read(jsonFormat as Format<Messages, T[]>, mode)
   }
 
   #collect<T>(reader: Reader<T>): Promise<T> {

@@ -9,6 +9,12 @@ import type { SourcePage, TransferFailure } from "../page.ts"
 /** What arrived: bytes, or the texts of SSE events. */
 export type Part = Uint8Array | readonly string[]
 
+/** `pending`: the first bytes of a character; the state cannot be handed over with the offset of a page's end then. */
+export interface FormatState {
+  readonly size: number
+  readonly pending?: unknown
+}
+
 /**
  * What a method delivers, and how it is made of what arrives. A state is never changed: the reader goes back to an earlier
  * one if a page breaks.
@@ -16,15 +22,13 @@ export type Part = Uint8Array | readonly string[]
  * @template S - what was read and not handed over; its size in bytes, characters or messages
  * @template T - what is handed over
  */
-export interface Format<S extends { readonly size: number }, T> {
+export interface Format<S extends FormatState, T> {
   readonly empty: S
   /** Whether a page's content is its messages: one of `[]` is empty. */
   readonly countsMessages: boolean
   add(state: S, part: Part): S
   /** The page is whole. */
-  endPage(state: S, page: SourcePage): S | TransferFailure
-  /** Whether it may be handed over with the offset of a page's end: not inside a character. */
-  isAligned(state: S): boolean
+  endPage(state: S, page: SourcePage, url: string): S | TransferFailure
   /** What is handed over. */
   value(state: S): T
   /** What is left behind that. */
@@ -56,7 +60,6 @@ export const bytesFormat: Format<Bytes, Uint8Array> = {
     return { size: size + value.byteLength, chunks: { value, before: chunks } }
   },
   endPage: (state) => state,
-  isAligned: () => true,
   value: ({ chunks }) => joinBytes(toArray(chunks)),
   rest: () => noBytes,
 }
@@ -76,7 +79,6 @@ export const textFormat: Format<Text, string> = {
     // A stream that was closed inside a character has no other half of it to wait for.
     return end.streamClosed ? sized(endText(state)) : state
   },
-  isAligned: ({ pending }) => pending === undefined,
   value: ({ text }) => text,
   rest: ({ pending }) => ({ size: 0, text: "", pending }),
 }
@@ -93,48 +95,41 @@ function sized({ text, pending }: PartialText): Text {
   return { text, pending, size: text.length }
 }
 
-interface Messages<T> {
+export interface Messages {
   readonly size: number
   /** The messages of whole pages. */
-  readonly lists: Chain<T[]>
+  readonly lists: Chain<unknown[]>
   /** The page that is being read: SSE events, each a document, or one document. */
   readonly documents: readonly string[]
   readonly text: Text
 }
 
-/**
- * The messages of a JSON stream. They are not checked to be `T`: that is the caller's claim. A page costs one decoding and
- * one parse, as with `response.json()`.
- */
-export function jsonFormat<T>(url: string): Format<Messages<T>, T[]> {
-  const empty: Messages<T> = { size: 0, lists: undefined, documents: [], text: noText }
-  return {
-    empty,
-    countsMessages: true,
-    add(state, part) {
-      return isTexts(part)
-        ? { ...state, documents: [...state.documents, ...part] }
-        : { ...state, text: addText(state.text, part) }
-    },
-    endPage({ size, lists, documents, text }, page) {
-      const all = [...documents, withoutBom(endText(text).text)].filter((one) => !isBlank(one))
-      // An empty page is `[]`, which some servers leave out; but if the offset moved, its content was lost.
-      if (all.length === 0 && losesContent(page)) {
-        return { kind: "malformed", error: invalidPage(url, undefined) }
-      }
-      try {
-        const value = joinLists(all.map((document) => parseDocument<T>(document)))
-        return { ...empty, size: size + value.length, lists: { value, before: lists } }
-      } catch (cause) {
-        // What else it throws is a limit of the engine.
-        if (!(cause instanceof SyntaxError)) throw cause
-        return { kind: "malformed", error: invalidPage(url, cause) }
-      }
-    },
-    isAligned: () => true,
-    value: ({ lists }) => joinLists(toArray(lists)),
-    rest: () => empty,
-  }
+const noMessages: Messages = { size: 0, lists: undefined, documents: [], text: noText }
+
+/** The messages of a JSON stream. A page costs one decoding and one parse, as with `response.json()`. */
+export const jsonFormat: Format<Messages, unknown[]> = {
+  empty: noMessages,
+  countsMessages: true,
+  add(state, part) {
+    return isTexts(part)
+      ? { ...state, documents: [...state.documents, ...part] }
+      : { ...state, text: addText(state.text, part) }
+  },
+  endPage({ size, lists, documents, text }, page, url) {
+    const all = [...documents, withoutBom(endText(text).text)].filter((one) => !isBlank(one))
+    // An empty page is `[]`, which some servers leave out; but if the offset moved, its content was lost.
+    if (all.length === 0 && losesContent(page)) return invalidPage(url, undefined)
+    try {
+      const value = joinLists(all.map(parseDocument))
+      return { ...noMessages, size: size + value.length, lists: { value, before: lists } }
+    } catch (cause) {
+      // What else it throws is a limit of the engine.
+      if (!(cause instanceof SyntaxError)) throw cause
+      return invalidPage(url, cause)
+    }
+  },
+  value: ({ lists }) => joinLists(toArray(lists)),
+  rest: () => noMessages,
 }
 
 function isTexts(part: Part): part is readonly string[] {
@@ -157,10 +152,9 @@ function withoutBom(document: string): string {
 }
 
 /** A page is an array of messages. One that is a single other value is taken for that message. */
-function parseDocument<T>(document: string): T[] {
+function parseDocument(document: string): unknown[] {
   const value: unknown = JSON.parse(document)
-  // The caller says that the messages are of this type.
-  return (Array.isArray(value) ? value : [value]) as T[]
+  return Array.isArray(value) ? value : [value]
 }
 
 /**
@@ -176,12 +170,8 @@ function joinLists<T>(lists: readonly T[][]): T[] {
   return joined
 }
 
-function invalidPage(url: string, cause: unknown): DurableStreamError {
-  return new DurableStreamError(
-    `A page of ${describeUrl(url)} is not valid JSON.`,
-    "PARSE_ERROR",
-    undefined,
-    undefined,
-    { cause },
-  )
+function invalidPage(url: string, cause: unknown): TransferFailure {
+  const message = `A page of ${describeUrl(url)} is not valid JSON.`
+  const error = new DurableStreamError(message, "PARSE_ERROR", undefined, undefined, { cause })
+  return { kind: "malformed", error }
 }

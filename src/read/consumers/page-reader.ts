@@ -1,7 +1,7 @@
 import { pageTooLarge } from "../../errors/page-too-large.ts"
 import type { JsonBatchMeta } from "../stream-response.ts"
 import type { PageContent, PageSource, SourcePage, TransferFailure } from "../page.ts"
-import type { Format, Part } from "./formats.ts"
+import type { Format, FormatState, Part } from "./formats.ts"
 
 /** A value on its way to the caller. */
 export interface Delivery<T> {
@@ -62,7 +62,7 @@ export interface Reader<T> {
  * - Text inside a character at a page's end is kept until the next page: no offset lies inside a character.
  * - An exception while a page is read ends the session with it.
  */
-export class PageReader<S extends { readonly size: number }, T> implements Reader<T> {
+export class PageReader<S extends FormatState, T> implements Reader<T> {
   readonly #source: PageSource
   readonly #url: string
   readonly #format: Format<S, T>
@@ -198,7 +198,7 @@ export class PageReader<S extends { readonly size: number }, T> implements Reade
   #end(page: SourcePage): Delivery<T> | undefined {
     const format = this.#format
     const before = this.#state.size
-    const state = format.endPage(this.#state, page)
+    const state = format.endPage(this.#state, page, this.#url)
     if ("kind" in state) {
       this.#reject(page, state)
       return undefined
@@ -208,7 +208,7 @@ export class PageReader<S extends { readonly size: number }, T> implements Reade
     const empty = this.#receivedBytes === 0 || (format.countsMessages && state.size === before)
     const content = { empty, bytes: this.#receivedBytes }
     const { collects = false, skipsEmpty = false } = this.#mode
-    const isAligned = format.isAligned(state)
+    const isAligned = state.pending === undefined
     if (!isAligned || (collects && !page.end.upToDate && !page.end.streamClosed)) {
       this.#kept = state
       if (isAligned) this.#held = { page, content }

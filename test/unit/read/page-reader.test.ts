@@ -310,9 +310,7 @@ describe("pages of text", () => {
 
 describe("pages of JSON", () => {
   const json = async (source: Pages) =>
-    (await all(new PageReader(source, url, jsonFormat<unknown>(url), wholePages))).map(
-      ({ value }) => value,
-    )
+    (await all(new PageReader(source, url, jsonFormat, wholePages))).map(({ value }) => value)
 
   it("are arrays of messages, or one message; a BOM is none", async () => {
     const source = new Pages(text("[1,[2]]"), text('{"a":1}'), text("\uFEFF[3]"), text("[]"))
