@@ -37,7 +37,7 @@ export class Lifetime {
     for (const signal of new Set(signals)) {
       if (signal === undefined || this.#outcome !== undefined) continue
       const abort = () => {
-        this.#dispatch({ kind: "abort", reason: signal.reason })
+        this.#dispatch({ kind: "end", outcome: { kind: "aborted", reason: signal.reason } })
       }
       if (signal.aborted) abort()
       else this.#cleanups.push(onAbort(signal, abort))

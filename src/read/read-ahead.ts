@@ -1,5 +1,6 @@
 import { LinkedAbortController } from "../http/abort.ts"
-import type { Opened, ReadRequest } from "./transport.ts"
+import type { ReadRequest } from "./session-state.ts"
+import type { Opened } from "./transport.ts"
 
 /** A request that is in flight. */
 export interface PendingRequest {

@@ -6,7 +6,6 @@ import type {
   StreamEvent,
   Transport,
 } from "./stream-options.ts"
-import { fallbackAdvice } from "./sse-health.ts"
 
 /** Reports what a session does: to `observe`, and to the console what somebody should fix. */
 export class SessionEvents {
@@ -25,15 +24,16 @@ export class SessionEvents {
   }
 
   notify(event: StreamEvent): void {
-    const { observe } = this.#settings
+    const { observe, sse } = this.#settings
     if (observe !== undefined) callObserver("observe", () => observe(event))
     if (event.kind === "offset-mismatch" && !isTestRun()) {
-      warnOf(
-        this.#url,
+      this.#warn(
         `the stored offset ${event.offset} is not the stream's any more (it ends at ${event.nextOffset}): the stream was ` +
           'probably deleted and created again. Read from "-1" to get its messages',
       )
     }
+    const advice = event.kind === "transport" && event.reason && fallbackAdvice[event.reason]
+    if (advice && sse.logWarnings) this.#warn(`long-poll replaces SSE. ${advice}`)
   }
 
   responded(transport: Transport, response: Response, durationMs: number): void {
@@ -41,15 +41,24 @@ export class SessionEvents {
     this.notify({ kind: "response", transport, status: response.status, durationMs })
   }
 
-  warnFallback(reason: SseFallbackReason): void {
-    const advice = fallbackAdvice(reason)
-    if (!this.#settings.sse.logWarnings || advice === undefined) return
-    warnOf(this.#url, `long-poll replaces SSE. ${advice}`)
+  #warn(what: string): void {
+    warn(`${describeUrl(this.#url)}: ${what}.`)
   }
 }
 
-function warnOf(url: string, what: string): void {
-  warn(`${describeUrl(url)}: ${what}.`)
+/** What to tell those who run the servers; empty if there is nothing to fix. */
+export const fallbackAdvice: Readonly<Record<SseFallbackReason, string>> = {
+  "short-connections":
+    "SSE connections end as soon as they begin. Check the read timeouts of proxies and load balancers",
+  buffered:
+    "A proxy buffers SSE until the connection ends. Turn that off (X-Accel-Buffering: no, proxy_buffering off)",
+  silent:
+    "SSE connections stay silent. Check for a proxy that buffers (X-Accel-Buffering: no, proxy_buffering off)",
+  failing: "SSE requests fail while others succeed. Check the timeouts and limits of proxies",
+  unsupported:
+    "An SSE request got no text/event-stream. Check that proxies pass queries and content types on",
+  malformed: "SSE events are malformed. Check that proxies pass the body on unchanged",
+  "lossy-text": "",
 }
 
 /** A test that deletes streams does so on purpose. */

@@ -10,9 +10,9 @@
  *   │ │  │ └──────────┼─┼───────────────── opened ─────────┘   delivering
  *   │ │  │ failed     │ └─ page
  *   │ │  ▼            │
- *   │ │ handling-error ── error-handled: end ─▶ ended ◀── end of stream, caught up, cancel, abort, fail (every state)
- *   │ │  │            │
- *   │ │  └ retry ─▶ waiting ◀── transfer failed, no progress, SSE closed (requesting, delivering, receiving)
+ *   │ │ handling-error             ended ◀── end of stream, caught up, end (every state)
+ *   │ │  │
+ *   │ │  └ error-handled ─▶ waiting ◀── transfer failed, no progress, SSE closed (requesting, delivering, receiving)
  *   │ └ timer-fired ──┘ │
  *   │                   ▼ hidden (also from requesting, receiving, and instead of the next request)
  *   └─── visible ──── paused
@@ -47,7 +47,7 @@ import { NOW_OFFSET, type Offset, START_OFFSET } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { PageMark, SessionOutcome, TransferFailure } from "./page.ts"
 import { isShort, judgeSse, type SseEnding } from "./sse-health.ts"
-import type { SseFallbackReason, SseSettings, StreamEvent, Transport } from "./stream-options.ts"
+import type { SseSettings, StreamEvent, Transport } from "./stream-options.ts"
 
 /** Catch-up pages in a row that may make no progress. */
 export const MAX_STALLS = 10
@@ -159,10 +159,9 @@ export type SessionEvent =
   | ({ readonly kind: "committed" } & Committed)
   /** The consumer has dealt with the committed page. */
   | { readonly kind: "proceed" }
+  /** The error handler requested a retry. */
   | {
       readonly kind: "error-handled"
-      readonly retry: boolean
-      readonly error: unknown
       /** Where to continue instead. */
       readonly offset: Offset | undefined
       /** The rest of the time that the server asked to wait. */
@@ -175,23 +174,20 @@ export type SessionEvent =
   | { readonly kind: "visible" }
   /** Connections of before are dead: the network changed, or the page was frozen. */
   | { readonly kind: "network-changed" }
-  | { readonly kind: "live-changed"; readonly live: Live["kind"] }
-  /** The stream holds what SSE cannot carry unchanged. */
-  | { readonly kind: "sse-unsuitable" }
-  | { readonly kind: "cancel"; readonly reason: unknown }
-  | { readonly kind: "abort"; readonly reason: unknown }
-  /** The consumer failed, or the driver. */
-  | { readonly kind: "fail"; readonly error: unknown }
+  /** `long-poll`: the stream holds, or may hold, what SSE cannot carry unchanged. `none`: the read ends at the tail. */
+  | { readonly kind: "live-changed"; readonly live: "long-poll" | "none" }
+  /** A cancel, an abort, or a failure of the consumer, the error handler or the driver. */
+  | { readonly kind: "end"; readonly outcome: SessionOutcome }
 
-/** What the driver does, in order. `notify` and `warn` come last: they call the caller's code. */
+/** What the driver does, in order. `notify` comes last: it calls the caller's code. */
 export type Effect =
   /** End what is in flight: request, connection, page, wait, error handler. */
   | { readonly kind: "release" }
   | { readonly kind: "drop-ahead" }
   /** Abort the transfer of the page that is with the consumer, and the connection that it came from. */
   | { readonly kind: "interrupt" }
-  | ({ readonly kind: "request" } & RequestPlace)
-  | ({ readonly kind: "read-ahead" } & RequestPlace)
+  | ({ readonly kind: "request" } & ReadRequest)
+  | ({ readonly kind: "read-ahead" } & ReadRequest)
   /** Read the next page from the SSE connection. */
   | { readonly kind: "receive" }
   | {
@@ -209,9 +205,9 @@ export type Effect =
   | { readonly kind: "handle-error"; readonly error: unknown }
   | { readonly kind: "end"; readonly outcome: SessionOutcome }
   | { readonly kind: "notify"; readonly event: StreamEvent }
-  | { readonly kind: "warn-fallback"; readonly reason: SseFallbackReason }
 
-interface RequestPlace {
+/** Where a request reads, and how. */
+export interface ReadRequest {
   readonly transport: Transport
   readonly offset: Offset
   readonly cursor: string | undefined
@@ -272,11 +268,6 @@ export function initialState(
   return { kind: "requesting", context, transport: "catch-up" }
 }
 
-/** The effect of the initial state. */
-export function firstRequest({ context }: SessionState): Effect {
-  return requestEffect("request", "catch-up", context.offset, context.cursor)
-}
-
 /** What follows an event in a state. Pure. An event that a state does not expect changes nothing. */
 export function transition(
   state: SessionState,
@@ -323,18 +314,13 @@ export function transition(
       return { ...step, effects: [...step.effects, notify({ kind: "resume", reason: "hidden" })] }
     }
     case "live-changed": {
-      const changed = { ...state, context: update(context, { live: liveOf(event.live) }) }
-      return { state: changed, effects: [DROP_AHEAD] }
+      const { live } = event
+      if (live === "long-poll" && context.live.kind !== "sse") return stay(state)
+      const changed = { ...state, context: update(context, { live: liveOf(live) }) }
+      return { state: changed, effects: live === "none" ? [DROP_AHEAD] : NO_EFFECTS }
     }
-    case "sse-unsuitable":
-      if (context.live.kind !== "sse") return stay(state)
-      return stay({ ...state, context: update(context, { live: LONG_POLL }) })
-    case "cancel":
-      return end(context, { kind: "cancelled", reason: event.reason })
-    case "abort":
-      return end(context, { kind: "aborted", reason: event.reason })
-    case "fail":
-      return end(context, { kind: "failed", error: event.error })
+    case "end":
+      return end(context, event.outcome)
   }
 }
 
@@ -384,8 +370,8 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
 
 function onCommitted(state: SessionState, event: EventOf<"committed">): Step {
   if (state.kind !== "delivering") return stay(state)
-  const { end: clamped, empty, bytes } = event
-  const { context, transport, end, elapsedMs } = state
+  const { end: clamped, empty } = event
+  const { context, transport, end } = state
   const effects: Effect[] = []
   const goesOn = transport === "long-poll" && context.live.kind === "long-poll" && !context.hidden
   if (goesOn && !empty && !clamped.streamClosed && clamped.offset !== context.offset) {
@@ -395,17 +381,8 @@ function onCommitted(state: SessionState, event: EventOf<"committed">): Step {
   const mismatch = unconfirmed && empty && end.upToDate && end.offset !== offset
   if (mismatch) effects.push(notify({ kind: "offset-mismatch", offset, nextOffset: end.offset }))
   const confirmed = unconfirmed && (mismatch || !empty)
-  return {
-    state: {
-      kind: "delivering",
-      context: confirmed ? update(context, { unconfirmed: false }) : context,
-      transport,
-      end,
-      elapsedMs,
-      committed: { end: clamped, empty, bytes },
-    },
-    effects,
-  }
+  const known = confirmed ? update(context, { unconfirmed: false }) : context
+  return { state: { ...state, context: known, committed: event }, effects }
 }
 
 function onProceed(state: SessionState, env: SessionEnvironment): Step {
@@ -441,7 +418,7 @@ function onTransferFailed(
   const { context } = state
   if (state.kind === "delivering" && state.transport === "sse") {
     const ending = { kind: "malformed", hasResponse: true, livedMs: 0, hasEvents: true } as const
-    return afterSse(context, { ...ending, progressed: false, buffered: false }, env)
+    return afterSse(context, ending, env)
   }
   const further = deliveredBytes > context.deliveredBytes
   const known = further ? update(context, { deliveredBytes }) : context
@@ -473,10 +450,11 @@ function afterSse(context: SessionContext, ending: SseEnding, env: SessionEnviro
   const before = context.live.kind === "sse" ? context.live.failures : 0
   const verdict = judgeSse(ending, before, env.sse, env.random)
   if (verdict.kind === "fall-back") {
-    const { reason } = verdict
-    const polling = context.live.kind === "sse" ? update(context, { live: LONG_POLL }) : context
-    const step = request(polling, polling.live.kind === "none" ? "catch-up" : "long-poll", reason)
-    return { ...step, effects: [...step.effects, { kind: "warn-fallback", reason }] }
+    const live = context.live.kind === "none" ? context.live : LONG_POLL
+    const to = live.kind === "none" ? "catch-up" : live.kind
+    const step = request(update(context, { live, transport: to }), to)
+    const notice = notify({ kind: "transport", from: "sse", to, reason: verdict.reason })
+    return { ...step, effects: [...step.effects, notice] }
   }
   const { failures, delayMs } = verdict
   const live: Live = context.live.kind === "sse" ? { kind: "sse", failures } : context.live
@@ -501,7 +479,6 @@ function onErrorHandled(
 ): Step {
   if (state.kind !== "handling-error") return stay(state)
   const { context } = state
-  if (!event.retry) return end(context, { kind: "failed", error: event.error })
   const { handler } = context.retries
   // The first time the handler has changed something. After that its word alone is no reason to hurry.
   const delayMs =
@@ -572,16 +549,12 @@ function stall(context: SessionContext, transport: Transport, env: SessionEnviro
   return wait(update(context, { retries }), transport, delayMs)
 }
 
-function request(context: SessionContext, transport: Transport, reason?: SseFallbackReason): Step {
+function request(context: SessionContext, transport: Transport): Step {
   if (context.started && context.hidden) return pause(context)
   const from = context.transport
   const next = from === transport ? context : update(context, { transport })
   const effects: Effect[] = [RELEASE, requestEffect("request", transport, next.offset, next.cursor)]
-  if (from !== transport) {
-    effects.push(
-      notify({ kind: "transport", from, to: transport, ...(reason !== undefined && { reason }) }),
-    )
-  }
+  if (from !== transport) effects.push(notify({ kind: "transport", from, to: transport }))
   return { state: { kind: "requesting", context: next, transport }, effects }
 }
 
@@ -680,14 +653,15 @@ function noProgressError(
   transport: Transport,
   url: string,
 ): DurableStreamError {
-  const stream = describeUrl(url)
-  const why =
+  const [why, header] =
     transport === "catch-up"
-      ? "returns the same pages again and again without being up to date. Check for a stuck cache, and that " +
-        "Stream-Up-To-Date is neither stripped nor hidden by CORS (Access-Control-Expose-Headers)"
-      : "answers live requests at once with nothing. Check for a cache, for a proxy that drops the query, and that " +
-        "Stream-Closed is neither stripped nor hidden by CORS (Access-Control-Expose-Headers)"
-  return new DurableStreamError(`No progress at offset ${offset}: ${stream} ${why}.`, "NO_PROGRESS")
+      ? ["the same pages again and again. Check for a stuck cache", "Up-To-Date"]
+      : ["at once with nothing. Check for a cache or a proxy that drops the query", "Closed"]
+  return new DurableStreamError(
+    `No progress at offset ${offset}: ${describeUrl(url)} responds ${why}, and that Stream-${header} is neither stripped ` +
+      "nor hidden by CORS (Access-Control-Expose-Headers).",
+    "NO_PROGRESS",
+  )
 }
 
 /** Where the session has been, in constant space: its previous offset and one further back (Brent's cycle detection). */

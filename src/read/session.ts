@@ -1,11 +1,12 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { LinkedAbortController, sleep } from "../http/abort.ts"
 import { type Endpoint, extendEndpoint } from "../http/endpoint.ts"
+import { failureOf } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { headerOf } from "../protocol/response-metadata.ts"
 import { arrivesInParts } from "./body.ts"
-import { handleError } from "./error-handler.ts"
+import { callErrorHandler } from "./error-handler.ts"
 import { Lifetime } from "./lifetime.ts"
 import {
   clampedEnd,
@@ -20,17 +21,17 @@ import {
 } from "./page.ts"
 import { type PendingRequest, ReadAhead } from "./read-ahead.ts"
 import { type ResponseHead, SessionEvents } from "./session-events.ts"
-import type { RetryOpts, SessionSettings } from "./stream-options.ts"
+import { checkOffset, type SessionSettings } from "./stream-options.ts"
 import {
   type Effect,
-  firstRequest,
+  type ReadRequest,
   initialState,
   type SessionEvent,
   type SessionState,
   transition,
 } from "./session-state.ts"
-import type { SseConnection } from "./sse-connection.ts"
-import { type Opened, openTransport, type ReadContext, type ReadRequest } from "./transport.ts"
+import type { SseConnection, SseRead } from "./sse-connection.ts"
+import { type Opened, openTransport, type ReadContext } from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
 type Work = Extract<Effect, { kind: "request" | "receive" | "wait" | "handle-error" }>
@@ -85,7 +86,7 @@ export class Session implements PageSource {
     this.#position = { offset, cursor: undefined, upToDate: false, streamClosed: false }
     const live = settings.live === true ? "sse" : settings.live || "none"
     this.#state = initialState(offset, live, cursor)
-    this.#execute(firstRequest(this.#state))
+    this.#work = { kind: "request", transport: "catch-up", offset, cursor }
     this.#lifetime = new Lifetime(this.#dispatch.bind(this))
     // A finite read goes on while hidden: it ends by itself.
     if (live !== "none") this.#lifetime.watchVisibility(visibility, hiddenGraceMs)
@@ -164,11 +165,11 @@ export class Session implements PageSource {
   fail(error: unknown): void {
     if (this.outcome !== undefined) return
     this.#position = this.#positionBefore ?? this.#position
-    this.#dispatch({ kind: "fail", error })
+    this.#dispatch({ kind: "end", outcome: { kind: "failed", error } })
   }
 
   cancel(reason: unknown): void {
-    this.#dispatch({ kind: "cancel", reason })
+    this.#dispatch({ kind: "end", outcome: { kind: "cancelled", reason } })
   }
 
   readToTail(): void {
@@ -213,10 +214,7 @@ export class Session implements PageSource {
         })
       }
       case "receive":
-        return this.#finish(this.#connection?.next(), (read) => {
-          if (read.kind === "page") this.#turnTo(read.end, read.payload, Infinity)
-          else this.#dispatch(read)
-        })
+        return this.#finish(this.#connection?.next(), this.#opened.bind(this))
       case "wait":
         return this.#finish(sleep(work.delayMs, this.#begin()), () => {
           this.#dispatch({ kind: "timer-fired" })
@@ -261,14 +259,15 @@ export class Session implements PageSource {
 
   /** SSE delivers CR and CRLF as LF: a stream that has them is read over long-poll. */
   #inspectText(bytes: Uint8Array): void {
-    if (bytes.includes(CARRIAGE_RETURN)) this.#dispatch({ kind: "sse-unsuitable" })
+    if (bytes.includes(CARRIAGE_RETURN)) this.#dispatch({ kind: "live-changed", live: "long-poll" })
   }
 
-  #opened(opened: Opened): void {
+  #opened(opened: Opened | SseRead): void {
     switch (opened.kind) {
       case "page":
-        this.#learn(opened.response)
-        this.#turnTo(opened.end, opened.payload, opened.elapsedMs)
+        if (opened.response !== undefined) this.#learn(opened.response)
+        this.#payload = opened.payload
+        this.#dispatch({ kind: "page", end: opened.end, elapsedMs: opened.elapsedMs })
         break
       case "connection":
         this.#connection = opened.connection
@@ -290,11 +289,6 @@ export class Session implements PageSource {
     }
   }
 
-  #turnTo(end: PageMark, payload: Payload, elapsedMs: number): void {
-    this.#payload = payload
-    this.#dispatch({ kind: "page", end, elapsedMs })
-  }
-
   #committed(end: PageMark, { empty, bytes = 0 }: PageContent): void {
     this.#dispatch({ kind: "committed", end, empty, bytes })
   }
@@ -306,13 +300,18 @@ export class Session implements PageSource {
 
   async #handleError(error: unknown): Promise<void> {
     const { onError } = this.#settings
-    const sinceLastMs = monotonicMs() - this.#lastRetryAtMs
-    const change = (changes: RetryOpts) => {
+    const startedAtMs = monotonicMs()
+    const decision = callErrorHandler(onError, error, this.#begin())
+    await this.#finish(decision, (changes) => {
+      if (changes === undefined) throw error
+      const { offset } = changes
+      if (offset !== undefined) checkOffset("onError.offset", offset)
       this.#context.endpoint = extendEndpoint(this.#context.endpoint, changes)
-    }
-    const context = { onError, sinceLastMs, change }
-    await this.#finish(handleError(context, error, this.#begin()), (event) => {
-      this.#dispatch(event)
+      // The decision does not replace Retry-After, which passes while the handler runs.
+      const askedMs = failureOf(error)?.retryAfterMs ?? 0
+      const retryAfterMs = Math.max(0, askedMs - (monotonicMs() - startedAtMs))
+      const sinceLastMs = startedAtMs - this.#lastRetryAtMs
+      this.#dispatch({ kind: "error-handled", offset, retryAfterMs, sinceLastMs })
     })
     const next = this.#work
     this.#lastRetryAtMs = monotonicMs() + (next?.kind === "wait" ? next.delayMs : 0)
@@ -355,9 +354,6 @@ export class Session implements PageSource {
         break
       case "notify":
         this.#context.events.notify(effect.event)
-        break
-      case "warn-fallback":
-        this.#context.events.warnFallback(effect.reason)
         break
       default:
         // A page that was delivered is not kept while the next one is waited for.

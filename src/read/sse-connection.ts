@@ -11,8 +11,8 @@ import { type BodyContext, bodyPayload } from "./body.ts"
 import { bufferedPayload, type PageMark, type Payload, textPayload } from "./page.ts"
 import type { SseEnding } from "./sse-health.ts"
 
-/** What a connection's events are read with. */
-export interface SseContext {
+/** What a connection and its events are read with. */
+export interface SseContext extends BodyContext {
   /** Where the connection starts. */
   readonly offset: Offset
   /** The stream's content type. */
@@ -26,7 +26,14 @@ export interface SseContext {
 
 /** What a connection brought next. */
 export type SseRead =
-  | { readonly kind: "page"; readonly end: PageMark; readonly payload: Payload }
+  | {
+      readonly kind: "page"
+      readonly end: PageMark
+      readonly payload: Payload
+      /** Says nothing of the server: what it sends of itself. */
+      readonly elapsedMs: number
+      readonly response?: undefined
+    }
   | { readonly kind: "sse-closed"; readonly ending: SseEnding }
 
 type Encoding = "json" | "text" | "base64"
@@ -43,7 +50,6 @@ const MAX_EVENT_BYTES = 64 * 1024 * 1024
 /** An open SSE connection. Reports what arrives as values; does not reconnect. */
 export class SseConnection {
   readonly #body: Payload
-  readonly #bodyContext: BodyContext
   readonly #context: SseContext
   readonly #encoding: Encoding
   readonly #assembler = new SsePageAssembler()
@@ -67,9 +73,8 @@ export class SseConnection {
   #unclaimedSinceMs: number | undefined
   #unclaimedBytes = 0
 
-  constructor(response: Response, body: BodyContext, context: SseContext) {
-    this.#body = bodyPayload(response, body)
-    this.#bodyContext = body
+  constructor(response: Response, context: SseContext) {
+    this.#body = bodyPayload(response, context)
     this.#context = context
     this.#position = context.offset
     this.#encoding = encodingOf(response, context.contentType)
@@ -98,13 +103,12 @@ export class SseConnection {
 
   #read(): ReturnType<Payload["read"]> {
     const read = this.#body.read()
-    if (!this.#hasBytes) this.#bodyContext.watch.listen(this.#context.firstByteTimeoutMs)
+    if (!this.#hasBytes) this.#context.watch.listen(this.#context.firstByteTimeoutMs)
     return read
   }
 
   #feed(bytes: Uint8Array): void {
-    const { maxPageBytes = MAX_EVENT_BYTES } = this.#context
-    const { url, idleTimeoutMs } = this.#bodyContext
+    const { maxPageBytes = MAX_EVENT_BYTES, url, idleTimeoutMs } = this.#context
     this.#hasBytes = true
     this.#parser.feed(bytes)
     const { isPending } = this.#assembler
@@ -149,7 +153,8 @@ export class SseConnection {
       this.#encoding === "base64"
         ? bufferedPayload(joinBytes(contents.flatMap(({ chunks }) => chunks)))
         : textPayload(contents.length === 1 ? last.data : contents.flatMap(({ texts }) => texts))
-    return { kind: "page", end: { offset, cursor, upToDate, streamClosed }, payload }
+    const end = { offset, cursor, upToDate, streamClosed }
+    return { kind: "page", end, payload, elapsedMs: Infinity }
   }
 
   #decode({ data }: SsePage): Content | undefined {

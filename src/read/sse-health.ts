@@ -9,13 +9,13 @@ export interface SseEnding {
   /** Whether the request got a response. */
   readonly hasResponse: boolean
   readonly livedMs: number
-  readonly hasEvents: boolean
+  readonly hasEvents?: boolean
   /** Whether it brought content that was new. */
-  readonly progressed: boolean
+  readonly progressed?: boolean
   /** Whether all of it arrived in one burst at its end. */
-  readonly buffered: boolean
+  readonly buffered?: boolean
   /** What the request failed with, and how long the server asked to wait. */
-  readonly failure?: { readonly error: Error; readonly retryAfterMs: number }
+  readonly failure?: { readonly error: Error; readonly retryAfterMs: number } | undefined
 }
 
 /** What follows. */
@@ -63,23 +63,16 @@ export function judgeSse(
 ): SseVerdict {
   const short = isShort(ending, settings)
   const spacingMs = spacingDelayMs(MIN_INTERVAL_MS, ending.livedMs, random)
+  const { backoffBaseDelay: initialDelay, backoffMaxDelay: maxDelay } = settings
   const backoffMs = (attempt: number) =>
-    backoffDelayMs(
-      {
-        initialDelay: settings.backoffBaseDelay,
-        maxDelay: settings.backoffMaxDelay,
-        multiplier: 2,
-      },
-      attempt,
-      random,
-    )
+    backoffDelayMs({ initialDelay, maxDelay, multiplier: 2 }, attempt, random)
   if (ending.kind === "suspended") {
     return { kind: "reconnect", transport: "sse", failures, delayMs: 0 }
   }
   const reason = failureReason(ending, short)
   if (reason === undefined) {
     // New content on every connection is no failure, but reconnecting must not become a loop without a pause.
-    const delayMs = !ending.progressed ? spacingMs : short ? backoffMs(1) : 0
+    const delayMs = ending.progressed !== true ? spacingMs : short ? backoffMs(1) : 0
     return { kind: "reconnect", transport: "sse", failures: 0, delayMs }
   }
   const count = failures + 1
@@ -100,38 +93,18 @@ function failureReason(ending: SseEnding, short: boolean): SseFallbackReason | u
   const { kind } = ending
   if (kind === "unsupported" || kind === "lossy-text" || kind === "malformed") return kind
   if (!ending.hasResponse) return kind === "timeout" ? "silent" : "failing"
-  if (kind === "timeout") return ending.hasEvents ? undefined : "silent"
-  if (ending.buffered) return "buffered"
-  if (ending.progressed) return undefined
+  if (kind === "timeout") return ending.hasEvents === true ? undefined : "silent"
+  if (ending.buffered === true) return "buffered"
+  if (ending.progressed === true) return undefined
   if (short) return "short-connections"
-  return ending.hasEvents ? undefined : "silent"
+  return ending.hasEvents === true ? undefined : "silent"
 }
 
 /** Whether one such connection is enough. Headers without a first event: something holds the events back. */
-function isConclusive({ kind, hasResponse, buffered }: SseEnding): boolean {
+function isConclusive({ kind, hasResponse, buffered = false }: SseEnding): boolean {
   return (
     kind === "unsupported" ||
     kind === "lossy-text" ||
     (kind === "timeout" ? hasResponse : buffered && kind !== "malformed")
   )
-}
-
-/** What to tell those who run the servers; undefined if there is nothing to fix. */
-export function fallbackAdvice(reason: SseFallbackReason): string | undefined {
-  switch (reason) {
-    case "short-connections":
-      return "SSE connections end as soon as they begin. Check the read timeouts of proxies and load balancers"
-    case "buffered":
-      return "A proxy buffers SSE until the connection ends. Turn response buffering off (X-Accel-Buffering: no, proxy_buffering off)"
-    case "silent":
-      return "SSE connections stay silent. Check for a proxy that buffers events (X-Accel-Buffering: no, proxy_buffering off)"
-    case "failing":
-      return "SSE requests fail while others succeed. Check the timeouts and limits of proxies and load balancers"
-    case "unsupported":
-      return "The response to an SSE request is not text/event-stream. Check that proxies pass query strings and content types on"
-    case "malformed":
-      return "SSE events arrive malformed. Check that proxies pass the body on unchanged"
-    case "lossy-text":
-      return undefined
-  }
 }

@@ -9,24 +9,15 @@ import type { RetryNotice } from "../http/retry-loop.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import { CURSOR_QUERY_PARAM, LIVE_QUERY_PARAM, OFFSET_QUERY_PARAM } from "../protocol/names.ts"
-import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
 import { arrivesInParts, type BodyContext, bodyPayload, type BodyPlatform } from "./body.ts"
 import { type IdleListener, IdleWatch } from "./idle-watch.ts"
 import type { PageMark, Payload, TransferFailure } from "./page.ts"
 import type { SessionEvents } from "./session-events.ts"
-import type { SessionEvent } from "./session-state.ts"
+import type { ReadRequest, SessionEvent } from "./session-state.ts"
 import { SseConnection } from "./sse-connection.ts"
 import type { SseEnding } from "./sse-health.ts"
-import type { Transport } from "./stream-options.ts"
-
-/** Where a request reads, and how. */
-export interface ReadRequest {
-  readonly transport: Transport
-  readonly offset: Offset
-  readonly cursor: string | undefined
-}
 
 /** What every request of a session is made with. */
 export interface ReadContext {
@@ -202,7 +193,8 @@ class ReadAttempt implements RequestObserver, IdleListener {
 
   #openConnection(response: Response): Opened {
     const { contentType, maxPageBytes } = this.#context
-    const connection = new SseConnection(response, this.#body(undefined), {
+    const connection = new SseConnection(response, {
+      ...this.#body(undefined),
       offset: this.#read.offset,
       contentType,
       startedAtMs: this.#startedAtMs,
@@ -240,9 +232,7 @@ function notConnected(
   hasResponse = false,
   failure?: SseEnding["failure"],
 ): NotOpened {
-  const ending = { kind, hasResponse, livedMs: 0, hasEvents: false } as const
-  const cause = failure === undefined ? {} : { failure }
-  return { kind: "sse-closed", ending: { ...ending, progressed: false, buffered: false, ...cause } }
+  return { kind: "sse-closed", ending: { kind, hasResponse, livedMs: 0, failure } }
 }
 
 function missingOffset(url: string, response: Response): DurableStreamError {

@@ -66,8 +66,6 @@ const trouble: fc.Arbitrary<SessionEvent> = fc.oneof(
   fc.record({ kind: fc.constant("request-failed"), error: fc.constant(error) }),
   fc.record({
     kind: fc.constant("error-handled"),
-    retry: fc.boolean(),
-    error: fc.constant(error),
     offset: fc.option(offsets, { nil: undefined }),
     retryAfterMs: fc.constantFrom(0, 2000),
     sinceLastMs: fc.constantFrom(0, 399, Infinity),
@@ -80,15 +78,14 @@ const fromOutside: fc.Arbitrary<SessionEvent> = fc.oneof(
     { kind: "hidden" },
     { kind: "visible" },
     { kind: "network-changed" },
-    { kind: "sse-unsuitable" },
     { kind: "live-changed", live: "long-poll" },
   ),
 )
 
 const ends: fc.Arbitrary<SessionEvent> = fc.constantFrom<SessionEvent>(
-  { kind: "cancel", reason: "enough" },
-  { kind: "abort", reason: "left" },
-  { kind: "fail", error },
+  { kind: "end", outcome: { kind: "cancelled", reason: "enough" } },
+  { kind: "end", outcome: { kind: "aborted", reason: "left" } },
+  { kind: "end", outcome: { kind: "failed", error } },
 )
 
 const anyEvent = fc.oneof(
@@ -312,8 +309,6 @@ function useless(state: SessionState, trick: Mischief, serial: number): SessionE
     case "handling-error":
       return {
         kind: "error-handled",
-        retry: true,
-        error,
         offset: undefined,
         retryAfterMs: 0,
         sinceLastMs: Infinity,

@@ -77,7 +77,8 @@ async function hear(
     idleTimeoutMs: Infinity,
     platform: { lacksArrayBuffer: false },
   }
-  const connection = new SseConnection(new Response(body, { headers }), under, {
+  const connection = new SseConnection(new Response(body, { headers }), {
+    ...under,
     contentType,
     offset: "o0",
     startedAtMs: performance.now(),

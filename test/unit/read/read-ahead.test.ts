@@ -2,7 +2,8 @@ import { describe, expect, it } from "vitest"
 import type { LinkedAbortController } from "../../../src/http/abort.ts"
 import { bufferedPayload } from "../../../src/read/page.ts"
 import { ReadAhead } from "../../../src/read/read-ahead.ts"
-import type { Opened, ReadRequest } from "../../../src/read/transport.ts"
+import type { ReadRequest } from "../../../src/read/session-state.ts"
+import type { Opened } from "../../../src/read/transport.ts"
 
 /** Requests that were made, to be answered by hand. */
 class Requests {

@@ -120,25 +120,13 @@ const events = {
   "request-failed": { kind: "request-failed", error },
   "error-handled: retry": {
     kind: "error-handled",
-    retry: true,
-    error,
     offset: undefined,
     retryAfterMs: 0,
     sinceLastMs: Infinity,
   },
   "error-handled: elsewhere": {
     kind: "error-handled",
-    retry: true,
-    error,
     offset: "-1",
-    retryAfterMs: 0,
-    sinceLastMs: Infinity,
-  },
-  "error-handled: end": {
-    kind: "error-handled",
-    retry: false,
-    error,
-    offset: undefined,
     retryAfterMs: 0,
     sinceLastMs: Infinity,
   },
@@ -148,10 +136,9 @@ const events = {
   "network-changed": { kind: "network-changed" },
   "live-changed: long-poll": { kind: "live-changed", live: "long-poll" },
   "live-changed: none": { kind: "live-changed", live: "none" },
-  "sse-unsuitable": { kind: "sse-unsuitable" },
-  cancel: { kind: "cancel", reason: "enough" },
-  abort: { kind: "abort", reason: "left" },
-  fail: { kind: "fail", error },
+  cancel: { kind: "end", outcome: { kind: "cancelled", reason: "enough" } },
+  abort: { kind: "end", outcome: { kind: "aborted", reason: "left" } },
+  fail: { kind: "end", outcome: { kind: "failed", error } },
 } as const satisfies Record<string, SessionEvent>
 
 type EventName = keyof typeof events
@@ -210,7 +197,6 @@ const unexpected = {
   "request-failed": stays,
   "error-handled: retry": stays,
   "error-handled: elsewhere": stays,
-  "error-handled: end": stays,
   "timer-fired": stays,
   "network-changed": stays,
 } as const
@@ -222,7 +208,6 @@ function fromOutside<S extends StateName, H extends StateName>(state: S, hidden:
     visible: state,
     "live-changed: long-poll": state,
     "live-changed: none": state,
-    "sse-unsuitable": state,
     cancel: "ended",
     abort: "ended",
     fail: "ended",
@@ -249,7 +234,6 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "requesting long-poll": {
     ...unexpected,
     ...fromOutside("requesting long-poll", "paused"),
-    "sse-unsuitable": stays,
     "page forward": "delivering long-poll",
     "page closing": "delivering long-poll",
     "page still": "requesting long-poll",
@@ -309,7 +293,6 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     ...unexpected,
     ...fromOutside("delivering long-poll", "delivering long-poll"),
     "network-changed": "delivering long-poll",
-    "sse-unsuitable": stays,
     committed: "delivering long-poll",
     "transfer failed: network": "waiting catch-up",
     "transfer failed: timeout": "waiting catch-up",
@@ -335,7 +318,6 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
   "waiting long-poll": {
     ...unexpected,
     ...fromOutside("waiting long-poll", "paused"),
-    "sse-unsuitable": stays,
     "timer-fired": "requesting long-poll",
     "network-changed": "requesting long-poll",
   },
@@ -350,22 +332,18 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     ...fromOutside("handling-error catch-up", "handling-error catch-up"),
     "error-handled: retry": "requesting catch-up",
     "error-handled: elsewhere": "requesting catch-up",
-    "error-handled: end": "ended",
   },
   "handling-error long-poll": {
     ...unexpected,
     ...fromOutside("handling-error long-poll", "handling-error long-poll"),
-    "sse-unsuitable": stays,
     "error-handled: retry": "requesting long-poll",
     "error-handled: elsewhere": "requesting catch-up",
-    "error-handled: end": "ended",
   },
   "handling-error sse": {
     ...unexpected,
     ...fromOutside("handling-error sse", "handling-error sse"),
     "error-handled: retry": "requesting sse",
     "error-handled: elsewhere": "requesting catch-up",
-    "error-handled: end": "ended",
   },
   paused: {
     ...unexpected,
@@ -378,7 +356,6 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     visible: stays,
     "live-changed: long-poll": stays,
     "live-changed: none": stays,
-    "sse-unsuitable": stays,
     cancel: stays,
     abort: stays,
     fail: stays,
@@ -454,7 +431,7 @@ describe("effects", () => {
     for (const state of Object.values(states)) {
       for (const event of Object.values(events)) {
         const kinds = transition(state, event, env).effects.map(({ kind }) => kind)
-        const callsBack = (kind: string) => kind === "notify" || kind === "warn-fallback"
+        const callsBack = (kind: string) => kind === "notify"
         const first = kinds.findIndex(callsBack)
         if (first !== -1) expect(kinds.slice(first).every(callsBack)).toBe(true)
       }
@@ -868,7 +845,7 @@ describe("what the error handler's decision leads to", () => {
   })
 
   it("ends with the error that the handler left it at", () => {
-    const after = transition(handling("sse"), events["error-handled: end"], env).state
+    const after = transition(handling("sse"), events.fail, env).state
     expect(after).toMatchObject({ kind: "ended", outcome: { kind: "failed", error } })
   })
 
@@ -896,7 +873,9 @@ describe("what the end of an SSE connection leads to", () => {
       context = after.context
     }
     const step = transition({ ...delivering("sse"), context }, failed("malformed"), env)
-    expect(effectOf(step, "warn-fallback")).toEqual({ kind: "warn-fallback", reason: "malformed" })
+    expect(reportsOf(step)).toEqual([
+      { kind: "transport", from: "sse", to: "long-poll", reason: "malformed" },
+    ])
     expect(nameOf(step.state)).toBe("requesting long-poll")
   })
 
@@ -917,8 +896,12 @@ describe("what the end of an SSE connection leads to", () => {
     const step = transition(states.receiving, { kind: "sse-closed", ending }, env)
     expect(effectOf(step, "request")).toMatchObject({ transport: "long-poll", offset: "here" })
     expect(step.state.context.live).toEqual({ kind: "long-poll" })
-    const seen = transition(delivering("catch-up"), events["sse-unsuitable"], env).state
-    expect(seen.context.live).toEqual({ kind: "long-poll" })
+    const seen = transition(delivering("catch-up"), events["live-changed: long-poll"], env)
+    expect(seen.state.context.live).toEqual({ kind: "long-poll" })
+    expect(seen.effects).toEqual([])
+    // A read to the tail stays one.
+    const finite = delivering("catch-up", forward, { live: { kind: "none" } })
+    expect(transition(finite, events["live-changed: long-poll"], env).state).toBe(finite)
   })
 
   it("a read to the tail does not go back to it", () => {

@@ -1,11 +1,6 @@
 import { describe, expect, it } from "vitest"
-import {
-  fallbackAdvice,
-  isShort,
-  judgeSse,
-  MIN_LIVED_MS,
-  type SseEnding,
-} from "../../../src/read/sse-health.ts"
+import { isShort, judgeSse, MIN_LIVED_MS, type SseEnding } from "../../../src/read/sse-health.ts"
+import { fallbackAdvice } from "../../../src/read/session-events.ts"
 import type { SseFallbackReason } from "../../../src/read/stream-options.ts"
 
 const settings = {
@@ -154,10 +149,10 @@ describe("what follows the end of an SSE connection", () => {
     "unsupported",
     "malformed",
   ])("tells those who run the servers what to check: %s", (reason) => {
-    expect(fallbackAdvice(reason)).toMatch(/prox/)
+    expect(fallbackAdvice[reason]).toMatch(/prox/)
   })
 
   it("has nothing to fix for text that SSE cannot carry", () => {
-    expect(fallbackAdvice("lossy-text")).toBeUndefined()
+    expect(fallbackAdvice["lossy-text"]).toBe("")
   })
 })
