@@ -75,22 +75,29 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
   const running = new Set<Promise<void>>()
   let idleSinceMs: number | undefined
   let poison: PoisonStop | undefined
-  const mayBegin = () =>
+  let hasBegun = false
+  const isAllowed = () =>
     poison === undefined &&
     !abort.signal.aborted &&
     draining?.aborted !== true &&
-    monotonicMs() < endAtMs
+    // Each claim begins one batch at least, or a slow reader would never get anywhere.
+    (monotonicMs() < endAtMs || !hasBegun)
+  const begin = () => {
+    const isBegun = isAllowed()
+    hasBegun ||= isBegun
+    return isBegun
+  }
   // What is not pending any more was handled elsewhere, or is gone.
   for (const path of failed.keys()) {
     if (!pending.some((stream) => stream.path === path)) failed.delete(path)
   }
   try {
-    while (mayBegin() && waiting.size + running.size > 0) {
+    while (isAllowed() && waiting.size + running.size > 0) {
       for (const job of waiting) {
         if (running.size >= handler.concurrency) break
         if (readyInMs(job, failed) > 0) continue
         waiting.delete(job)
-        const run: Promise<void> = handleStream(claim, job, settings, abort.signal, mayBegin)
+        const run: Promise<void> = handleStream(claim, job, settings, abort.signal, begin)
           .then((isOver) => {
             if (!isOver) waiting.add(job)
           })
@@ -103,11 +110,12 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
       const nowMs = monotonicMs()
       idleSinceMs = running.size > 0 ? undefined : (idleSinceMs ?? nowMs)
       const idleEndMs = (idleSinceMs ?? Infinity) + claim.leaseTtlMs / 3
-      if (nowMs >= idleEndMs) break
+      if (nowMs >= idleEndMs || (running.size === 0 && nowMs >= endAtMs)) break
+      const untilEndMs = nowMs < endAtMs ? endAtMs - nowMs : Infinity
       // A slot that is free is of use only to a stream that waits for its retry.
       const retryMs = Math.min(...Array.from(waiting, (job) => readyInMs(job, failed)))
       const untilRetryMs = running.size < handler.concurrency ? retryMs : Infinity
-      await raceSleep(Math.min(untilRetryMs, idleEndMs - nowMs, endAtMs - nowMs), running, [
+      await raceSleep(Math.min(untilRetryMs, idleEndMs - nowMs, untilEndMs), running, [
         abort.signal,
         draining,
       ])
@@ -155,7 +163,7 @@ async function handleStream(
   job: Job,
   settings: ClaimWorkSettings,
   signal: AbortSignal,
-  mayBegin: () => boolean,
+  begin: () => boolean,
 ): Promise<boolean> {
   const { handler, failed, observe } = settings
   let batch: AnyBatch | undefined
@@ -166,7 +174,7 @@ async function handleStream(
       return true
     }
     for await (batch of batchesFrom(job, settings, signal)) {
-      if (!mayBegin()) return true
+      if (!begin()) return true
       // An empty page moves the offset and has nothing to handle.
       if (!isEmpty(batch)) await handle(batch, job, settings, signal)
       failed.delete(job.path)
@@ -174,7 +182,7 @@ async function handleStream(
       job.offset = batch.offset
       if (!isEmpty(batch)) observe({ kind: "handled", path: job.path, offset: batch.offset })
       acknowledge(claim, job, settings)
-      if (reaches(job.offset, job.tailOffset) || !mayBegin()) return true
+      if (reaches(job.offset, job.tailOffset)) return true
       batch = undefined
     }
     return true
