@@ -338,7 +338,8 @@ function isWakeOf(event: unknown, id: string): boolean {
 /** Whether no later claim can succeed. */
 function isFinal(error: unknown): boolean {
   return (
-    error instanceof SubscriptionError ||
+    // A server that has responded as one of subscriptions does is one: this is a page of something in between.
+    (error instanceof SubscriptionError && error.code !== "SUBSCRIPTIONS_NOT_SUPPORTED") ||
     // The signal of the Subscriptions.
     error instanceof FetchBackoffAbortError ||
     failureOf(error)?.retryable === false

@@ -3,12 +3,14 @@ import { runCompareAndSet } from "./compare-and-set/compare-and-set.ts"
 import { runProducer } from "./producers/producer.ts"
 import { runReader } from "./readers/reader.ts"
 import type { RunOptions } from "./simulation-failure.ts"
+import { runSubscriptions } from "./subscriptions/subscriptions.ts"
 
 /** What can be simulated, by the name given to `--only`. */
 const suites: Record<string, (seed: number, options: RunOptions) => Promise<void>> = {
   readers: runReader,
   producers: runProducer,
   "compare-and-set": runCompareAndSet,
+  subscriptions: runSubscriptions,
 }
 
 const USAGE = `npm run simulate -- [--seeds N] [--start S] [--only ${Object.keys(suites).join("|")}] [--seed S --verbose]`

@@ -50,6 +50,11 @@ export class ModelServer {
     return this.#streams.get(path)
   }
 
+  /** The paths of every stream. */
+  streamPaths(): string[] {
+    return [...this.#streams.values()].filter(({ deleted }) => !deleted).map(({ path }) => path)
+  }
+
   /** Forget the producers' states of every stream, as a server may after a restart or a week. */
   forgetProducers(): void {
     for (const stream of this.#streams.values()) stream.producers.forget()

@@ -1,0 +1,85 @@
+import type { FaultName, FaultOdds } from "../../support/faulty-network/faults.ts"
+import type { SeededRandom } from "../../support/seeded-random.ts"
+
+const FAULTS: readonly FaultName[] = [
+  "drop-before",
+  "drop-after",
+  "straggler",
+  "duplicate",
+  "resent",
+  "refused",
+  "status",
+  "gateway",
+  "hang-before-headers",
+  "hang-in-body",
+  "cut-error",
+  "html",
+]
+
+/** What happens beside the network's faults, at random times until the faults stop. */
+export type Mishap =
+  "kill" | "restart" | "sleep" | "wall-forward" | "wall-back" | "drift" | "reset" | "stop"
+
+/** Everything that is random about one run, drawn before it begins. */
+export interface Scenario {
+  streams: number
+  appends: number
+  workers: number
+  concurrency: number
+  leaseTtlMs: number
+  /** Longest time that a handler takes for a batch. */
+  maxHandlerMs: number
+  /** How likely a handler throws. */
+  throws: number
+  /** How likely a program that handles a batch dies before it has acknowledged it. */
+  maxLatencyMs: number
+  maxStragglerMs: number
+  faults: FaultOdds
+  /** How likely the event of a wake is lost, and written twice. */
+  lostEvents: number
+  doubleEvents: number
+  mishaps: readonly { atMs: number; kind: Mishap }[]
+  healAtMs: number
+}
+
+const MISHAPS: readonly Mishap[] = [
+  "kill",
+  "kill",
+  "kill",
+  "restart",
+  "sleep",
+  "wall-forward",
+  "wall-back",
+  "drift",
+  "reset",
+  "stop",
+]
+
+export function drawScenario(random: SeededRandom): Scenario {
+  const faults: FaultOdds = {}
+  for (let count = random.int(0, 5); count > 0; count--) {
+    faults[random.pick(FAULTS)] = random.pick([0.03, 0.1, 0.3])
+  }
+  const healAtMs = random.int(5_000, 120_000)
+  const leaseTtlMs = random.pick([1_000, 5_000, 30_000])
+  const mishaps = Array.from({ length: random.int(0, 8) }, () => ({
+    atMs: random.int(0, healAtMs),
+    kind: random.pick(MISHAPS),
+  }))
+  return {
+    streams: random.int(1, 5),
+    appends: random.int(1, 30),
+    workers: random.int(1, 4),
+    concurrency: random.int(1, 3),
+    leaseTtlMs,
+    maxHandlerMs: random.pick([0, 50, 500, leaseTtlMs * 2]),
+    throws: random.pick([0, 0, 0.1, 0.4]),
+    maxLatencyMs: random.pick([0, 20, 200, leaseTtlMs / 2]),
+    maxStragglerMs: random.pick([100, 5_000, 60_000]),
+    faults,
+    lostEvents: random.pick([0, 0, 0.3, 1]),
+    doubleEvents: random.pick([0, 0.3]),
+    mishaps,
+    healAtMs,
+  }
+}
