@@ -134,6 +134,8 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
     return nextWake
   } catch (error) {
     if (error instanceof PoisonStop) throw error
+    // Whatever failed, nothing may go on extending a lease under which nobody works.
+    claim.abandon()
     observe({ kind: "lost", error })
     settings.onError(error)
     return false

@@ -31,7 +31,7 @@ export interface Scenario {
   maxHandlerMs: number
   /** How likely a handler throws. */
   throws: number
-  /** How likely a program that handles a batch dies before it has acknowledged it. */
+  /** There and back again takes up to twice as long: a lease that is shorter than that cannot be held. */
   maxLatencyMs: number
   maxStragglerMs: number
   faults: FaultOdds
@@ -74,7 +74,7 @@ export function drawScenario(random: SeededRandom): Scenario {
     leaseTtlMs,
     maxHandlerMs: random.pick([0, 50, 500, leaseTtlMs * 2]),
     throws: random.pick([0, 0, 0.1, 0.4]),
-    maxLatencyMs: random.pick([0, 20, 200, leaseTtlMs / 2]),
+    maxLatencyMs: random.pick([0, 20, 200, leaseTtlMs / 8]),
     maxStragglerMs: random.pick([100, 5_000, 60_000]),
     faults,
     lostEvents: random.pick([0, 0, 0.3, 1]),
