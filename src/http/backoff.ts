@@ -1,11 +1,4 @@
-import {
-  checkAmount,
-  checkBoolean,
-  checkCount,
-  checkFunction,
-  checkNumber,
-  checkObject,
-} from "./option-checks.ts"
+import { AMOUNT, BOOLEAN, checkOptions, COUNT, FUNCTION } from "./option-checks.ts"
 
 /**
  * How failed requests are retried: network failures and the statuses 408, 425, 429 and 5xx, except 501 and 505, which say
@@ -47,14 +40,7 @@ export interface BackoffOptions {
 }
 
 /** Checked options with every default filled in. */
-export interface Backoff {
-  readonly initialDelay: number
-  readonly maxDelay: number
-  readonly multiplier: number
-  readonly maxRetries: number
-  readonly onFailedAttempt: (() => void) | undefined
-  readonly debug: boolean
-}
+export type Backoff = Readonly<BackoffOptions & { maxRetries: number; debug: boolean }>
 
 /** Those of {@link BackoffOptions} that differ from the defaults. */
 export type BackoffOverrides = { [K in keyof BackoffOptions]?: BackoffOptions[K] | undefined }
@@ -67,13 +53,21 @@ export const BackoffDefaults: BackoffOptions = {
   maxRetries: Infinity,
 }
 
+const rules = {
+  initialDelay: AMOUNT,
+  maxDelay: AMOUNT,
+  multiplier: ["1 or more", (it: unknown) => typeof it === "number" && it >= 1 && it < Infinity],
+  maxRetries: COUNT,
+  debug: BOOLEAN,
+  onFailedAttempt: FUNCTION,
+} as const
+
 /**
  * Checks options and fills in the defaults.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
  */
 export function resolveBackoff(options: BackoffOverrides = {}): Backoff {
-  checkObject("backoffOptions", options)
   const {
     initialDelay = 100,
     maxDelay = 60_000,
@@ -81,18 +75,7 @@ export function resolveBackoff(options: BackoffOverrides = {}): Backoff {
     maxRetries = Infinity,
     debug = false,
     onFailedAttempt,
-  } = options
-  checkAmount("backoffOptions.initialDelay", initialDelay)
-  checkAmount("backoffOptions.maxDelay", maxDelay)
-  checkNumber(
-    "backoffOptions.multiplier",
-    multiplier,
-    (it) => it >= 1 && it < Infinity,
-    "1 or more",
-  )
-  checkCount("backoffOptions.maxRetries", maxRetries)
-  checkBoolean("backoffOptions.debug", debug)
-  checkFunction("backoffOptions.onFailedAttempt", onFailedAttempt)
+  } = checkOptions(options, rules, "backoffOptions.")
   return { initialDelay, maxDelay, multiplier, maxRetries, debug, onFailedAttempt }
 }
 

@@ -1,12 +1,53 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 
-/**
- * Checks of options. Each returns the value, or throws a DurableStreamError `BAD_REQUEST` that names the option and shows
- * its value. All but those of numbers accept undefined.
- */
+/** What an option must be: in words, as they follow "must be", and as a check. */
+export type OptionRule = readonly [rule: string, isValid: (value: unknown) => boolean]
+
+/** Rules of options. NaN is less than nothing and not more than anything. */
+export const AMOUNT: OptionRule = ["a number, 0 or more", (it) => typeof it === "number" && it >= 0]
+export const BOOLEAN: OptionRule = ["true or false", (it) => typeof it === "boolean"]
+export const COUNT: OptionRule = [
+  "a whole number, 0 or more, or Infinity",
+  (it) => it === Infinity || (Number.isInteger(it) && Number(it) >= 0),
+]
+export const DURATION: OptionRule = [
+  "a number of milliseconds above 0, or Infinity",
+  (it) => typeof it === "number" && it > 0,
+]
+export const FUNCTION: OptionRule = ["a function", (it) => typeof it === "function"]
+export const OBJECT: OptionRule = [
+  "an object",
+  (it) => typeof it === "object" && it !== null && !Array.isArray(it),
+]
 
 /**
- * Checks an option that is a number.
+ * Checks options against a table of rules. What is undefined is omitted.
+ *
+ * @param prefix - stands before their names in messages: `backoffOptions.`
+ * @returns the options
+ * @throws DurableStreamError `BAD_REQUEST` that names the option and shows its value
+ */
+export function checkOptions<T extends object>(
+  options: T,
+  rules: { readonly [K in keyof T]?: OptionRule },
+  prefix = "",
+): T {
+  checkObject(prefix.slice(0, -1) || "options", options)
+  // Each key of the rules is one of the options.
+  for (const [name, rule] of Object.entries(rules as Record<string, OptionRule>)) {
+    checkOption(prefix + name, options[name as keyof T], rule)
+  }
+  return options
+}
+
+/** Checks one option; undefined passes. */
+function checkOption<T>(option: string, value: T, [rule, isValid]: OptionRule): T {
+  if (value === undefined || isValid(value)) return value
+  throw badOption(option, rule, value)
+}
+
+/**
+ * Checks an option that is a number, and not undefined.
  *
  * @param isValid - what the number must be beside
  * @param rule - the same in words, as they follow "must be"
@@ -22,40 +63,33 @@ export function checkNumber(
 }
 
 /** Checks a duration: above 0, Infinity for no limit. */
-export function checkDuration(option: string, ms: unknown): number {
-  return checkNumber(option, ms, (it) => it > 0, "a number of milliseconds above 0, or Infinity")
+export function checkDuration(option: string, ms: number): number {
+  return checkOption(option, ms, DURATION)
 }
 
 /** Checks an amount: 0 or more. */
-export function checkAmount(option: string, value: unknown): number {
-  return checkNumber(option, value, (it) => it >= 0, "a number, 0 or more")
+export function checkAmount(option: string, value: number): number {
+  return checkOption(option, value, AMOUNT)
 }
 
 /** Checks a count: whole, 0 or more, Infinity for no limit. */
-export function checkCount(option: string, count: unknown): number {
-  const isCount = (it: number) => it === Infinity || (it >= 0 && Number.isInteger(it))
-  return checkNumber(option, count, isCount, "a whole number, 0 or more, or Infinity")
+export function checkCount(option: string, count: number): number {
+  return checkOption(option, count, COUNT)
 }
 
 /** Checks an option that is a function. */
 export function checkFunction<T>(option: string, value: T): T {
-  return check(option, value, typeof value === "function", "a function")
+  return checkOption(option, value, FUNCTION)
 }
 
 /** Checks an option that is true or false. */
 export function checkBoolean<T>(option: string, value: T): T {
-  return check(option, value, typeof value === "boolean", "true or false")
+  return checkOption(option, value, BOOLEAN)
 }
 
 /** Checks options, or an option that holds others. */
 export function checkObject<T>(option: string, value: T): T {
-  const isObject = typeof value === "object" && value !== null && !Array.isArray(value)
-  return check(option, value, isObject, "an object")
-}
-
-function check<T>(option: string, value: T, isValid: boolean, rule: string): T {
-  if (value === undefined || isValid) return value
-  throw badOption(option, rule, value)
+  return checkOption(option, value, OBJECT)
 }
 
 /** Longer strings are cut: an option may be given a whole document by mistake. */

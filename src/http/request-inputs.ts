@@ -66,20 +66,19 @@ function namedHeaders(headers: unknown = {}): HeadersRecord {
 
 /** By shape: a Headers can be of another realm, or a polyfill. */
 function headerEntries(headers: unknown): (readonly [string, unknown])[] {
-  if (typeof headers === "object" && headers !== null) {
-    // JavaScript callers can give anything; each name and value is checked.
-    if (Symbol.iterator in headers) return [...(headers as Iterable<readonly [string, unknown]>)]
-    // What has a method forEach is no record: its value would be a header that no program names.
-    if ("forEach" in headers && typeof headers.forEach === "function") {
-      const entries: (readonly [string, unknown])[] = []
-      // As above.
-      const each = headers as Pick<Headers, "forEach">
-      each.forEach((value, name) => entries.push([name, value]))
-      return entries
-    }
-    return Object.entries(headers)
+  if (typeof headers !== "object" || headers === null) {
+    throw badInput("The option headers must be an object of names and values, or a function.")
   }
-  throw badInput("The option headers must be an object of names and values, or a function.")
+  // JavaScript callers can give anything; each name and value is checked.
+  if (Symbol.iterator in headers) return [...(headers as Iterable<readonly [string, unknown]>)]
+  // What has a method forEach is no record: its value would be a header that no program names.
+  if (!("forEach" in headers && typeof headers.forEach === "function"))
+    return Object.entries(headers)
+  const entries: (readonly [string, unknown])[] = []
+  // As above.
+  const each = headers as Pick<Headers, "forEach">
+  each.forEach((value, name) => entries.push([name, value]))
+  return entries
 }
 
 /**
@@ -100,7 +99,7 @@ export function checkParams(params: ParamsRecord = {}): ParamsRecord {
     if (!isWellFormed(name)) {
       throw badInput(`The param name ${JSON.stringify(name)} holds half of a character.`)
     }
-    if (!isProvider(value)) checkParamValue(name, value)
+    if (value !== undefined && !isProvider(value)) checkParamValue(name, value)
   }
   return params
 }
@@ -117,8 +116,7 @@ export async function resolveHeaders({
 }: RequestHeaders): Promise<Record<string, string>> {
   const named = resolveEntries(headers, checkHeaderValue)
   if (moreHeaders === undefined) return named
-  const [more, given] = await Promise.all([moreHeaders(), named])
-  return mergeHeaders(more, given)
+  return mergeHeaders(...(await Promise.all([moreHeaders(), named])))
 }
 
 /** Calls the functions among the params, all at once, and checks what they give. */
@@ -127,32 +125,30 @@ export function resolveParams(params: ParamsRecord): Promise<Record<string, stri
 }
 
 async function resolveEntries(
-  record: Readonly<Record<string, unknown>>,
+  record: HeadersRecord | ParamsRecord,
   check: (name: string, value: unknown) => string,
 ): Promise<Record<string, string>> {
-  const entries = Object.entries(record)
+  const entries: [string, unknown][] = Object.entries(record)
+  // Async, so that one function that throws at once leaves no other one's rejection unhandled.
+  const resolve = async ([name, value]: [string, unknown]): Promise<[string, unknown]> => [
+    name,
+    isProvider(value) ? await value() : value,
+  ]
   // Without a function there is nothing to wait for: a request costs no extra turns.
-  const values = entries.some(([, value]) => isProvider(value))
-    ? // Async, so that one function that throws at once leaves no other one's rejection unhandled.
-      await Promise.all(
-        entries.map(async ([, value]) => (isProvider(value) ? await value() : value)),
-      )
-    : entries.map(([, value]) => value)
-  const resolved: Record<string, string> = {}
-  entries.forEach(([name], index) => {
-    if (values[index] !== undefined) resolved[name] = check(name, values[index])
-  })
-  return resolved
+  const resolved = hasProviders(record) ? await Promise.all(entries.map(resolve)) : entries
+  return Object.fromEntries(
+    resolved
+      .filter(([, value]) => value !== undefined)
+      .map(([name, value]) => [name, check(name, value)]),
+  )
 }
 
 /** Headers of one request: the later ones replace the earlier, whatever the case of their names. */
 export function mergeHeaders<TValue>(
   ...layers: readonly Readonly<Record<string, TValue>>[]
 ): Record<string, TValue> {
-  const merged = new Map<string, [name: string, value: TValue]>()
-  for (const layer of layers) {
-    for (const [name, value] of Object.entries(layer)) merged.set(name.toLowerCase(), [name, value])
-  }
+  const entries = layers.flatMap((layer) => Object.entries(layer))
+  const merged = new Map(entries.map((entry) => [entry[0].toLowerCase(), entry]))
   return Object.fromEntries(merged.values())
 }
 
@@ -172,23 +168,20 @@ function isProvider(value: unknown): value is () => unknown {
 
 /** Checks a value that a request is about to carry; the protocol's own can hold the caller's data too. */
 export function checkHeaderValue(name: string, value: unknown): string {
-  if (typeof value !== "string") {
-    throw badInput(
-      `The header ${name} must be a string or a function of one, not ${kindOf(value)}.`,
-    )
-  }
-  const trimmed = value.trim()
-  if (headerValue.test(trimmed)) return trimmed
+  const text = checkText(`header ${name}`, value).trim()
+  if (headerValue.test(text)) return text
   throw badInput(`The value of the header ${name} holds characters that HTTP does not allow.`)
 }
 
 function checkParamValue(name: string, value: unknown): string {
-  if (value === undefined) return ""
-  if (typeof value !== "string") {
-    throw badInput(`The param ${name} must be a string or a function of one, not ${kindOf(value)}.`)
-  }
-  if (isWellFormed(value)) return value
+  const text = checkText(`param ${name}`, value)
+  if (isWellFormed(text)) return text
   throw badInput(`The value of the param ${name} holds half of a character.`)
+}
+
+function checkText(input: string, value: unknown): string {
+  if (typeof value === "string") return value
+  throw badInput(`The ${input} must be a string or a function of one, not ${kindOf(value)}.`)
 }
 
 function badInput(message: string): DurableStreamError {
