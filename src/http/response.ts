@@ -88,25 +88,22 @@ export async function unexpectedResponse(
   const { status, headers, redirected } = response
   const has = (name: string) => hasHeader(headers, name)
   const isOurs = protocolHeaders.some(has)
-  const error = (reason: string, effect: "none" | "unknown") =>
-    transferError(url, { kind: "malformed", status, reason, effect, retryable: false })
   const foreign = `the response (status ${status}) did not come from a Durable Streams server`
+  const error = (effect: "none" | "unknown", reason = foreign) =>
+    transferError(url, { kind: "malformed", status, reason, effect, retryable: false })
   if (method === "HEAD") {
     const isPage = mediaType(headers.get(CONTENT_TYPE_HEADER)) === "text/html"
-    return isPage && !isOurs ? error(foreign, "none") : undefined
+    return isPage && !isOurs ? error("none") : undefined
   }
-  const isRead = redirected && has(STREAM_UP_TO_DATE_HEADER)
-  if (isRead) {
-    return error(
-      "a redirect turned the write into a read (use 307 or 308), nothing was written",
-      "none",
-    )
+  if (redirected && has(STREAM_UP_TO_DATE_HEADER)) {
+    const reason = "a redirect turned the write into a read (use 307 or 308), nothing was written"
+    return error("none", reason)
   }
   // Behind a redirect, the headers can be those of a page that was read.
   const isSure = isOurs && (!redirected || method !== "POST" || has(PRODUCER_EPOCH_HEADER))
   const isForeign =
     [202, 205, 206].includes(status) || (!isSure && (await hasContent(response, signal)))
-  return isForeign ? error(foreign, "unknown") : undefined
+  return isForeign ? error("unknown") : undefined
 }
 
 /** Whether a response has a body that is not empty. Reads its beginning, if the headers do not say. */
@@ -133,45 +130,36 @@ async function readBody(
   if (body === null || response.bodyUsed || body?.locked === true)
     return { text: "", isWhole: true }
   const reader = body?.getReader?.()
-  // The response is thrown away: nothing depends on whether its connection could be told.
-  const release = () => void reader?.cancel().catch(() => undefined)
-  let isWhole = false
+  let text = ""
   const chunks: Uint8Array[] = []
-  const read = async (): Promise<string> => {
-    if (reader === undefined) {
-      // A mock's can have no body at all.
-      isWhole = typeof (response as Partial<Response>).text !== "function"
-      const text = isWhole ? "" : await response.text()
-      isWhole = true
-      return text.slice(0, maxBytes)
-    }
-    for (let size = 0; size < maxBytes;) {
+  let isWhole = false
+  const read = async () => {
+    // A mock's can have no body at all.
+    if (reader === undefined) text = (await (response as Partial<Response>).text?.()) ?? ""
+    for (let size = 0; reader !== undefined && size < maxBytes;) {
       const { done, value } = await reader.read()
-      isWhole = done && !isOver
+      isWhole = done && !limit.signal.aborted
       const bytes = byteView(value)
-      if (bytes === undefined) break
+      if (bytes === undefined) return
       chunks.push(bytes.subarray(0, maxBytes - size))
       size += bytes.byteLength
     }
-    return ""
+    isWhole = reader === undefined
   }
-  let isOver = false
-  const end = () => {
-    isOver = true
-    release()
-  }
+  // The response is thrown away: nothing depends on whether its connection could be told.
+  const release = () => void reader?.cancel().catch(() => undefined)
   const limit = new Deadline(signal, maxMs, () => new Error("too slow"))
-  limit.signal.addEventListener("abort", end)
+  limit.signal.addEventListener("abort", release)
   try {
-    const text = await raceAbort(read(), limit.signal)
-    return { text: text || decodeUtf8(joinBytes(chunks)), isWhole }
+    await raceAbort(read(), limit.signal)
   } catch {
     // A body that breaks off says as much as it said.
-    return { text: chunks.length > 0 ? decodeUtf8(joinBytes(chunks)) : "", isWhole: false }
+    isWhole = false
   } finally {
     limit.end()
     release()
   }
+  return { text: text.slice(0, maxBytes) || decodeUtf8(joinBytes(chunks)), isWhole }
 }
 
 /**
@@ -197,11 +185,10 @@ export function responseFromError(error: unknown, needsBody: boolean): Response 
 /** Of this package's FetchError, or of that of another copy, which may be older. */
 function responseOfFetchError(error: object): Response | undefined {
   // Any object may be asked for these; each is checked.
-  const { name, status, headers, text, json } = error as Partial<FetchError>
-  if (name !== "FetchError" || status === undefined || status < 200) return undefined
-  if (typeof headers !== "object") return undefined
+  const { name, status = 0, headers, text, json } = error as Partial<FetchError>
+  if (name !== "FetchError" || status < 200 || typeof headers !== "object") return undefined
   const content = json === undefined ? text : JSON.stringify(json)
-  return responseOf(isBodiless(status) ? null : content, { status, headers })
+  return responseOf(isBodiless(status) ? undefined : content, status, headers)
 }
 
 /** Some layers' headers can be asked for by name, but not listed as the platform's are. */
@@ -209,18 +196,24 @@ function withHeaders(response: Response): Response | undefined {
   const { status, headers } = response
   // The type says what the platform's have.
   if (typeof (headers as Partial<Headers>).entries === "function") return response
+  return responseOf(undefined, status, headers)
+}
+
+/** Undefined for what no response can hold, and on a platform without Response. */
+function responseOf(
+  body: string | undefined,
+  status: number,
+  headers: Headers | Record<string, string>,
+): Response | undefined {
   try {
-    return responseOf(null, { status, headers: [...headers] })
+    // Iterated, as the platform takes no other class for headers.
+    const list = isHeaders(headers) ? [...headers] : headers
+    return new Response(body ?? null, { status, headers: list })
   } catch {
     return undefined
   }
 }
 
-/** Undefined for what no response can hold, and on a platform without Response. */
-function responseOf(body: string | null | undefined, init: ResponseInit): Response | undefined {
-  try {
-    return new Response(body ?? null, init)
-  } catch {
-    return undefined
-  }
+function isHeaders(headers: Headers | Record<string, string>): headers is Headers {
+  return typeof headers.get === "function"
 }
