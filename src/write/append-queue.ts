@@ -194,16 +194,10 @@ export class AppendQueue {
       for (const call of calls) call.resolve(response)
     } catch (error) {
       const failed = calls.filter(({ isSettled }) => !isSettled)
-      if (
-        content !== undefined &&
-        (await this.#isWrongGuess(error, lead, type, controller.signal))
-      ) {
-        await this.#send(failed, lead)
-      } else if (sentCount > 1 && rejectsBody(error)) {
-        await this.#sendHalves(failed, lead, error)
-      } else {
-        for (const call of failed) call.reject(error)
-      }
+      const isWrong = content && (await this.#isWrongGuess(error, lead, type, controller.signal))
+      if (isWrong === true) await this.#send(failed, lead)
+      else if (sentCount > 1 && rejectsBody(error)) await this.#sendHalves(failed, lead, error)
+      else for (const call of failed) call.reject(error)
     }
   }
 
@@ -242,8 +236,6 @@ export class AppendQueue {
 /** Settles a caller's promise: a rejected promise in place of nothing rejects it. */
 type Settle = (result: void | Promise<never>) => void
 
-const hasArrived = /* @__PURE__ */ Promise.resolve()
-
 /**
  * One caller's write, from the call until its promise is settled. It is settled once; what comes later has no effect.
  *
@@ -259,12 +251,13 @@ class AppendCall {
   body: MessageSnapshot | undefined
   /** What {@link encode} made of it. */
   part: MessageContent | undefined
+  /** Resolves once a body that is a promise is there, or the call is settled without. */
+  arrived: Promise<void> | undefined
   /** Where the call comes from, for the error of a later turn. */
   callerStack: object | undefined
   #partType: string | undefined
   /** Undefined once the call is settled. */
   #settle: Settle | undefined
-  #arrived: Promise<void> | undefined
   #unwatch: (() => void)[] | undefined
 
   constructor(terms: WriteTerms, hasBody: boolean, settle: Settle) {
@@ -286,7 +279,7 @@ class AppendCall {
       this.body = takeSnapshot(value)
       return
     }
-    this.#arrived = new Promise((resolve) => {
+    this.arrived = new Promise((resolve) => {
       this.onSettled = resolve
       // As `await` would: a thenable may throw, resolve twice, or give another promise.
       Promise.resolve(value)
@@ -296,11 +289,6 @@ class AppendCall {
         })
         .catch((error: unknown) => this.reject(error))
     })
-  }
-
-  /** Resolves once the body is there, or the call is settled without. */
-  get arrived(): Promise<void> {
-    return this.#arrived ?? hasArrived
   }
 
   get isSettled(): boolean {

@@ -2,7 +2,7 @@ import { badOption, showValue, checkBoolean } from "../http/option-checks.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkMessage } from "../errors/invalid-message-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
-import { LinkedAbortController } from "../http/abort.ts"
+import { LinkedAbortController, raceAbort } from "../http/abort.ts"
 import { checkSignal, type Endpoint } from "../http/endpoint.ts"
 import type { HeadersRecord } from "../http/request-inputs.ts"
 import { exchange } from "../http/request.ts"
@@ -31,7 +31,7 @@ import { describeUrl, pathOf } from "../protocol/request-url.ts"
 import { hasHeader, headerOf } from "../protocol/response-metadata.ts"
 import { parseRfc3339 } from "../protocol/rfc3339.ts"
 import type { WriteTarget } from "./append-queue.ts"
-import { awaitBody, disownBody, isThenable } from "./promised-body.ts"
+import { disownBody, isThenable } from "./promised-body.ts"
 import { checkContentType, checkText, checkWholeNumber, namedHeader } from "./write-checks.ts"
 import type { CreateSettings, ForkPoint } from "./write-options.ts"
 
@@ -79,7 +79,7 @@ export async function createStream(
   try {
     // A body that is not a promise is taken as it is at the call.
     const body = isThenable(settings.body)
-      ? await awaitBody(settings.body, abort.signal)
+      ? await raceAbort(Promise.resolve(settings.body), abort.signal)
       : settings.body
     const stream = describeUrl(endpoint.url)
     const content = await firstContent(body, settings.contentType ?? defaultContentType, stream)

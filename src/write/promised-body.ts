@@ -1,5 +1,3 @@
-import { raceAbort } from "../http/abort.ts"
-
 /** Whether a value is awaited like a promise. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   if (typeof value !== "object" || value === null) return false
@@ -9,15 +7,6 @@ export function isThenable(value: unknown): value is PromiseLike<unknown> {
     // A revoked proxy.
     return false
   }
-}
-
-/**
- * Waits for a body.
- *
- * @throws what the promise rejects with; FetchBackoffAbortError on abort
- */
-export function awaitBody(body: PromiseLike<unknown>, signal: AbortSignal): Promise<unknown> {
-  return raceAbort(Promise.resolve(body), signal)
 }
 
 /**
