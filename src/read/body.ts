@@ -1,6 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { raceAbort } from "../http/abort.ts"
-import { isNetworkFailure, transferError } from "../http/failure.ts"
+import { isNetworkFailure } from "../http/failure.ts"
 import { encodeUtf8 } from "../platform/text.ts"
 import { byteView } from "../protocol/bytes.ts"
 import { isPlainInSse } from "../protocol/content-type.ts"
@@ -10,6 +10,7 @@ import type { IdleWatch } from "./idle-watch.ts"
 import {
   bufferedPayload,
   emptyPayload,
+  transferFailure,
   type Payload,
   type PayloadRead,
   type TransferFailure,
@@ -127,11 +128,8 @@ class BodyPayload implements Payload {
   /** A shorter body broke off. A longer one is two that were joined, or a layer changed it. */
   #wrongLength(kind: "network" | "malformed"): TransferFailure {
     const lengths = `${this.#receivedBytes} of ${this.#expectedBytes} bytes`
-    const reason =
-      `its response has ${lengths}. If this repeats, a service worker, proxy or layer over fetch changes the body and ` +
-      "keeps its Content-Length"
-    const error = transferError(this.#context.url, { kind, reason })
-    return { kind, error, signature: lengths }
+    const reason = `its response has ${lengths}. If this repeats, a service worker, proxy or layer over fetch changes it`
+    return transferFailure(this.#context.url, kind, reason, { signature: lengths })
   }
 
   #end(): void {
@@ -219,10 +217,9 @@ function notBytes(url: string): TransferFailure {
 /** What ended the wait says more than "broke off". */
 function brokenBody({ url, watch }: BodyContext, cause: unknown): TransferFailure {
   if (watch.failure !== undefined) return watch.failure
-  const error = transferError(url, { kind: "network", reason: "its response broke off", cause })
   // A network may fail for as long as it likes; what nothing recognises must surface if it repeats.
-  if (isNetworkFailure(cause)) return { kind: "network", error }
-  return { kind: "network", error, signature: String(cause) }
+  const signature = isNetworkFailure(cause) ? {} : { signature: String(cause) }
+  return transferFailure(url, "network", "its response broke off", { cause, ...signature })
 }
 
 /**

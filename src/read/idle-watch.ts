@@ -1,6 +1,5 @@
-import { transferError } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
-import type { TransferFailure } from "./page.ts"
+import { transferFailure, type TransferFailure } from "./page.ts"
 
 /** How often the clocks are read, so that a suspended machine is noticed soon after it wakes. */
 const TICK_MS = 5_000
@@ -108,8 +107,7 @@ export class IdleWatch {
       kind === "timeout"
         ? `nothing arrived for ${this.#timeoutMs} ms`
         : "its connection did not survive the suspension of this machine"
-    const error = transferError(this.#url, { kind, reason })
-    this.#failure = { kind, error }
+    this.#failure = transferFailure(this.#url, kind, reason)
     this.#listener.onIdle(this.#failure)
   }
 }

@@ -1,3 +1,4 @@
+import { transferError } from "../http/failure.ts"
 import { NOW_OFFSET, type Offset, START_OFFSET } from "../protocol/offset.ts"
 import { encodeUtf8 } from "../platform/text.ts"
 
@@ -17,6 +18,17 @@ export type SessionOutcome =
   | { readonly kind: "cancelled"; readonly reason: unknown }
   | { readonly kind: "aborted"; readonly reason: unknown }
   | { readonly kind: "failed"; readonly error: unknown }
+
+/** A page as it arrives. */
+export interface ArrivedPage {
+  readonly kind: "page"
+  readonly end: PageMark
+  readonly payload: Payload
+  /** From the request to the response; Infinity for SSE, whose pages come unasked. */
+  readonly elapsedMs: number
+  /** The response that is this page. */
+  readonly response?: Response
+}
 
 /** A page as a consumer gets it. */
 export interface SourcePage {
@@ -97,7 +109,18 @@ export interface TransferFailure {
   readonly kind: "timeout" | "suspended" | "network" | "malformed"
   readonly error: Error
   /** Equal for failures that occur in the same way. Missing if a network can fail like this for long. */
-  readonly signature?: string
+  readonly signature?: string | undefined
+}
+
+/** The failure of a transfer, with the error that says so. */
+export function transferFailure(
+  url: string,
+  kind: TransferFailure["kind"],
+  reason: string,
+  detail: { readonly cause?: unknown; readonly signature?: string } = {},
+): TransferFailure {
+  const error = transferError(url, { kind, reason, cause: detail.cause })
+  return { kind, error, signature: detail.signature }
 }
 
 /** The next part of a payload. Failures of the network are values here: they are expected. */

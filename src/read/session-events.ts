@@ -28,8 +28,8 @@ export class SessionEvents {
     if (observe !== undefined) callObserver("observe", () => observe(event))
     if (event.kind === "offset-mismatch" && !isTestRun()) {
       this.#warn(
-        `the stored offset ${event.offset} is not the stream's any more (it ends at ${event.nextOffset}): the stream was ` +
-          'probably deleted and created again. Read from "-1" to get its messages',
+        `the stored offset ${event.offset} is not the stream's any more (it ends at ${event.nextOffset}). If the stream was ` +
+          'deleted and created again, read from "-1"',
       )
     }
     const advice = event.kind === "transport" && event.reason && fallbackAdvice[event.reason]
@@ -49,14 +49,14 @@ export class SessionEvents {
 /** What to tell those who run the servers; empty if there is nothing to fix. */
 export const fallbackAdvice: Readonly<Record<SseFallbackReason, string>> = {
   "short-connections":
-    "SSE connections end as soon as they begin. Check the read timeouts of proxies and load balancers",
+    "SSE connections end as soon as they begin. Check the read timeouts of proxies",
   buffered:
     "A proxy buffers SSE until the connection ends. Turn that off (X-Accel-Buffering: no, proxy_buffering off)",
   silent:
     "SSE connections stay silent. Check for a proxy that buffers (X-Accel-Buffering: no, proxy_buffering off)",
   failing: "SSE requests fail while others succeed. Check the timeouts and limits of proxies",
   unsupported:
-    "An SSE request got no text/event-stream. Check that proxies pass queries and content types on",
+    "SSE requests get no text/event-stream. Check that proxies pass queries and content types on",
   malformed: "SSE events are malformed. Check that proxies pass the body on unchanged",
   "lossy-text": "",
 }

@@ -46,7 +46,6 @@ const CARRIAGE_RETURN = 0x0d
  * allows. Here alone is decided what the consumer gets twice or never: see `commit` and `reject`.
  */
 export class Session implements PageSource {
-  readonly #settings: SessionSettings
   readonly #lifetime: Lifetime
   /** One object for all requests: each of them keeps it. */
   readonly #context: Writable<ReadContext>
@@ -62,7 +61,6 @@ export class Session implements PageSource {
   #readAhead: ReadAhead | undefined
   /** What to request ahead once the consumer has begun. */
   #ahead: ReadRequest | undefined
-  #isStarted = false
   #position: PageMark
   /** The position before the last commit, until the consumer has dealt with its page. */
   #positionBefore: PageMark | undefined
@@ -73,11 +71,9 @@ export class Session implements PageSource {
 
   constructor(endpoint: Endpoint, settings: SessionSettings) {
     const { offset, cursor, visibility, hiddenGraceMs } = settings
-    this.#settings = settings
     this.#context = {
       endpoint,
-      idleTimeoutMs: settings.idleTimeoutMs,
-      maxPageBytes: settings.maxPageBytes,
+      settings,
       contentType: undefined,
       events: new SessionEvents(endpoint.url, settings),
       platform: { lacksArrayBuffer: false },
@@ -107,7 +103,7 @@ export class Session implements PageSource {
   }
 
   get maxPageBytes(): number | undefined {
-    return this.#settings.maxPageBytes
+    return this.#context.settings.maxPageBytes
   }
 
   get contentType(): string | undefined {
@@ -280,11 +276,10 @@ export class Session implements PageSource {
 
   /** The first response determines the content type, and with it the transport. */
   #learn(response: Response): void {
-    if (this.#isStarted) return
-    this.#isStarted = true
+    if (this.#state.context.started) return
     this.#context.contentType = headerOf(response.headers, "content-type")
     const isSse = isJsonContentType(this.#context.contentType) && arrivesInParts(response)
-    if (this.#settings.live === true && !isSse) {
+    if (this.#context.settings.live === true && !isSse) {
       this.#dispatch({ kind: "live-changed", live: "long-poll" })
     }
   }
@@ -294,12 +289,12 @@ export class Session implements PageSource {
   }
 
   #requestAhead(request: ReadRequest): void {
-    this.#readAhead ??= new ReadAhead(this.#settings.readAhead, this.#open.bind(this))
+    this.#readAhead ??= new ReadAhead(this.#context.settings.readAhead, this.#open.bind(this))
     this.#readAhead.begin(request)
   }
 
   async #handleError(error: unknown): Promise<void> {
-    const { onError } = this.#settings
+    const { onError } = this.#context.settings
     const startedAtMs = monotonicMs()
     const decision = callErrorHandler(onError, error, this.#begin())
     await this.#finish(decision, (changes) => {
@@ -319,7 +314,7 @@ export class Session implements PageSource {
 
   #dispatch(event: SessionEvent): void {
     const { url, backoff } = this.#context.endpoint
-    const env = { url, backoff, sse: this.#settings.sse, random: Math.random() }
+    const env = { url, backoff, sse: this.#context.settings.sse, random: Math.random() }
     const { state, effects } = transition(this.#state, event, env)
     this.#state = state
     for (const effect of effects) this.#execute(effect)

@@ -8,7 +8,7 @@ import type { Offset } from "../protocol/offset.ts"
 import { SseEventParser } from "../sse/event-parser.ts"
 import { type SsePage, SsePageAssembler } from "../sse/page-assembler.ts"
 import { type BodyContext, bodyPayload } from "./body.ts"
-import { bufferedPayload, type PageMark, type Payload, textPayload } from "./page.ts"
+import { bufferedPayload, textPayload, type ArrivedPage, type Payload } from "./page.ts"
 import type { SseEnding } from "./sse-health.ts"
 
 /** What a connection and its events are read with. */
@@ -25,16 +25,7 @@ export interface SseContext extends BodyContext {
 }
 
 /** What a connection brought next. */
-export type SseRead =
-  | {
-      readonly kind: "page"
-      readonly end: PageMark
-      readonly payload: Payload
-      /** Says nothing of the server: what it sends of itself. */
-      readonly elapsedMs: number
-      readonly response?: undefined
-    }
-  | { readonly kind: "sse-closed"; readonly ending: SseEnding }
+export type SseRead = ArrivedPage | { readonly kind: "sse-closed"; readonly ending: SseEnding }
 
 type Encoding = "json" | "text" | "base64"
 

@@ -13,17 +13,17 @@ import { describeUrl } from "../protocol/request-url.ts"
 import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
 import { arrivesInParts, type BodyContext, bodyPayload, type BodyPlatform } from "./body.ts"
 import { type IdleListener, IdleWatch } from "./idle-watch.ts"
-import type { PageMark, Payload, TransferFailure } from "./page.ts"
+import type { ArrivedPage, TransferFailure } from "./page.ts"
 import type { SessionEvents } from "./session-events.ts"
 import type { ReadRequest, SessionEvent } from "./session-state.ts"
 import { SseConnection } from "./sse-connection.ts"
 import type { SseEnding } from "./sse-health.ts"
+import type { SessionSettings } from "./stream-options.ts"
 
 /** What every request of a session is made with. */
 export interface ReadContext {
   readonly endpoint: Endpoint
-  readonly idleTimeoutMs: number
-  readonly maxPageBytes: number | undefined
+  readonly settings: SessionSettings
   /** The stream's content type, after the first response. */
   readonly contentType: string | undefined
   readonly events: SessionEvents
@@ -34,15 +34,7 @@ export interface ReadContext {
 
 /** What a request led to. It was retried as often as the settings allow. */
 export type Opened =
-  | {
-      readonly kind: "page"
-      readonly end: PageMark
-      readonly payload: Payload
-      readonly elapsedMs: number
-      readonly response: Response
-    }
-  | { readonly kind: "connection"; readonly connection: SseConnection }
-  | NotOpened
+  ArrivedPage | { readonly kind: "connection"; readonly connection: SseConnection } | NotOpened
 
 type NotOpened = Extract<
   SessionEvent,
@@ -169,7 +161,7 @@ class ReadAttempt implements RequestObserver, IdleListener {
   }
 
   get #startTimeoutMs(): number {
-    const { idleTimeoutMs } = this.#context
+    const { idleTimeoutMs } = this.#context.settings
     const isSse = this.#read.transport === "sse"
     return isSse ? Math.min(SSE_START_TIMEOUT_MS, idleTimeoutMs) : idleTimeoutMs
   }
@@ -192,21 +184,21 @@ class ReadAttempt implements RequestObserver, IdleListener {
   }
 
   #openConnection(response: Response): Opened {
-    const { contentType, maxPageBytes } = this.#context
     const connection = new SseConnection(response, {
       ...this.#body(undefined),
       offset: this.#read.offset,
-      contentType,
+      contentType: this.#context.contentType,
       startedAtMs: this.#startedAtMs,
       firstByteTimeoutMs: this.#startTimeoutMs,
-      maxPageBytes,
+      maxPageBytes: this.#context.settings.maxPageBytes,
     })
     return { kind: "connection", connection }
   }
 
   #body(onBytes: BodyContext["onBytes"]): BodyContext {
-    const { endpoint, idleTimeoutMs, platform } = this.#context
+    const { endpoint, settings, platform } = this.#context
     const { signal } = this.#controller
+    const { idleTimeoutMs } = settings
     return { url: endpoint.url, signal, watch: this.#watch, idleTimeoutMs, platform, onBytes }
   }
 

@@ -32,26 +32,7 @@ export const MAX_PART_SIZE = 1 << 28
 const MAX_PIECE_BYTES = 1 << 26
 
 /** A session's content in one format. */
-export interface Reader<T> {
-  /**
-   * The next value. Whoever gets it calls `accept` in the turn in which the caller gets it. One call at a time.
-   *
-   * @returns undefined at the end of the session
-   * @throws what ended the session: a failed request, an abort, or an exception while a page was read
-   */
-  next(): Promise<Delivery<T> | undefined>
-  /**
-   * The value is the caller's.
-   *
-   * @returns its place: behind its page, or the place before the page of which it is a part. undefined if the session ended
-   *   while it was on its way: it is not delivered then, and `next` tells how the session ended
-   */
-  accept(delivery: Delivery<T>): JsonBatchMeta | undefined
-  /**
-   * What was collected up to a tail inside a character, which has no offset: its place is the last page's end that has one.
-   */
-  rest(): T
-}
+export type Reader<T> = Pick<PageReader<FormatState, T>, "next" | "accept" | "rest">
 
 /**
  * The one way from a session's pages to its caller: gets a page, reads its payload part by part, hands over values, and
@@ -62,7 +43,7 @@ export interface Reader<T> {
  * - Text inside a character at a page's end is kept until the next page: no offset lies inside a character.
  * - An exception while a page is read ends the session with it.
  */
-export class PageReader<S extends FormatState, T> implements Reader<T> {
+export class PageReader<S extends FormatState, T> {
   readonly #source: PageSource
   readonly #url: string
   readonly #format: Format<S, T>
@@ -88,12 +69,24 @@ export class PageReader<S extends FormatState, T> implements Reader<T> {
     this.#state = this.#kept = format.empty
   }
 
+  /**
+   * The next value. The code that gets it calls `accept` in the turn in which the caller gets it. One call at a time.
+   *
+   * @returns undefined at the end of the session
+   * @throws what ended the session: a failed request, an abort, or an exception while a page was read
+   */
   next(): Promise<Delivery<T> | undefined> {
     if (this.#page !== undefined) return this.#read()
     // Not awaited: a session waits here most of its life, and an async function that waits takes more than twice as much.
     return this.#source.next().then(this.#begin)
   }
 
+  /**
+   * The value is the caller's.
+   *
+   * @returns its place: behind its page, or the place before the page of which it is a part. undefined if the session ended
+   *   while it was on its way: it is not delivered then, and `next` tells how the session ended
+   */
   accept({ whole }: Delivery<T>): JsonBatchMeta | undefined {
     const source = this.#source
     if (source.outcome !== undefined) return undefined
@@ -107,6 +100,7 @@ export class PageReader<S extends FormatState, T> implements Reader<T> {
     return { offset, upToDate, streamClosed, ...(cursor !== undefined && { cursor }), ...restarted }
   }
 
+  /** What was collected up to a tail inside a character, which has no offset: it is placed at the last page's end that has one. */
   rest(): T {
     if (this.#held !== undefined) this.#source.commit(this.#held.page, this.#held.content)
     return this.#format.value(this.#state)
