@@ -115,19 +115,19 @@ export interface SessionContext {
 
 /** What a session is doing. */
 export type SessionState = { readonly context: SessionContext } & (
-  | { readonly kind: "requesting"; readonly transport: Transport }
+  | { readonly kind: "requesting" }
   /** An SSE connection is open; nothing is with the consumer. */
   | { readonly kind: "receiving" }
   /** A page is with the consumer. */
   | {
       readonly kind: "delivering"
-      readonly transport: Transport
       readonly end: PageMark
       readonly elapsedMs: number
       readonly committed: Committed | undefined
     }
-  | { readonly kind: "waiting"; readonly transport: Transport }
-  | { readonly kind: "handling-error"; readonly transport: Transport }
+  /** `next`: the transport of the next request. */
+  | { readonly kind: "waiting"; readonly next: Transport }
+  | { readonly kind: "handling-error"; readonly next: Transport }
   | { readonly kind: "paused" }
   | { readonly kind: "ended"; readonly outcome: SessionOutcome }
 )
@@ -265,7 +265,7 @@ export function initialState(
     restarted: false,
     transport: "catch-up",
   }
-  return { kind: "requesting", context, transport: "catch-up" }
+  return { kind: "requesting", context }
 }
 
 /** What follows an event in a state. Pure. An event that a state does not expect changes nothing. */
@@ -280,21 +280,21 @@ export function transition(
     case "page":
       return onPage(state, event, env)
     case "opened":
-      if (state.kind !== "requesting" || state.transport !== "sse") return stay(state)
+      if (state.kind !== "requesting" || context.transport !== "sse") return stay(state)
       return receive(context)
     case "sse-closed": {
-      const isSse =
-        state.kind === "receiving" || (state.kind === "requesting" && state.transport === "sse")
-      return isSse ? afterSse(context, event.ending, env) : stay(state)
+      const isOpen = state.kind === "receiving" || state.kind === "requesting"
+      if (!isOpen || context.transport !== "sse") return stay(state)
+      return afterSse(context, event.ending, env)
     }
     case "transfer-failed":
       return onTransferFailed(state, event, env)
     case "poll-timed-out":
-      if (state.kind !== "requesting" || state.transport !== "long-poll") return stay(state)
+      if (state.kind !== "requesting" || context.transport !== "long-poll") return stay(state)
       return pollAgain(context, event.elapsedMs, env)
     case "request-failed":
       if (state.kind !== "requesting") return stay(state)
-      return handleError(context, state.transport, event.error)
+      return handleError(context, context.transport, event.error)
     case "committed":
       return onCommitted(state, event)
     case "proceed":
@@ -302,7 +302,7 @@ export function transition(
     case "error-handled":
       return onErrorHandled(state, event, env)
     case "timer-fired":
-      return state.kind === "waiting" ? request(context, state.transport) : stay(state)
+      return state.kind === "waiting" ? request(context, state.next) : stay(state)
     case "network-changed":
       return onNetworkChanged(state)
     case "hidden":
@@ -330,11 +330,10 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
   if (state.kind !== "requesting" && state.kind !== "receiving") return stay(state)
   const { end, elapsedMs } = event
   const before = state.context
-  const transport = state.kind === "receiving" ? "sse" : state.transport
+  const { transport, roundTripMs } = before
   const isNow = before.offset === NOW_OFFSET
   const moved = end.offset !== before.offset
   const news = end.streamClosed || (end.upToDate && !before.upToDate)
-  const { roundTripMs } = before
   const context = update(before, {
     started: true,
     cursor: end.cursor ?? before.cursor,
@@ -342,11 +341,11 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
     visited: isNow ? visitedFrom(end.offset) : before.visited,
     roundTripMs: transport === "catch-up" ? Math.min(roundTripMs, elapsedMs) : roundTripMs,
   })
-  if (moved && leadsBack(before.visited, end.offset)) return stall(context, transport, env)
+  if (moved && leadsBack(before.visited, end.offset)) return stall(context, env)
   if (!moved && !news) {
     if (transport === "sse") return receive(context)
     if (transport === "long-poll") return afterEmptyPoll(context, elapsedMs, env)
-    return end.upToDate ? atTail(context) : stall(context, transport, env)
+    return end.upToDate ? atTail(context) : stall(context, env)
   }
   const effects: Effect[] = [
     {
@@ -363,7 +362,7 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
     effects.push(requestEffect("read-ahead", transport, end.offset, context.cursor))
   }
   return {
-    state: { kind: "delivering", context, transport, end, elapsedMs, committed: undefined },
+    state: { kind: "delivering", context, end, elapsedMs, committed: undefined },
     effects,
   }
 }
@@ -371,7 +370,8 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
 function onCommitted(state: SessionState, event: EventOf<"committed">): Step {
   if (state.kind !== "delivering") return stay(state)
   const { end: clamped, empty } = event
-  const { context, transport, end } = state
+  const { context, end } = state
+  const { transport } = context
   const effects: Effect[] = []
   const goesOn = transport === "long-poll" && context.live.kind === "long-poll" && !context.hidden
   if (goesOn && !empty && !clamped.streamClosed && clamped.offset !== context.offset) {
@@ -387,8 +387,8 @@ function onCommitted(state: SessionState, event: EventOf<"committed">): Step {
 
 function onProceed(state: SessionState, env: SessionEnvironment): Step {
   if (state.kind !== "delivering" || state.committed === undefined) return stay(state)
-  const { transport, elapsedMs } = state
-  const before = state.context
+  const { context: before, elapsedMs } = state
+  const { transport } = before
   const { end: to, empty, bytes } = state.committed
   const news = to.upToDate && !before.upToDate
   const context = update(before, {
@@ -406,7 +406,7 @@ function onProceed(state: SessionState, env: SessionEnvironment): Step {
   const idle = empty && !news
   if (idle && transport === "long-poll") return afterEmptyPoll(context, elapsedMs, env)
   if (to.upToDate) return atTail(context)
-  return idle ? stall(context, transport, env) : request(context, transport)
+  return idle ? stall(context, env) : request(context, transport)
 }
 
 function onTransferFailed(
@@ -416,7 +416,7 @@ function onTransferFailed(
 ): Step {
   if (state.kind !== "delivering" && state.kind !== "requesting") return stay(state)
   const { context } = state
-  if (state.kind === "delivering" && state.transport === "sse") {
+  if (state.kind === "delivering" && context.transport === "sse") {
     const ending = { kind: "malformed", hasResponse: true, livedMs: 0, hasEvents: true } as const
     return afterSse(context, ending, env)
   }
@@ -434,7 +434,7 @@ function onTransferFailed(
   const failed = update(known, {
     retries: { ...retries, transferErrors, malformed, identical, signature },
   })
-  const transport = state.kind === "requesting" ? state.transport : "catch-up"
+  const transport = state.kind === "requesting" ? context.transport : "catch-up"
   const { maxRetries } = env.backoff
   const isTooMany = isMalformed
     ? malformed > Math.min(MAX_MALFORMED, maxRetries)
@@ -499,16 +499,19 @@ function onErrorHandled(
       restarted: true,
     }),
   })
-  const transport = offset === undefined ? state.transport : "catch-up"
-  return wait(next, transport, Math.max(delayMs, event.retryAfterMs))
+  return wait(
+    next,
+    offset === undefined ? state.next : "catch-up",
+    Math.max(delayMs, event.retryAfterMs),
+  )
 }
 
 function onNetworkChanged(state: SessionState): Step {
   // The consumer sees the transfer fail, and rejects the page.
   if (state.kind === "delivering") return { state, effects: [DROP_AHEAD, INTERRUPT] }
-  const isPending = state.kind === "requesting" || state.kind === "waiting"
-  if (!isPending && state.kind !== "receiving") return stay(state)
-  const step = request(state.context, isPending ? state.transport : "sse")
+  const isWaiting = state.kind === "waiting"
+  if (!isWaiting && state.kind !== "requesting" && state.kind !== "receiving") return stay(state)
+  const step = request(state.context, isWaiting ? state.next : state.context.transport)
   return { ...step, effects: [DROP_AHEAD, ...step.effects] }
 }
 
@@ -528,7 +531,7 @@ function atTail(context: SessionContext): Step {
 /** What follows a long-poll that brought nothing. One that the server did not hold open makes no progress. */
 function afterEmptyPoll(context: SessionContext, elapsedMs: number, env: SessionEnvironment): Step {
   const atOnceMs = Math.max(MIN_HELD_MS, Math.min(2 * context.roundTripMs, MAX_HELD_MS))
-  if (elapsedMs < atOnceMs) return stall(context, "long-poll", env)
+  if (elapsedMs < atOnceMs) return stall(context, env)
   return pollAgain(context, elapsedMs, env)
 }
 
@@ -539,10 +542,11 @@ function pollAgain(context: SessionContext, elapsedMs: number, env: SessionEnvir
 }
 
 /** Nothing new although there should have been: later again, a bounded number of times. */
-function stall(context: SessionContext, transport: Transport, env: SessionEnvironment): Step {
+function stall(context: SessionContext, env: SessionEnvironment): Step {
+  const { transport } = context
   const noProgress = context.retries.noProgress + 1
   if (noProgress > (transport === "catch-up" ? MAX_STALLS : MAX_LIVE_STALLS)) {
-    return handleError(context, transport, noProgressError(context, transport, env.url))
+    return handleError(context, transport, noProgressError(context, env.url))
   }
   const retries = { ...context.retries, noProgress }
   const delayMs = backoffDelayMs(env.backoff, noProgress, env.random)
@@ -555,7 +559,7 @@ function request(context: SessionContext, transport: Transport): Step {
   const next = from === transport ? context : update(context, { transport })
   const effects: Effect[] = [RELEASE, requestEffect("request", transport, next.offset, next.cursor)]
   if (from !== transport) effects.push(notify({ kind: "transport", from, to: transport }))
-  return { state: { kind: "requesting", context: next, transport }, effects }
+  return { state: { kind: "requesting", context: next }, effects }
 }
 
 function receive(context: SessionContext): Step {
@@ -563,23 +567,18 @@ function receive(context: SessionContext): Step {
   return { state: { kind: "receiving", context }, effects: [{ kind: "receive" }] }
 }
 
-function wait(
-  context: SessionContext,
-  transport: Transport,
-  delayMs: number,
-  notice?: Effect,
-): Step {
+function wait(context: SessionContext, next: Transport, delayMs: number, notice?: Effect): Step {
   if (context.started && context.hidden) return pause(context)
-  if (delayMs === 0) return request(context, transport)
+  if (delayMs === 0) return request(context, next)
   return {
-    state: { kind: "waiting", context, transport },
+    state: { kind: "waiting", context, next },
     effects: [RELEASE, { kind: "wait", delayMs }, ...(notice === undefined ? [] : [notice])],
   }
 }
 
-function handleError(context: SessionContext, transport: Transport, error: unknown): Step {
+function handleError(context: SessionContext, next: Transport, error: unknown): Step {
   return {
-    state: { kind: "handling-error", context, transport },
+    state: { kind: "handling-error", context, next },
     effects: [RELEASE, DROP_AHEAD, { kind: "handle-error", error }],
   }
 }
@@ -648,11 +647,7 @@ function liveOf(kind: Live["kind"]): Live {
   return kind === "sse" ? { kind, failures: 0 } : { kind }
 }
 
-function noProgressError(
-  { offset }: SessionContext,
-  transport: Transport,
-  url: string,
-): DurableStreamError {
+function noProgressError({ offset, transport }: SessionContext, url: string): DurableStreamError {
   const [why, header] =
     transport === "catch-up"
       ? ["the same pages again and again. Check for a stuck cache", "Up-To-Date"]

@@ -175,7 +175,7 @@ describe("whatever happens to a session", () => {
   it("invariant 5: a pause is followed by a catch-up request", () => {
     always((before, _event, { state: after }) => {
       if (before.kind !== "paused" || after.kind === "paused" || after.kind === "ended") return
-      expect(after).toMatchObject({ kind: "requesting", transport: "catch-up" })
+      expect(after).toMatchObject({ kind: "requesting", context: { transport: "catch-up" } })
     })
   })
 
@@ -197,7 +197,7 @@ describe("whatever happens to a session", () => {
   it("a finite read requests nothing live, and ends once it has caught up", () => {
     always((before, event, { state: after }) => {
       if (before.context.live.kind !== "none" || event.kind === "live-changed") return
-      const isLive = after.kind === "requesting" && after.transport !== "catch-up"
+      const isLive = after.kind === "requesting" && after.context.transport !== "catch-up"
       expect(isLive || after.kind === "receiving").toBe(false)
       if (before.kind !== "delivering" || event.kind !== "proceed") return
       if (before.committed?.end.upToDate === true) expect(after.kind).toBe("ended")
@@ -276,7 +276,7 @@ const shortEnding: SseEnding = {
 
 /** The event that a piece of mischief is in the state that a session is in. */
 function useless(state: SessionState, trick: Mischief, serial: number): SessionEvent {
-  const { offset, deliveredBytes } = state.context
+  const { offset, deliveredBytes, transport } = state.context
   const still = { offset, cursor: undefined, upToDate: false, streamClosed: false }
   const page = (end: PageMark): SessionEvent => ({ kind: "page", end, elapsedMs: 1 })
   const transferFailed = (kind: "network" | "malformed"): SessionEvent => {
@@ -284,8 +284,8 @@ function useless(state: SessionState, trick: Mischief, serial: number): SessionE
   }
   switch (state.kind) {
     case "requesting":
-      if (trick === "sse" && state.transport === "sse") return { kind: "opened" }
-      if (trick === "idle" && state.transport === "long-poll") {
+      if (trick === "sse" && transport === "sse") return { kind: "opened" }
+      if (trick === "idle" && transport === "long-poll") {
         return { kind: "poll-timed-out", elapsedMs: 1 }
       }
       if (trick === "moved") return page({ ...still, offset: `moved ${serial}` })
