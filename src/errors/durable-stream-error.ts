@@ -49,7 +49,10 @@ export class DurableStreamError extends Error {
 
   /** Whether a value is such an error, also one of another copy of this package. */
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return isErrorOf(value, this, DurableStreamError)
+    if (Function.prototype[Symbol.hasInstance].call(this, value)) return true
+    if (!isDurableStreamError(value)) return false
+    // Those of another copy are told by the name, which minifiers keep.
+    return this === DurableStreamError || this.name === value.name
   }
 
   /**
@@ -98,23 +101,6 @@ export class DurableStreamError extends Error {
 export function isDurableStreamError(value: unknown): value is DurableStreamError {
   // Any object may be asked for a property.
   return typeof value === "object" && (value as { [brand]?: unknown } | null)?.[brand] === true
-}
-
-/**
- * What `instanceof` means for the classes of errors: across copies of this package they are told by their name.
- *
- * @param asked - what stands to the right of `instanceof`: a class of this package, or one that extends it
- */
-export function isErrorOf(
-  value: unknown,
-  asked: new (...args: never) => unknown,
-  Class: typeof asked,
-  name?: string,
-): boolean {
-  return (
-    Function.prototype[Symbol.hasInstance].call(asked, value) ||
-    (asked === Class && isDurableStreamError(value) && (name ?? value.name) === value.name)
-  )
 }
 
 /** Sets a property that logs and copies leave out. */

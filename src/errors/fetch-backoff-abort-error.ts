@@ -1,4 +1,4 @@
-import { DurableStreamError, isErrorOf } from "./durable-stream-error.ts"
+import { DurableStreamError, isDurableStreamError } from "./durable-stream-error.ts"
 
 /**
  * The caller's signal was aborted, or the session cancelled. `name` is `AbortError`, as of the platform's own; `cause` is the
@@ -15,6 +15,9 @@ export class FetchBackoffAbortError extends DurableStreamError {
 
   /** Whether a value is such an error, also one of another copy of this package. */
   static override [Symbol.hasInstance](value: unknown): boolean {
-    return isErrorOf(value, this, FetchBackoffAbortError, "AbortError")
+    if (super[Symbol.hasInstance](value)) return true
+    return (
+      this === FetchBackoffAbortError && isDurableStreamError(value) && value.name === "AbortError"
+    )
   }
 }

@@ -1,11 +1,5 @@
 import { plainHeaders } from "../protocol/response-metadata.ts"
-import {
-  DurableStreamError,
-  hide,
-  httpErrorMessage,
-  isErrorOf,
-  plainBody,
-} from "./durable-stream-error.ts"
+import { DurableStreamError, hide, httpErrorMessage, plainBody } from "./durable-stream-error.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
 import { codeForResponse } from "./status-code.ts"
 
@@ -23,6 +17,7 @@ export interface FetchErrorOptions {
 
 /** An HTTP response that is not a success, or a request without a usable response (status 0). */
 export class FetchError extends DurableStreamError {
+  static override readonly name: string = "FetchError"
   override name = "FetchError"
   declare status: number
   /** The response's body, cut at 64 KiB, if it is not JSON. Logs leave it out. */
@@ -69,11 +64,6 @@ export class FetchError extends DurableStreamError {
     if (json !== undefined) this.json = json
     this.url = url
     this.indeterminate = indeterminate
-  }
-
-  /** Whether a value is such an error, also one of another copy of this package. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return isErrorOf(value, this, FetchError, "FetchError")
   }
 
   /**

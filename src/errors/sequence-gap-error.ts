@@ -1,7 +1,8 @@
-import { DurableStreamError, isErrorOf } from "./durable-stream-error.ts"
+import { DurableStreamError } from "./durable-stream-error.ts"
 
 /** A gap (409 with `Producer-Expected-Seq`): the server lacks an earlier batch of this producer, or has forgotten it. */
 export class SequenceGapError extends DurableStreamError {
+  static override readonly name: string = "SequenceGapError"
   override name = "SequenceGapError"
   declare code: "SEQUENCE_GAP"
   declare status: 409
@@ -26,10 +27,5 @@ export class SequenceGapError extends DurableStreamError {
     )
     this.expectedSeq = expectedSeq
     this.receivedSeq = receivedSeq
-  }
-
-  /** Whether a value is such an error, also one of another copy of this package. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return isErrorOf(value, this, SequenceGapError, "SequenceGapError")
   }
 }

@@ -1,7 +1,8 @@
-import { DurableStreamError, isErrorOf } from "./durable-stream-error.ts"
+import { DurableStreamError } from "./durable-stream-error.ts"
 
 /** This producer was fenced (403 with `Producer-Epoch`): another one with the same id took a higher epoch. */
 export class StaleEpochError extends DurableStreamError {
+  static override readonly name: string = "StaleEpochError"
   override name = "StaleEpochError"
   declare code: "STALE_EPOCH"
   declare status: 403
@@ -20,10 +21,5 @@ export class StaleEpochError extends DurableStreamError {
       options,
     )
     this.currentEpoch = currentEpoch
-  }
-
-  /** Whether a value is such an error, also one of another copy of this package. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return isErrorOf(value, this, StaleEpochError, "StaleEpochError")
   }
 }

@@ -1,9 +1,10 @@
 import { describeUrl } from "../protocol/request-url.ts"
 import type { Offset } from "../protocol/offset.ts"
-import { DurableStreamError, isErrorOf } from "./durable-stream-error.ts"
+import { DurableStreamError } from "./durable-stream-error.ts"
 
 /** A write to a closed stream (409 with `Stream-Closed`). Nothing was stored. */
 export class StreamClosedError extends DurableStreamError {
+  static override readonly name: string = "StreamClosedError"
   override name = "StreamClosedError"
   declare code: "STREAM_CLOSED"
   declare status: 409
@@ -25,10 +26,5 @@ export class StreamClosedError extends DurableStreamError {
       options,
     )
     if (finalOffset !== undefined) this.finalOffset = finalOffset
-  }
-
-  /** Whether a value is such an error, also one of another copy of this package. */
-  static override [Symbol.hasInstance](value: unknown): boolean {
-    return isErrorOf(value, this, StreamClosedError, "StreamClosedError")
   }
 }
