@@ -136,11 +136,22 @@ async function resolveEntries(
   ]
   // Without a function there is nothing to wait for: a request costs no extra turns.
   const resolved = hasProviders(record) ? await Promise.all(entries.map(resolve)) : entries
-  return Object.fromEntries(
-    resolved
-      .filter(([, value]) => value !== undefined)
-      .map(([name, value]) => [name, check(name, value)]),
-  )
+  return checkEntries(resolved, check)
+}
+
+/** Checks the protocol's own headers, which can hold the caller's data. Undefined ones are omitted. */
+export function checkOwnHeaders(
+  headers: Readonly<Record<string, string | undefined>> = {},
+): Record<string, string> {
+  return checkEntries(Object.entries(headers), checkHeaderValue)
+}
+
+function checkEntries(
+  entries: readonly [string, unknown][],
+  check: (name: string, value: unknown) => string,
+): Record<string, string> {
+  const given = entries.filter(([, value]) => value !== undefined)
+  return Object.fromEntries(given.map(([name, value]) => [name, check(name, value)]))
 }
 
 /** Headers of one request: the later ones replace the earlier, whatever the case of their names. */
@@ -166,8 +177,7 @@ function isProvider(value: unknown): value is () => unknown {
   return typeof value === "function"
 }
 
-/** Checks a value that a request is about to carry; the protocol's own can hold the caller's data too. */
-export function checkHeaderValue(name: string, value: unknown): string {
+function checkHeaderValue(name: string, value: unknown): string {
   const text = checkText(`header ${name}`, value).trim()
   if (headerValue.test(text)) return text
   throw badInput(`The value of the header ${name} holds characters that HTTP does not allow.`)

@@ -15,7 +15,7 @@ import {
   withFailure,
 } from "./failure.ts"
 import {
-  checkHeaderValue,
+  checkOwnHeaders,
   hasProviders,
   mergeHeaders,
   resolveHeaders,
@@ -51,8 +51,8 @@ export interface StreamRequest {
   readonly method: "GET" | "HEAD" | "POST" | "PUT" | "DELETE"
   readonly operation: Operation
   readonly retry: RetryPolicy
-  /** The protocol's headers; they replace the caller's. */
-  readonly headers?: Readonly<Record<string, string>>
+  /** The protocol's headers; they replace the caller's. Undefined ones are omitted. */
+  readonly headers?: Readonly<Record<string, string | undefined>>
   /** The protocol's query parameters. */
   readonly query?: Readonly<Record<string, string | undefined>>
   /** A function is called for each attempt, so that a retry can omit what is no longer wanted. */
@@ -195,8 +195,7 @@ async function prepare(
     resolveHeaders(endpoint),
     resolveParams(endpoint.params),
   ])
-  const headers = mergeHeaders(given, request.headers ?? {})
-  for (const [name, value] of Object.entries(request.headers ?? {})) checkHeaderValue(name, value)
+  const headers = mergeHeaders(given, checkOwnHeaders(request.headers))
   const init: RequestInit & { duplex?: "half" } = {
     ...endpoint.fetchOptions,
     method: request.method,

@@ -113,20 +113,18 @@ function rejectsHead(error: unknown): boolean {
 }
 
 function existingStream(headers: Headers): ExistingStream {
-  const found: ExistingStream = { exists: true, streamClosed: saysClosed(headers) }
-  const contentType = headerOf(headers, CONTENT_TYPE_HEADER)
-  const offset = headerOf(headers, STREAM_OFFSET_HEADER)
-  const etag = headerOf(headers, "etag")
-  const cacheControl = headers.get("cache-control")
-  const ttlSeconds = integerHeader(headers, STREAM_TTL_HEADER)
-  const expiresAt = headerOf(headers, STREAM_EXPIRES_AT_HEADER)
-  return {
-    ...found,
-    ...(contentType !== undefined && { contentType }),
-    ...(offset !== undefined && { offset }),
-    ...(etag !== undefined && { etag }),
-    ...(cacheControl !== null && { cacheControl }),
-    ...(ttlSeconds !== undefined && { ttlSeconds }),
-    ...(expiresAt !== undefined && { expiresAt }),
+  const found = {
+    exists: true,
+    contentType: headerOf(headers, CONTENT_TYPE_HEADER),
+    offset: headerOf(headers, STREAM_OFFSET_HEADER),
+    etag: headerOf(headers, "etag"),
+    cacheControl: headers.get("cache-control") ?? undefined,
+    streamClosed: saysClosed(headers),
+    ttlSeconds: integerHeader(headers, STREAM_TTL_HEADER),
+    expiresAt: headerOf(headers, STREAM_EXPIRES_AT_HEADER),
   }
+  // What the type says, without the undefined fields.
+  return Object.fromEntries(
+    Object.entries(found).filter(([, value]) => value !== undefined),
+  ) as unknown as ExistingStream
 }

@@ -76,16 +76,15 @@ export function postWrite(
     operation: close ? "close" : "append",
     retry: isStream ? "never" : isIdempotent ? "idempotent" : "not-processed",
     headers: {
-      ...(content !== undefined && { [CONTENT_TYPE_HEADER]: content.type }),
-      ...(seq !== undefined && { [STREAM_SEQ_HEADER]: seq }),
-      ...(expectedOffset !== undefined && { [STREAM_EXPECTED_OFFSET_HEADER]: expectedOffset }),
-      ...(close && { [STREAM_CLOSED_HEADER]: "true" }),
-      ...(producer !== undefined &&
-        content !== undefined && {
-          [PRODUCER_ID_HEADER]: producer.id,
-          [PRODUCER_EPOCH_HEADER]: String(producer.epoch),
-          [PRODUCER_SEQ_HEADER]: String(producer.seq),
-        }),
+      [CONTENT_TYPE_HEADER]: content?.type,
+      [STREAM_SEQ_HEADER]: seq,
+      [STREAM_EXPECTED_OFFSET_HEADER]: expectedOffset,
+      [STREAM_CLOSED_HEADER]: close ? "true" : undefined,
+      ...(content !== undefined && {
+        [PRODUCER_ID_HEADER]: producer?.id,
+        [PRODUCER_EPOCH_HEADER]: producer?.epoch.toString(),
+        [PRODUCER_SEQ_HEADER]: producer?.seq.toString(),
+      }),
     },
     ...(content !== undefined && { body: content.body }),
     ...(isStream && { timeoutMs: Infinity }),

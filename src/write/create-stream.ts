@@ -41,7 +41,7 @@ export interface CreateContext {
   /** The content type if the settings name none: the handle's. */
   readonly defaultContentType?: string | undefined
   /** The headers that make it a fork. */
-  readonly forkHeaders?: Readonly<Record<string, string>>
+  readonly forkHeaders?: Readonly<Record<string, string | undefined>>
 }
 
 /**
@@ -88,7 +88,7 @@ export async function createStream(
       operation: forkHeaders === undefined ? "create" : "fork",
       retry: "idempotent",
       headers: {
-        ...(content.type !== undefined && { [CONTENT_TYPE_HEADER]: content.type }),
+        [CONTENT_TYPE_HEADER]: content.type,
         ...lifetime,
         ...forkHeaders,
       },
@@ -139,8 +139,8 @@ export async function forkStream(
         ? { [STREAM_TTL_HEADER]: String(ttlSeconds) }
         : expiresAt !== undefined && { [STREAM_EXPIRES_AT_HEADER]: expiresAt }),
       [STREAM_FORKED_FROM_HEADER]: pathOf(endpoint.url),
-      ...(from !== undefined && { [STREAM_FORK_OFFSET_HEADER]: from }),
-      ...(subOffset !== undefined && { [STREAM_FORK_SUB_OFFSET_HEADER]: String(subOffset) }),
+      [STREAM_FORK_OFFSET_HEADER]: from,
+      [STREAM_FORK_SUB_OFFSET_HEADER]: subOffset?.toString(),
     },
   })
 }
@@ -211,7 +211,7 @@ export function splitCreateHeaders(headers: HeadersRecord): {
 export function createHeaders(
   { ttlSeconds, expiresAt, closed }: CreateSettings,
   given: HeadersRecord,
-): Record<string, string> {
+): Record<string, string | undefined> {
   const givenTtl = namedHeader(given, STREAM_TTL_HEADER)
   const givenExpiry = namedHeader(given, STREAM_EXPIRES_AT_HEADER)
   if ((ttlSeconds ?? givenTtl) !== undefined && (expiresAt ?? givenExpiry) !== undefined) {
@@ -224,13 +224,11 @@ export function createHeaders(
     checkExpiry(`header ${STREAM_EXPIRES_AT_HEADER}`, givenExpiry.trim())
   }
   return {
-    ...(ttlSeconds !== undefined && {
-      [STREAM_TTL_HEADER]: String(checkWholeNumber("ttlSeconds", ttlSeconds, 1)),
-    }),
-    ...(expiresAt !== undefined && {
-      [STREAM_EXPIRES_AT_HEADER]: checkExpiry("option expiresAt", expiresAt),
-    }),
-    ...(checkBoolean("closed", closed) === true && { [STREAM_CLOSED_HEADER]: "true" }),
+    [STREAM_TTL_HEADER]:
+      ttlSeconds === undefined ? undefined : `${checkWholeNumber("ttlSeconds", ttlSeconds, 1)}`,
+    [STREAM_EXPIRES_AT_HEADER]:
+      expiresAt === undefined ? undefined : checkExpiry("option expiresAt", expiresAt),
+    [STREAM_CLOSED_HEADER]: checkBoolean("closed", closed) === true ? "true" : undefined,
   }
 }
 
