@@ -86,8 +86,8 @@ export {
 export type { Offset } from "./protocol/offset.ts"
 
 export type { IdempotentAppendResult } from "./producer/acknowledgements.ts"
-export type { IdempotentProducerOptions } from "./producer/producer-options.ts"
-export type { RejectedMessageDetails, WaitOptions } from "./producer/producer.ts"
+export type { IdempotentProducerOptions, WaitOptions } from "./producer/producer-options.ts"
+export type { RejectedMessageDetails } from "./producer/recovery.ts"
 
 export type {
   ByteChunk,

@@ -10,6 +10,7 @@ import type { BackoffOverrides } from "../http/backoff.ts"
 import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
+import type { Offset } from "../protocol/offset.ts"
 
 /** The options of an idempotent producer. */
 export interface IdempotentProducerOptions {
@@ -91,6 +92,18 @@ export interface IdempotentProducerOptions {
    * @default Infinity
    */
   maxBufferedBytes?: number | undefined
+}
+
+/** Ends a wait. */
+export interface WaitOptions {
+  /** Ends the wait: the call rejects with an abort. */
+  signal?: AbortSignal | undefined
+}
+
+/** Where a stream ends. */
+export interface StreamEnd {
+  /** An empty string if the server does not say. */
+  finalOffset: Offset
 }
 
 /** Checked {@link IdempotentProducerOptions} with every default filled in, less what goes into the endpoint. */

@@ -3,12 +3,9 @@ import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { invalidMessageError } from "../errors/invalid-message-error.ts"
 import { LinkedAbortController } from "../http/abort.ts"
-import { headExistingStream } from "../http/stream-head.ts"
 import { callObserver } from "../platform/console.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
-import { decodeUtf8 } from "../platform/text.ts"
 import { isWorkerd } from "../platform/runtime.ts"
-import { mediaType } from "../protocol/content-type.ts"
 import { takeSnapshot, type MessageSnapshot } from "../protocol/message.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
@@ -19,22 +16,13 @@ import {
   resolveProducerOptions,
   type IdempotentProducerOptions,
   type ProducerSettings,
+  type StreamEnd,
+  type WaitOptions,
 } from "./producer-options.ts"
 import { Sender } from "./sender.ts"
-import { requestContentType } from "./request-content-type.ts"
+import { ContentTypeLookup, requestTail } from "./stream-head.ts"
+import { rejectedMessageError } from "./recovery.ts"
 import { BufferLimit, FlushQueue, quiet, waitFor } from "./waits.ts"
-
-/** Where a stream ends. */
-export interface StreamEnd {
-  /** An empty string if the server does not say. */
-  finalOffset: Offset
-}
-
-/** Ends a wait. */
-export interface WaitOptions {
-  /** Ends the wait: the call rejects with an abort. */
-  signal?: AbortSignal | undefined
-}
 
 /**
  * What a producer is at.
@@ -88,7 +76,7 @@ const MAX_TRACED_SENDS = 32
 export class Producer {
   readonly #settings: ProducerSettings
   readonly #endpoint: Endpoint
-  readonly #knownContentType: () => string | undefined
+  readonly #contentType: ContentTypeLookup
   readonly #stream: string
   readonly #controller: LinkedAbortController
   readonly #accumulator: Accumulator
@@ -98,8 +86,6 @@ export class Producer {
   #state: ProducerState = { kind: "open" }
   readonly #isWorkerd = isWorkerd()
   #opening: Promise<void> | undefined
-  /** Whether the content type is a guess that no response has confirmed. */
-  #isTypeGuessed = false
   #restarting: Promise<void> | undefined
   /** The final message, until it is in a batch. */
   #last: MessageSnapshot | undefined
@@ -112,7 +98,6 @@ export class Producer {
     const { headers, fetch, fetchOptions, backoffOptions } = options
     this.#settings = settings
     this.#endpoint = extendEndpoint(endpoint, { headers, fetch, fetchOptions, backoffOptions })
-    this.#knownContentType = contentType
     this.#stream = describeUrl(endpoint.url)
     this.#controller = new LinkedAbortController(endpoint.signal, settings.signal)
     this.#buffer = new BufferLimit(settings.highWaterMarkBytes, settings.maxBufferedBytes)
@@ -125,10 +110,15 @@ export class Producer {
       },
     )
     const { signal } = this.#controller
+    const { deliveryTimeoutMs } = settings
+    this.#contentType = new ContentTypeLookup(
+      this.#endpoint,
+      contentType,
+      deliveryTimeoutMs,
+      signal,
+    )
     this.#sender = this.#makeSender(isNewId, signal)
-    const onAbort = () => {
-      this.#fail(new FetchBackoffAbortError(signal.reason))
-    }
+    const onAbort = () => this.#fail(new FetchBackoffAbortError(signal.reason))
     signal.addEventListener("abort", onAbort, { once: true })
     // Not before the caller has the producer that onError may speak of.
     if (signal.aborted) void Promise.resolve().then(onAbort)
@@ -342,10 +332,10 @@ export class Producer {
     const settings = { ...this.#settings, endpoint: this.#endpoint, isNewId, stopSignal }
     const contentType = () => this.#accumulator.contentType ?? ""
     return new Sender(
-      { ...settings, contentType, isTypeGuessed: () => this.#isTypeGuessed },
+      { ...settings, contentType, isTypeGuessed: () => this.#contentType.isGuessed },
       {
         onAcknowledged: ({ content, index }, result) => {
-          this.#isTypeGuessed = false
+          this.#contentType.confirm()
           if (result.offset !== "" && index >= (this.#lastOffset?.index ?? 0)) {
             this.#lastOffset = { index, offset: result.offset }
           }
@@ -358,9 +348,7 @@ export class Producer {
           const reject = acknowledgements.reject.bind(acknowledgements)
           this.#rejectMessage({ message, index, error, reject, isReported: closesStream })
         },
-        onTooLarge: (bodyBytes) => {
-          this.#accumulator.lowerBatchLimit(bodyBytes >> 1)
-        },
+        onTooLarge: (bodyBytes) => this.#accumulator.lowerBatchLimit(bodyBytes >> 1),
         onTypeRejected: () => this.#askAgain(),
         onProgress: () => {
           this.#sendDue()
@@ -401,41 +389,23 @@ export class Producer {
 
   /** Finds out the content type, once. Resolves when that is over, well or not. */
   #open(): Promise<void> {
-    this.#opening ??= this.#findContentType().then(
-      (contentType) => {
-        this.#isTypeGuessed = contentType === undefined
-        this.#use(contentType ?? this.#accumulator.guessContentType())
-      },
-      (error: unknown) => {
-        this.#fail(asError(error))
-      },
+    const known = this.#contentType.known
+    if (known !== undefined) this.#use(known)
+    this.#opening ??= this.#contentType.find().then(
+      (found) => this.#use(found ?? this.#accumulator.guessContentType()),
+      (error: unknown) => this.#fail(asError(error)),
     )
     return this.#opening
   }
 
-  /** A guess may be wrong: asks once more. @returns the content type if it is another */
+  /** @returns the content type if it is another than what was guessed */
   async #askAgain(): Promise<string | undefined> {
-    // If the server does not tell, its rejection says more than the failed HEAD.
-    const known = await this.#requestContentType().catch(() => undefined)
-    this.#isTypeGuessed = false
-    const guess = this.#accumulator.contentType ?? ""
-    if (known === undefined || mediaType(known) === mediaType(guess)) return undefined
+    const found = await this.#contentType.findAgain(this.#accumulator.contentType ?? "")
+    if (found === undefined) return undefined
     const content = this.#accumulator.seal()
     if (content !== undefined) this.#sender.push(content)
-    this.#accumulator.open(known)
-    return known
-  }
-
-  #findContentType(): Promise<string | undefined> {
-    const known = this.#knownContentType()
-    if (known === undefined) return this.#requestContentType()
-    this.#use(known)
-    return Promise.resolve(known)
-  }
-
-  #requestContentType(): Promise<string | undefined> {
-    const { deliveryTimeoutMs } = this.#settings
-    return requestContentType(this.#endpoint, deliveryTimeoutMs, this.#controller.signal)
+    this.#accumulator.open(found)
+    return found
   }
 
   #use(contentType: string): void {
@@ -488,22 +458,14 @@ export class Producer {
     await Promise.resolve()
     try {
       const offset = await this.#sendClosure(last)
-      const finalOffset = offset === "" ? await this.#requestTail() : offset
+      const finalOffset =
+        offset === "" ? await requestTail(this.#endpoint, this.#controller.signal) : offset
       if (this.#state.kind === "closing") this.#end({ ...this.#state, kind: "closed" })
       return { finalOffset }
     } catch (error) {
       if (this.#state.kind === "closing") this.#state = { kind: "open" }
       throw error
     }
-  }
-
-  /** @returns an empty string if the server does not say where the stream ends */
-  #requestTail(): Promise<Offset> {
-    const asked = headExistingStream(this.#endpoint, this.#controller.signal)
-    return asked.then(
-      ({ offset = "" }) => offset,
-      () => "",
-    )
   }
 
   async #sendClosure(last: MessageSnapshot | undefined): Promise<Offset> {
@@ -601,34 +563,6 @@ export class Producer {
       "ALREADY_CLOSED",
     )
   }
-}
-
-/** What `details` of the error for a rejected message holds. */
-export interface RejectedMessageDetails {
-  /** The message, as it was or would have been sent. */
-  readonly message: Uint8Array
-  /** The same, read as UTF-8. */
-  readonly text: string
-}
-
-/**
- * The error for one message that was rejected; the others go through.
- *
- * @param cause - the server's response, or what is wrong with the message
- */
-export function rejectedMessageError(
-  stream: string,
-  message: Uint8Array,
-  cause: Error,
-): DurableStreamError {
-  const details: RejectedMessageDetails = { message, text: decodeUtf8(message) }
-  return new DurableStreamError(
-    `One message for ${stream} was rejected; the others go through. ${cause.message}`,
-    cause instanceof DurableStreamError ? cause.code : "UNKNOWN",
-    cause instanceof DurableStreamError ? cause.status : undefined,
-    details,
-    { cause },
-  )
 }
 
 /** A producer that its owner can end at any time. */

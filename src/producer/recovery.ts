@@ -1,7 +1,10 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchError, INDETERMINATE_HINT } from "../errors/fetch-error.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
-import type { FinalOutcome } from "./outcome.ts"
+import { decodeUtf8 } from "../platform/text.ts"
+import { describeUrl } from "../protocol/request-url.ts"
 import type { BatchState } from "./batch-state.ts"
+import type { FinalOutcome } from "./outcome.ts"
 
 /** What recovery looks at of a batch. */
 export interface BatchView {
@@ -156,4 +159,51 @@ function rejectedIndeterminate(error: FetchError): FetchError {
     `${error.message} An earlier attempt got no response. ${INDETERMINATE_HINT}`,
     { code, cause: error, indeterminate: true },
   )
+}
+
+/** What `details` of the error for a rejected message holds. */
+export interface RejectedMessageDetails {
+  /** The message, as it was or would have been sent. */
+  readonly message: Uint8Array
+  /** The same, read as UTF-8. */
+  readonly text: string
+}
+
+/**
+ * The error for one message that was rejected; the others go through.
+ *
+ * @param cause - the server's response, or what is wrong with the message
+ */
+export function rejectedMessageError(
+  stream: string,
+  message: Uint8Array,
+  cause: Error,
+): DurableStreamError {
+  const details: RejectedMessageDetails = { message, text: decodeUtf8(message) }
+  return new DurableStreamError(
+    `One message for ${stream} was rejected; the others go through. ${cause.message}`,
+    cause instanceof DurableStreamError ? cause.code : "UNKNOWN",
+    cause instanceof DurableStreamError ? cause.status : undefined,
+    details,
+    { cause },
+  )
+}
+
+/**
+ * The error for a batch that was not settled in time.
+ *
+ * @param lastError - what its last attempt failed with
+ */
+export function deliveryTimeoutError(
+  url: string,
+  timeoutMs: number,
+  indeterminate: boolean,
+  lastError: Error | undefined,
+): FetchError {
+  const stream = describeUrl(url)
+  const last = lastError === undefined ? "" : ` Last attempt: ${lastError.message}`
+  const hint = indeterminate ? ` ${INDETERMINATE_HINT}` : ""
+  const message = `A batch for ${stream} was not acknowledged within ${timeoutMs} ms (deliveryTimeoutMs).${last}${hint}`
+  const options = { code: "TIMEOUT", cause: lastError, indeterminate } as const
+  return new FetchError(0, undefined, undefined, {}, stream, message, options)
 }

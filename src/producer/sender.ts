@@ -1,5 +1,4 @@
 import fastq from "fastq"
-import { FetchError, INDETERMINATE_HINT } from "../errors/fetch-error.ts"
 import { backoffDelayMs } from "../http/backoff.ts"
 import { warnOfOutage } from "../http/retry-loop.ts"
 import { sleep } from "../http/abort.ts"
@@ -15,7 +14,13 @@ import { Deadline } from "./deadline.ts"
 import { Epochs } from "./epochs.ts"
 import { maybeOutOfOrder, type FinalOutcome, type SendOutcome } from "./outcome.ts"
 import { Pace } from "./pace.ts"
-import { countIndeterminate, decideRecovery, type BatchView, type Recovery } from "./recovery.ts"
+import {
+  countIndeterminate,
+  decideRecovery,
+  deliveryTimeoutError,
+  type BatchView,
+  type Recovery,
+} from "./recovery.ts"
 
 /** What a sender is made with. */
 export interface SenderSettings extends AttemptSettings {
@@ -507,23 +512,8 @@ export class Sender {
     const { endpoint, deliveryTimeoutMs } = this.#settings
     this.stop()
     const isIndeterminate = countIndeterminate(this.#views()) > 0
-    const last = this.#lastError === undefined ? "" : ` Last attempt: ${this.#lastError.message}`
-    const hint = isIndeterminate ? ` ${INDETERMINATE_HINT}` : ""
-    const message = `A batch for ${this.#stream} was not acknowledged within ${deliveryTimeoutMs} ms (deliveryTimeoutMs).`
     this.#events.onFailed(
-      new FetchError(
-        0,
-        undefined,
-        undefined,
-        {},
-        describeUrl(endpoint.url),
-        message + last + hint,
-        {
-          code: "TIMEOUT",
-          cause: this.#lastError,
-          indeterminate: isIndeterminate,
-        },
-      ),
+      deliveryTimeoutError(endpoint.url, deliveryTimeoutMs, isIndeterminate, this.#lastError),
     )
   }
 
