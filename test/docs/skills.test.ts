@@ -27,6 +27,7 @@ describe("the skills", () => {
       "go-to-production",
       "reading-streams",
       "server-deployment",
+      "subscriptions",
       "troubleshooting",
       "writing-data",
     ])
