@@ -24,6 +24,17 @@ export interface AttemptSettings {
   readonly stopSignal: AbortSignal
 }
 
+/** What a sender is made with. */
+export interface SenderSettings extends AttemptSettings {
+  /** The epoch to start with. Undefined: fresh ones. */
+  readonly epoch: number | undefined
+  readonly autoClaim: boolean
+  readonly maxInFlight: number
+  readonly deliveryTimeoutMs: number
+  /** Whether the content type is a guess that no response has confirmed. */
+  readonly isTypeGuessed: () => boolean
+}
+
 /** What one attempt sends. */
 export interface AttemptInput {
   readonly content: BatchContent

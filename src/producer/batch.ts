@@ -1,5 +1,22 @@
+import type { IdempotentAppendResult } from "./acknowledgements.ts"
 import type { BatchContent } from "./batch-content.ts"
 import { nextBatchState, type BatchEvent, type BatchState } from "./batch-state.ts"
+
+/** What a sender notifies its owner of. */
+export interface SenderEvents {
+  /** A batch is stored. */
+  onAcknowledged(batch: Batch, result: IdempotentAppendResult): void
+  /** The server rejected a batch of one message; the others go through. */
+  onRejectedMessage(batch: Batch, error: Error): void
+  /** A batch was too large and is sent in halves. */
+  onTooLarge(bodyBytes: number): void
+  /** The content type may be a wrong guess. @returns the right one, if it is another; the guess is over in any case */
+  onTypeRejected(): Promise<string | undefined>
+  /** There may be room, and waits may be over. */
+  onProgress(): void
+  /** Nothing more will be sent. */
+  onFailed(error: Error): void
+}
 
 /** A sealed batch on its way. Its state changes by {@link nextBatchState} alone. */
 export class Batch {

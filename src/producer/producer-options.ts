@@ -10,6 +10,7 @@ import type { BackoffOverrides } from "../http/backoff.ts"
 import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
+import type { MessageSnapshot } from "../protocol/message.ts"
 import type { Offset } from "../protocol/offset.ts"
 
 /** The options of an idempotent producer. */
@@ -105,6 +106,29 @@ export interface StreamEnd {
   /** An empty string if the server does not say. */
   finalOffset: Offset
 }
+
+/**
+ * What a producer is at.
+ *
+ * ```text
+ *          close()            acknowledged
+ *   open ──────────▶ closing ─────────────▶ closed
+ *    │ ▲                │ │
+ *    │ └────────────────┘ │ a message was rejected: the stream was not closed
+ *    │  detach()          │
+ *    ├──────────▶ detaching ─▶ detached
+ *    └──────── any ───────┴──▶ failed
+ * ```
+ */
+export type ProducerState =
+  | { readonly kind: "open" }
+  | {
+      readonly kind: "closing" | "closed"
+      readonly closed: Promise<StreamEnd>
+      readonly last: MessageSnapshot | undefined
+    }
+  | { readonly kind: "detaching" | "detached"; readonly detached: Promise<void> }
+  | { readonly kind: "failed"; readonly error: Error }
 
 /** Checked {@link IdempotentProducerOptions} with every default filled in, less what goes into the endpoint. */
 export interface ProducerSettings {

@@ -16,36 +16,14 @@ import {
   resolveProducerOptions,
   type IdempotentProducerOptions,
   type ProducerSettings,
+  type ProducerState,
   type StreamEnd,
   type WaitOptions,
 } from "./producer-options.ts"
 import { Sender } from "./sender.ts"
 import { ContentTypeLookup, requestTail } from "./stream-head.ts"
-import { rejectedMessageError } from "./recovery.ts"
+import { rejectedMessageError, type RejectedMessage } from "./recovery.ts"
 import { BufferLimit, FlushQueue, quiet, waitFor } from "./waits.ts"
-
-/**
- * What a producer is at.
- *
- * ```text
- *          close()            acknowledged
- *   open ──────────▶ closing ─────────────▶ closed
- *    │ ▲                │ │
- *    │ └────────────────┘ │ a message was rejected: the stream was not closed
- *    │  detach()          │
- *    ├──────────▶ detaching ─▶ detached
- *    └──────── any ───────┴──▶ failed
- * ```
- */
-export type ProducerState =
-  | { readonly kind: "open" }
-  | {
-      readonly kind: "closing" | "closed"
-      readonly closed: Promise<StreamEnd>
-      readonly last: MessageSnapshot | undefined
-    }
-  | { readonly kind: "detaching" | "detached"; readonly detached: Promise<void> }
-  | { readonly kind: "failed"; readonly error: Error }
 
 /** What a producer is made of. */
 export interface ProducerInput {
@@ -570,13 +548,4 @@ export class AbortableProducer extends Producer {
   override abort(reason: unknown): void {
     super.abort(reason)
   }
-}
-
-interface RejectedMessage {
-  readonly message: Uint8Array
-  readonly index: number
-  readonly error: Error
-  readonly reject: (error: Error) => void
-  /** Whether the call that waits for it gets the error anyway. */
-  readonly isReported?: boolean
 }

@@ -207,3 +207,13 @@ export function deliveryTimeoutError(
   const options = { code: "TIMEOUT", cause: lastError, indeterminate } as const
   return new FetchError(0, undefined, undefined, {}, stream, message, options)
 }
+
+/** A message that was rejected, as its producer reports it. */
+export interface RejectedMessage {
+  readonly message: Uint8Array
+  readonly index: number
+  readonly error: Error
+  readonly reject: (error: Error) => void
+  /** Whether the call that waits for it gets the error anyway. */
+  readonly isReported?: boolean
+}

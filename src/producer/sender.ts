@@ -1,15 +1,15 @@
 import fastq from "fastq"
 import { backoffDelayMs } from "../http/backoff.ts"
 import { warnOfOutage } from "../http/retry-loop.ts"
-import { sleep } from "../http/abort.ts"
+import { MAX_TIMER_MS, sleep } from "../http/abort.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { debug } from "../platform/console.ts"
 import { onOnline } from "../platform/network.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { IdempotentAppendResult } from "./acknowledgements.ts"
-import { Attempt, type AttemptSettings } from "./attempt.ts"
+import { Attempt, type SenderSettings } from "./attempt.ts"
 import type { BatchContent } from "./batch-content.ts"
-import { Batch } from "./batch.ts"
+import { Batch, type SenderEvents } from "./batch.ts"
 import { Deadline } from "./deadline.ts"
 import { Epochs } from "./epochs.ts"
 import { maybeOutOfOrder, type FinalOutcome, type SendOutcome } from "./outcome.ts"
@@ -22,36 +22,7 @@ import {
   type Recovery,
 } from "./recovery.ts"
 
-/** What a sender is made with. */
-export interface SenderSettings extends AttemptSettings {
-  /** The epoch to start with. Undefined: fresh ones. */
-  readonly epoch: number | undefined
-  readonly autoClaim: boolean
-  readonly maxInFlight: number
-  readonly deliveryTimeoutMs: number
-  /** Whether the content type is a guess that no response has confirmed. */
-  readonly isTypeGuessed: () => boolean
-}
-
-/** What a sender notifies its owner of. */
-export interface SenderEvents {
-  /** A batch is stored. */
-  onAcknowledged(batch: Batch, result: IdempotentAppendResult): void
-  /** The server rejected a batch of one message; the others go through. */
-  onRejectedMessage(batch: Batch, error: Error): void
-  /** A batch was too large and is sent in halves. */
-  onTooLarge(bodyBytes: number): void
-  /** The content type may be a wrong guess. @returns the right one, if it is another; the guess is over in any case */
-  onTypeRejected(): Promise<string | undefined>
-  /** There may be room, and waits may be over. */
-  onProgress(): void
-  /** Nothing more will be sent. */
-  onFailed(error: Error): void
-}
-
 type Phase = "sending" | "draining" | "stopped"
-
-const MAX_TIMER_MS = 2 ** 31 - 1
 
 /**
  * Sends sealed batches, up to `maxInFlight` at a time, until each is settled.
