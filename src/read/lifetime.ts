@@ -1,5 +1,5 @@
-import { badOption } from "../http/option-checks.ts"
 import { onAbort } from "../http/abort.ts"
+import { badOption } from "../http/option-checks.ts"
 import { onOnline } from "../platform/network.ts"
 import { onPageLifecycle, type VisibilitySource } from "../platform/page-lifecycle.ts"
 import type { SessionOutcome } from "./page.ts"

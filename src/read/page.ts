@@ -1,6 +1,6 @@
 import { transferError } from "../http/failure.ts"
-import { NOW_OFFSET, type Offset, START_OFFSET } from "../protocol/offset.ts"
 import { encodeUtf8 } from "../platform/text.ts"
+import { NOW_OFFSET, START_OFFSET, type Offset } from "../protocol/offset.ts"
 
 /** The end of a page in its stream. */
 export interface PageMark {

@@ -1,19 +1,12 @@
-import { badOption } from "../http/option-checks.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import type { Endpoint } from "../http/endpoint.ts"
+import { badOption } from "../http/option-checks.ts"
 import { supportAsyncDispose } from "../platform/async-dispose.ts"
 import type { ReadableStreamAsyncIterable } from "../platform/async-iterable-stream.ts"
+import { warnIfUsingHttpInBrowser } from "../platform/http-warning.ts"
 import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import type {
-  ByteChunk,
-  CallbackResult,
-  JsonBatch,
-  JsonBatchMeta,
-  StreamBatch,
-  StreamResponse,
-  TextChunk,
-} from "./stream-response.ts"
 import { collect, iterateBatches, subscribe, type ToBatch } from "./consumers/deliver.ts"
 import {
   bytesFormat,
@@ -24,17 +17,24 @@ import {
   type Messages,
 } from "./consumers/formats.ts"
 import { MAX_PART_SIZE, PageReader, type Reader, type ReadMode } from "./consumers/page-reader.ts"
-import { type Pull, pulledStream, pullMessages, pullValues } from "./consumers/pulled-stream.ts"
-import { Session } from "./session.ts"
+import { pulledStream, pullMessages, pullValues, type Pull } from "./consumers/pulled-stream.ts"
 import type { ResponseHead } from "./session-events.ts"
+import { Session } from "./session.ts"
 import {
+  sessionSettings,
   type LiveMode,
   type ReadOptions,
   type SessionSettings,
-  sessionSettings,
 } from "./stream-options.ts"
-import type { Endpoint } from "../http/endpoint.ts"
-import { warnIfUsingHttpInBrowser } from "../platform/http-warning.ts"
+import type {
+  ByteChunk,
+  CallbackResult,
+  JsonBatch,
+  JsonBatchMeta,
+  StreamBatch,
+  StreamResponse,
+  TextChunk,
+} from "./stream-response.ts"
 
 const chunks: ReadMode = { partSize: MAX_PART_SIZE }
 const wholePages: ReadMode = { partSize: Infinity }

@@ -42,8 +42,8 @@
  */
 
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { type Backoff, backoffDelayMs, spacingDelayMs } from "../http/backoff.ts"
-import { NOW_OFFSET, type Offset, START_OFFSET } from "../protocol/offset.ts"
+import { backoffDelayMs, spacingDelayMs, type Backoff } from "../http/backoff.ts"
+import { NOW_OFFSET, START_OFFSET, type Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { PageMark, SessionOutcome, TransferFailure } from "./page.ts"
 import { isShort, judgeSse, type SseEnding } from "./sse-health.ts"

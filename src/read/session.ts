@@ -1,6 +1,6 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { LinkedAbortController, sleep } from "../http/abort.ts"
-import { type Endpoint, extendEndpoint } from "../http/endpoint.ts"
+import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { failureOf } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
@@ -19,19 +19,19 @@ import {
   type SourcePage,
   type TransferFailure,
 } from "./page.ts"
-import { type PendingRequest, ReadAhead } from "./read-ahead.ts"
-import { type ResponseHead, SessionEvents } from "./session-events.ts"
-import { checkOffset, type SessionSettings } from "./stream-options.ts"
+import { ReadAhead, type PendingRequest } from "./read-ahead.ts"
+import { SessionEvents, type ResponseHead } from "./session-events.ts"
 import {
+  initialState,
+  transition,
   type Effect,
   type ReadRequest,
-  initialState,
   type SessionEvent,
   type SessionState,
-  transition,
 } from "./session-state.ts"
 import type { SseConnection, SseRead } from "./sse-connection.ts"
-import { type Opened, openTransport, type ReadContext } from "./transport.ts"
+import { checkOffset, type SessionSettings } from "./stream-options.ts"
+import { openTransport, type Opened, type ReadContext } from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
 type Work = Extract<Effect, { kind: "request" | "receive" | "wait" | "handle-error" }>

@@ -1,8 +1,5 @@
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkSignal, type EndpointOptions } from "../http/endpoint.ts"
-import type { HeadersRecord, MaybePromise, ParamsRecord } from "../http/request-inputs.ts"
-import { documentVisibility, type VisibilitySource } from "../platform/page-lifecycle.ts"
-import { isOffset, type Offset, START_OFFSET } from "../protocol/offset.ts"
 import {
   badOption,
   checkAmount,
@@ -13,6 +10,9 @@ import {
   checkNumber,
   checkObject,
 } from "../http/option-checks.ts"
+import type { HeadersRecord, MaybePromise, ParamsRecord } from "../http/request-inputs.ts"
+import { documentVisibility, type VisibilitySource } from "../platform/page-lifecycle.ts"
+import { isOffset, START_OFFSET, type Offset } from "../protocol/offset.ts"
 
 /**
  * How a session continues once it has caught up.

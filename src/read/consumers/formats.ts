@@ -95,6 +95,7 @@ function sized({ text, pending }: PartialText): Text {
   return { text, pending, size: text.length }
 }
 
+/** What was read of a JSON stream and not handed over. */
 export interface Messages {
   readonly size: number
   /** The messages of whole pages. */

@@ -1,6 +1,6 @@
 import { pageTooLarge } from "../../errors/page-too-large.ts"
-import type { JsonBatchMeta } from "../stream-response.ts"
 import type { PageContent, PageSource, SourcePage, TransferFailure } from "../page.ts"
+import type { JsonBatchMeta } from "../stream-response.ts"
 import type { Format, FormatState, Part } from "./formats.ts"
 
 /** A value on its way to the caller. */
