@@ -18,7 +18,6 @@ import { StreamClosedError } from "./stream-closed-error.ts"
 export interface RequestContext {
   readonly url: string
   readonly operation: Operation
-  /** Whether the request carried `Stream-Seq`. */
   readonly sentSeq?: boolean
   /** Whether the request was a write that a gateway may have passed on before it failed. */
   readonly indeterminate?: boolean
@@ -64,7 +63,6 @@ export function errorFromResponse(
   }
 }
 
-/** What happened, and what to do about it. */
 function explain(code: DurableStreamErrorCode, operation: Operation): readonly [string, string] {
   const otherwise = ["The server rejected the request", "See text and json of this error."] as const
   if (operation === "subscription") return otherwise

@@ -27,7 +27,6 @@ export class LinkedAbortController {
     }
   }
 
-  /** The signal for what is started under this controller. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }

@@ -25,7 +25,6 @@ export type FetchOptions = Omit<
   "method" | "headers" | "body" | "signal" | "duplex" | "keepalive"
 >
 
-/** The fields of `RequestInit` that requests of the protocol set themselves. */
 const protocolFields = ["method", "headers", "body", "signal", "duplex", "keepalive"] as const
 
 /** The settings of a stream that hold for every request to it. */

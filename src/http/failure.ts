@@ -53,9 +53,7 @@ export interface TransferFailure extends Partial<RequestFailure> {
   /** Default: `TIMEOUT` for the kind timeout, `PROTOCOL` for malformed, else `NETWORK`. */
   readonly code?: DurableStreamErrorCode
   readonly cause?: unknown
-  /** The status of a response that is not usable. Default 0. */
   readonly status?: number
-  /** Its headers. Default none. */
   readonly headers?: Record<string, string>
 }
 

@@ -40,7 +40,6 @@ export function checkOptions<T extends object>(
   return options
 }
 
-/** Checks one option; undefined passes. */
 function checkOption<T>(option: string, value: T, [rule, isValid]: OptionRule): T {
   if (value === undefined || isValid(value)) return value
   throw badOption(option, rule, value)

@@ -53,7 +53,6 @@ export interface StreamRequest {
   readonly retry: RetryPolicy
   /** The protocol's headers; they replace the caller's. Undefined ones are omitted. */
   readonly headers?: Readonly<Record<string, string | undefined>>
-  /** The protocol's query parameters. */
   readonly query?: Readonly<Record<string, string | undefined>>
   /** A function is called for each attempt, so that a retry can omit what is no longer wanted. */
   readonly body?: RequestBody | (() => RequestBody)

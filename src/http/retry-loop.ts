@@ -45,7 +45,6 @@ export interface RetryLoopOptions<T> {
    * Default Infinity.
    */
   readonly heldMs?: number | undefined
-  /** Notified of every retry. */
   readonly observer?: { onRetry?(notice: RetryNotice): void } | undefined
   /** What the console is warned about after some time of nothing but failures; default nothing. */
   readonly warnAbout?: string | undefined
@@ -141,7 +140,6 @@ export function warnOfOutage(
   return true
 }
 
-/** Whether the protocol lets a request be retried after a failure. */
 function mayRetry(policy: RetryPolicy, { retryable, effect }: RequestFailure): boolean {
   return retryable && policy !== "never" && (policy !== "not-processed" || effect === "none")
 }

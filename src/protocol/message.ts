@@ -16,7 +16,6 @@ export interface SerializedValue {
 export interface InvalidMessage {
   readonly kind: "invalid"
   readonly code: "PARSE_ERROR" | "BAD_REQUEST"
-  /** What is wrong with it, and where. */
   readonly reason: string
   readonly cause?: unknown
 }

@@ -12,7 +12,6 @@ export function isWellFormed(text: string): boolean {
 export class WholeCharacters {
   #half = ""
 
-  /** Takes a chunk and gives the whole characters. */
   push(chunk: string): string {
     const text = this.#half + chunk
     this.#half = /[\uD800-\uDBFF]$/.test(text) ? text.slice(-1) : ""

@@ -53,7 +53,6 @@ export interface WriteTarget {
  */
 export class AppendQueue {
   readonly #target: WriteTarget
-  /** The stream as messages may show it. */
   readonly #stream: string
   readonly #batching: boolean
   readonly #waiting: AppendCall[] = []
@@ -249,14 +248,12 @@ class AppendCall {
   onSettled: (() => void) | undefined
   /** The body as it was at the call, once it has arrived. */
   body: MessageSnapshot | undefined
-  /** What {@link encode} made of it. */
   part: MessageContent | undefined
   /** Resolves once a body that is a promise is there, or the call is settled without. */
   arrived: Promise<void> | undefined
   /** Where the call comes from, for the error of a later turn. */
   callerStack: object | undefined
   #partType: string | undefined
-  /** Undefined once the call is settled. */
   #settle: Settle | undefined
   #unwatch: (() => void)[] | undefined
 
@@ -266,7 +263,6 @@ class AppendCall {
     this.#settle = settle
   }
 
-  /** Ends the call with the signal. */
   endWith(signal: AbortSignal): void {
     const end = () => this.reject(new FetchBackoffAbortError(signal.reason))
     if (signal.aborted) end()
@@ -300,7 +296,6 @@ class AppendCall {
     return this.body !== undefined || !this.hasBody
   }
 
-  /** Whether no stream takes the body. */
   get isInvalid(): boolean {
     return typeof this.body === "object" && "kind" in this.body && this.body.kind === "invalid"
   }
@@ -337,13 +332,11 @@ class AppendCall {
     return true
   }
 
-  /** Settles the call: it is stored. */
   resolve(response?: ResponseMetadata): void {
     if (response !== undefined && !this.isSettled) this.terms.onResponse?.(response)
     this.#end()
   }
 
-  /** Settles the call with an error. */
   reject(error: unknown): void {
     if (this.isSettled) return
     addCallerStack(error, this.callerStack)

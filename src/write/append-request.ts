@@ -35,11 +35,8 @@ export interface WriteTerms {
   readonly close?: boolean
   /** The tail at which alone the body is stored. */
   readonly expectedOffset?: Offset | undefined
-  /** Whether the write has to have a request of its own. */
   readonly isAlone?: boolean
-  /** Receives the error of an attempt that is retried. */
   readonly onRetry?: (error: Error) => void
-  /** Receives the response to the request that carried the write. */
   readonly onResponse?: (response: ResponseMetadata) => void
 }
 

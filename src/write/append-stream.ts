@@ -27,7 +27,6 @@ export type AppendSource =
 /** The parts of a source, some at a time: content, or messages of a JSON stream. */
 type Parts = AsyncGenerator<readonly MessageContent[], void>
 
-/** Sends parts as the body of one request, or of one batch. */
 interface Upload {
   readonly target: WriteTarget
   readonly terms: WriteTerms
@@ -227,7 +226,6 @@ interface Chunk {
   readonly value?: unknown
 }
 
-/** Reads a source, whichever kind it is. */
 interface SourceReader {
   /** Rejects with the source's own error. */
   next(): Promise<Chunk>

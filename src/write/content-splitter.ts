@@ -159,7 +159,6 @@ export class JsonSplitter implements ContentSplitter {
     else this.#isBare = !isWhiteSpace
   }
 
-  /** A message ends here. */
   #finish(text: string, end: number): void {
     const message = this.#begun + text.slice(this.#start, end)
     this.#begun = ""

@@ -40,7 +40,6 @@ export interface CreateContext {
   readonly signal?: AbortSignal | undefined
   /** The content type if the settings name none: the handle's. */
   readonly defaultContentType?: string | undefined
-  /** The headers that make it a fork. */
   readonly forkHeaders?: Readonly<Record<string, string | undefined>>
 }
 
@@ -175,7 +174,6 @@ export function forkUrl(given: unknown, sourceUrl: string): string {
   return /^https?:\/\//i.test(url) ? url : resolved.href
 }
 
-/** The headers that only a create may carry. */
 const CREATE_ONLY = [
   STREAM_TTL_HEADER,
   STREAM_EXPIRES_AT_HEADER,
@@ -232,7 +230,6 @@ export function createHeaders(
   }
 }
 
-/** Whether a caller says how long a new stream lives. */
 function namesLifetime({ ttlSeconds, expiresAt }: CreateSettings, given: HeadersRecord): boolean {
   const ofHeaders = (name: string) => namedHeader(given, name)
   const ttl = ttlSeconds ?? ofHeaders(STREAM_TTL_HEADER)
