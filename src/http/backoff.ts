@@ -1,4 +1,4 @@
-import { AMOUNT, BOOLEAN, checkOptions, COUNT, FUNCTION } from "./option-checks.ts"
+import { checkOptions, RULES } from "./option-checks.ts"
 
 /**
  * How failed requests are retried: network failures and the statuses 408, 425, 429 and 5xx, except 501 and 505, which say
@@ -53,15 +53,6 @@ export const BackoffDefaults: BackoffOptions = {
   maxRetries: Infinity,
 }
 
-const rules = {
-  initialDelay: AMOUNT,
-  maxDelay: AMOUNT,
-  multiplier: ["1 or more", (it: unknown) => typeof it === "number" && it >= 1 && it < Infinity],
-  maxRetries: COUNT,
-  debug: BOOLEAN,
-  onFailedAttempt: FUNCTION,
-} as const
-
 /**
  * Checks options and fills in the defaults.
  *
@@ -75,7 +66,18 @@ export function resolveBackoff(options: BackoffOverrides = {}): Backoff {
     maxRetries = Infinity,
     debug = false,
     onFailedAttempt,
-  } = checkOptions(options, rules, "backoffOptions.")
+  } = checkOptions(
+    options,
+    {
+      initialDelay: RULES.amount,
+      maxDelay: RULES.amount,
+      multiplier: { words: "1 or more", isMet: (it) => Number.isFinite(it) && Number(it) >= 1 },
+      maxRetries: RULES.count,
+      debug: RULES.boolean,
+      onFailedAttempt: RULES.function,
+    },
+    "backoffOptions.",
+  )
   return { initialDelay, maxDelay, multiplier, maxRetries, debug, onFailedAttempt }
 }
 

@@ -19,13 +19,10 @@ import {
   type RequestHeaders,
 } from "./request-inputs.ts"
 
-/** The fields of `RequestInit` that the protocol does not set: `credentials`, `cache`, `mode`, `priority` … */
-export type FetchOptions = Omit<
-  RequestInit,
-  "method" | "headers" | "body" | "signal" | "duplex" | "keepalive"
->
-
 const protocolFields = ["method", "headers", "body", "signal", "duplex", "keepalive"] as const
+
+/** The fields of `RequestInit` that the protocol does not set: `credentials`, `cache`, `mode`, `priority` … */
+export type FetchOptions = Omit<RequestInit, (typeof protocolFields)[number]>
 
 /** The settings of a stream that hold for every request to it. */
 export interface EndpointOptions {
@@ -115,21 +112,17 @@ export function extendEndpoint(
   endpoint: Endpoint,
   overrides: Omit<Partial<EndpointOptions>, "url" | "signal">,
 ): Endpoint {
-  checkObject("options", overrides)
-  const { url, urlError, signal, params, fetchOptions } = endpoint
-  const given = overrides
-  const checked = createEndpoint({ ...given, url: "http://localhost", signal: undefined })
+  const { fetch, backoffOptions } = checkObject("options", overrides)
+  const checked = createEndpoint({ ...overrides, url: "http://localhost", signal: undefined })
   return {
-    url,
-    urlError,
-    signal,
+    ...endpoint,
     ...layHeaders(endpoint, checked),
-    params: { ...params, ...checked.params },
-    fetch: given.fetch === undefined ? endpoint.fetch : checked.fetch,
-    fetchOptions: { ...fetchOptions, ...checked.fetchOptions },
-    backoff: given.backoffOptions === undefined ? endpoint.backoff : checked.backoff,
-    requestTimeoutMs: given.requestTimeoutMs ?? endpoint.requestTimeoutMs,
-    warnOnRetry: given.warnOnRetry ?? endpoint.warnOnRetry,
+    params: { ...endpoint.params, ...checked.params },
+    fetchOptions: { ...endpoint.fetchOptions, ...checked.fetchOptions },
+    ...(fetch !== undefined && { fetch }),
+    ...(backoffOptions !== undefined && { backoff: checked.backoff }),
+    requestTimeoutMs: overrides.requestTimeoutMs ?? endpoint.requestTimeoutMs,
+    warnOnRetry: overrides.warnOnRetry ?? endpoint.warnOnRetry,
   }
 }
 

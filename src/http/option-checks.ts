@@ -1,24 +1,32 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 
-/** What an option must be: in words, as they follow "must be", and as a check. */
-export type OptionRule = readonly [rule: string, isValid: (value: unknown) => boolean]
+/** What an option must be. */
+export interface OptionRule {
+  /** In words, as they follow "must be". */
+  readonly words: string
+  readonly isMet: (value: unknown) => boolean
+}
 
-/** Rules of options. NaN is less than nothing and not more than anything. */
-export const AMOUNT: OptionRule = ["a number, 0 or more", (it) => typeof it === "number" && it >= 0]
-export const BOOLEAN: OptionRule = ["true or false", (it) => typeof it === "boolean"]
-export const COUNT: OptionRule = [
-  "a whole number, 0 or more, or Infinity",
-  (it) => it === Infinity || (Number.isInteger(it) && Number(it) >= 0),
-]
-export const DURATION: OptionRule = [
-  "a number of milliseconds above 0, or Infinity",
-  (it) => typeof it === "number" && it > 0,
-]
-export const FUNCTION: OptionRule = ["a function", (it) => typeof it === "function"]
-export const OBJECT: OptionRule = [
-  "an object",
-  (it) => typeof it === "object" && it !== null && !Array.isArray(it),
-]
+/** The rules that many options have. */
+export const RULES: Readonly<
+  Record<"amount" | "boolean" | "count" | "duration" | "function" | "object", OptionRule>
+> = {
+  amount: { words: "a number, 0 or more", isMet: (it) => typeof it === "number" && it >= 0 },
+  boolean: { words: "true or false", isMet: (it) => typeof it === "boolean" },
+  count: {
+    words: "a whole number, 0 or more, or Infinity",
+    isMet: (it) => it === Infinity || (Number.isInteger(it) && Number(it) >= 0),
+  },
+  duration: {
+    words: "a number of milliseconds above 0, or Infinity",
+    isMet: (it) => typeof it === "number" && it > 0,
+  },
+  function: { words: "a function", isMet: (it) => typeof it === "function" },
+  object: {
+    words: "an object",
+    isMet: (it) => typeof it === "object" && it !== null && !Array.isArray(it),
+  },
+}
 
 /**
  * Checks options against a table of rules. What is undefined is omitted.
@@ -33,16 +41,16 @@ export function checkOptions<T extends object>(
   prefix = "",
 ): T {
   checkObject(prefix.slice(0, -1) || "options", options)
-  // Each key of the rules is one of the options.
-  for (const [name, rule] of Object.entries(rules as Record<string, OptionRule>)) {
-    checkOption(prefix + name, options[name as keyof T], rule)
+  for (const [name, rule] of Object.entries<OptionRule | undefined>(rules)) {
+    // Each name of a rule is that of an option.
+    if (rule !== undefined) checkOption(prefix + name, options[name as keyof T], rule)
   }
   return options
 }
 
-function checkOption<T>(option: string, value: T, [rule, isValid]: OptionRule): T {
-  if (value === undefined || isValid(value)) return value
-  throw badOption(option, rule, value)
+function checkOption<T>(option: string, value: T, { words, isMet }: OptionRule): T {
+  if (value === undefined || isMet(value)) return value
+  throw badOption(option, words, value)
 }
 
 /**
@@ -63,32 +71,32 @@ export function checkNumber(
 
 /** Checks a duration: above 0, Infinity for no limit. */
 export function checkDuration(option: string, ms: number): number {
-  return checkOption(option, ms, DURATION)
+  return checkOption(option, ms, RULES.duration)
 }
 
 /** Checks an amount: 0 or more. */
 export function checkAmount(option: string, value: number): number {
-  return checkOption(option, value, AMOUNT)
+  return checkOption(option, value, RULES.amount)
 }
 
 /** Checks a count: whole, 0 or more, Infinity for no limit. */
 export function checkCount(option: string, count: number): number {
-  return checkOption(option, count, COUNT)
+  return checkOption(option, count, RULES.count)
 }
 
 /** Checks an option that is a function. */
 export function checkFunction<T>(option: string, value: T): T {
-  return checkOption(option, value, FUNCTION)
+  return checkOption(option, value, RULES.function)
 }
 
 /** Checks an option that is true or false. */
 export function checkBoolean<T>(option: string, value: T): T {
-  return checkOption(option, value, BOOLEAN)
+  return checkOption(option, value, RULES.boolean)
 }
 
 /** Checks options, or an option that holds others. */
 export function checkObject<T>(option: string, value: T): T {
-  return checkOption(option, value, OBJECT)
+  return checkOption(option, value, RULES.object)
 }
 
 /** Longer strings are cut: an option may be given a whole document by mistake. */

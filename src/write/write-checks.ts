@@ -1,6 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkSignal } from "../http/endpoint.ts"
-import { BOOLEAN, checkNumber, checkObject, checkOptions, FUNCTION } from "../http/option-checks.ts"
+import { checkNumber, checkObject, checkOptions, RULES } from "../http/option-checks.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { CONTENT_TYPE_HEADER, PRODUCER_ID_HEADER, STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import type { ProducerTuple, WriteTerms } from "./append-request.ts"
@@ -38,7 +38,11 @@ export function checkHandleOptions(options: {
   readonly warnOnHttp?: unknown
 }): void {
   checkContentType(options.contentType)
-  checkOptions(options, { batching: BOOLEAN, warnOnHttp: BOOLEAN, onError: FUNCTION })
+  checkOptions(options, {
+    batching: RULES.boolean,
+    warnOnHttp: RULES.boolean,
+    onError: RULES.function,
+  })
 }
 
 /**
