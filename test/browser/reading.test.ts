@@ -66,17 +66,21 @@ describeInBrowser("Reading in a browser, from another origin", (world) => {
     expect(transportsOf(record.events)).toEqual(["catch-up", live])
   })
 
-  it.each(["sse", "long-poll"] as const)("tails text by %s", async (live) => {
+  it.each([
+    // SSE cannot carry CR.
+    ["sse", TEXT.replaceAll("\r\n", "\n")],
+    ["long-poll", TEXT],
+  ] as const)("tails text over %s", async (live, expected) => {
     const handle = await create("text/plain; charset=utf-8")
     const tab = await world.open()
     const tail = await tab.tail({ url: handle.url, live, as: "text" })
     await tail.until(({ upToDate }) => upToDate)
     await handle.append(TEXT)
-    await tail.until(({ text }) => text.length >= TEXT.length)
+    await tail.until(({ text }) => text.length >= expected.length)
     await handle.append(TEXT)
     await handle.close()
     const record = await tail.until(({ end }) => end !== undefined)
-    expect(record.text).toBe(TEXT + TEXT)
+    expect(record.text).toBe(expected + expected)
     expect(record.end).toBe("ended")
   })
 

@@ -84,10 +84,10 @@ describeInBrowser("Writing in a browser, to another origin", (world) => {
   })
 
   it.each([
-    // A browser sends it again by itself: the producer sees nothing but a duplicate.
+    // A browser resends it by itself: the producer gets only a duplicate, which in a fresh epoch is its own.
     ["the first write", 0],
     ["a later write", 1],
-  ])("stores each message once though the answer to %s is lost", async (_, index) => {
+  ])("stores each message once although the response to %s is lost", async (_, index) => {
     const handle = await createJson(world.server.streamUrl())
     const proxy = await startBreakingProxy(world.server.url)
     onTestFinished(() => proxy.stop())
@@ -100,7 +100,7 @@ describeInBrowser("Writing in a browser, to another origin", (world) => {
     const outcome = await page.evaluate(async (url) => {
       const { DurableStream, IdempotentProducer } = window.testPage.client
       const handle = await DurableStream.connect({ url })
-      const producer = new IdempotentProducer(handle, "page", { lingerMs: 0 })
+      const producer = new IdempotentProducer(handle, "page", { autoClaim: true, lingerMs: 0 })
       const sent: unknown[] = []
       for (let n = 0; n < 20; n++) {
         sent.push(await producer.send({ n }).catch(window.testPage.describe))
