@@ -22,7 +22,7 @@ const ROOT = `http://model.test${SubscriptionModelServer.root}`
 /** A stream reaches its tail within this after the faults stop: a lease, a poll, and what backs off. */
 const RECOVERY_MS = 600_000
 /** Requests of one worker in ten seconds. */
-const MAX_REQUESTS_IN_WINDOW = 300
+const MAX_REQUESTS_IN_WINDOW = 150
 const WINDOW_MS = 10_000
 const QUIET_MS = 300_000
 
@@ -66,6 +66,10 @@ interface Process {
   isDead: boolean
   kill: () => void
   requestTimes: number[]
+  /** Of its last claim. */
+  generation: number
+  /** Of the handlers that are at work. */
+  signals: Set<AbortSignal>
 }
 
 class FleetRun {
@@ -97,6 +101,7 @@ class FleetRun {
         return random.chance(doubleEvents) ? 2 : 1
       },
       onAck: (path, position) => this.#checkAck(path, position),
+      onExpire: (generation) => this.#checkExpiry(generation),
     })
     this.#network = new FaultyNetwork({
       server: this.#server,
@@ -161,6 +166,8 @@ class FleetRun {
       name,
       isDead: false,
       requestTimes: [],
+      generation: 0,
+      signals: new Set(),
       kill: () => {
         process.isDead = true
         client.abandon()
@@ -180,8 +187,17 @@ class FleetRun {
       concurrency: this.#scenario.concurrency,
       backoffOptions: { initialDelay: 100, maxDelay: 5_000 },
       startOffset: (path) => this.#offsets.startOffset(path),
-      onBatch: (batch, context) => this.#handle(process, batch, context),
-      observe: (event) => this.#tell(name, describeEvent(event)),
+      onBatch: async (batch, context) => {
+        process.signals.add(context.signal)
+        await this.#handle(process, batch, context).finally(() =>
+          process.signals.delete(context.signal),
+        )
+      },
+      observe: (event) => {
+        this.#tell(name, describeEvent(event))
+        if (event.kind === "claimed") process.generation = event.generation
+        if (event.kind === "lost" && this.#isCalm()) this.#problems.push(`${name} lost a claim`)
+      },
       onError: (error) => this.#tell(name, `error ${String(error)}`),
     })
     this.#processes.add(process)
@@ -234,11 +250,39 @@ class FleetRun {
     // The client has made it.
     const { generation, acks } = JSON.parse(init.body) as { generation: number; acks: unknown[] }
     if (acks.length === 0 || this.#server.isHeld(ID, generation)) return
-    // A lease that the server ended early, or that ended while its machine slept, is not known to its holder.
-    if (this.#scenario.mishaps.some(({ kind }) => ["restart", "wall-back", "drift"].includes(kind)))
+    // A server that ends leases early does not say so, and a clock that is set back may hide how long its machine slept.
+    if (
+      this.#has("restart") ||
+      (this.#has("sleep") && (this.#has("wall-back") || this.#has("drift")))
+    )
       return
     if (this.#server.wasEnded(ID, generation)) return
     this.#problems.push(`generation ${generation} is over, and its holder acknowledges`)
+  }
+
+  /** A holder knows that its lease is over no later than the server does: it counts from when it sent its request. */
+  #checkExpiry(generation: number): void {
+    if (this.#has("restart") || this.#has("sleep")) return
+    this.#clock.after(2, () => {
+      for (const process of this.#processes) {
+        if (process.generation !== generation) continue
+        if ([...process.signals].every(({ aborted }) => aborted)) continue
+        this.#problems.push(
+          `${process.name} works on under generation ${generation}, which is over`,
+        )
+      }
+    })
+  }
+
+  #has(kind: Mishap): boolean {
+    return this.#scenario.mishaps.some((mishap) => mishap.kind === kind)
+  }
+
+  /** Whether nothing but deaths of processes can end a claim. */
+  #isCalm(): boolean {
+    const { faults, mishaps } = this.#scenario
+    const isHarmless = mishaps.every(({ kind }) => kind === "kill" || kind === "stop")
+    return Object.keys(faults).length === 0 && isHarmless
   }
 
   #happen(kind: Mishap): void {

@@ -8,6 +8,8 @@ export interface SubscriptionHooks {
   eventCount?: () => number
   /** Called with each acknowledgement that is stored. */
   onAck?: (path: string, position: number) => void
+  /** Called when a lease expires that nobody ended. */
+  onExpire?: (generation: number) => void
   /** Sends a wake to a webhook. */
   onWebhook?: (wake: ModelWake) => void
 }
@@ -277,6 +279,7 @@ export class SubscriptionModelServer extends ModelServer {
   }
 
   #expire(subscription: ModelSubscription): void {
+    this.hooks.onExpire?.(subscription.generation)
     this.#end(subscription)
   }
 
