@@ -650,10 +650,13 @@ function liveOf(kind: Live["kind"]): Live {
 function noProgressError({ offset, transport }: SessionContext, url: string): DurableStreamError {
   const [why, header] =
     transport === "catch-up"
-      ? ["the same pages again and again. Check for a stuck cache", "Up-To-Date"]
-      : ["at once with nothing. Check for a cache or a proxy that drops the query", "Closed"]
+      ? ["returns the same pages again and again. Check for a stuck cache", "Up-To-Date"]
+      : [
+          "responds to live requests at once with nothing. Check for a cache or a proxy that drops the query",
+          "Closed",
+        ]
   return new DurableStreamError(
-    `No progress at offset ${offset}: ${describeUrl(url)} responds ${why}, and that Stream-${header} is neither stripped ` +
+    `No progress at offset ${offset}: ${describeUrl(url)} ${why}, and that Stream-${header} is neither stripped ` +
       "nor hidden by CORS (Access-Control-Expose-Headers).",
     "NO_PROGRESS",
   )
