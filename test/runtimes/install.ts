@@ -51,7 +51,7 @@ async function compilePrograms(folder: string): Promise<void> {
     entryPoints: [join(import.meta.dirname, "smoke-main.ts")],
     outfile: join(folder, "smoke.mjs"),
     bundle: true,
-    external: ["@durable-streams/client", "node:process"],
+    external: ["@durable-streams/client", "@durable-streams/client/*", "node:process"],
     format: "esm",
     target: "es2022",
     tsconfigRaw,
@@ -67,6 +67,10 @@ async function compilePrograms(folder: string): Promise<void> {
     conditions: ["workerd", "worker", "browser"],
     alias: {
       "@durable-streams/client": join(folder, "node_modules/@durable-streams/client"),
+      "@durable-streams/client/subscriptions": join(
+        folder,
+        "node_modules/@durable-streams/client/dist/subscriptions.js",
+      ),
     },
   })
 }

@@ -1,9 +1,12 @@
 import type * as Client from "../../src/index.ts"
+import type * as Subscriptions from "../../src/subscriptions/index.ts"
 
 /** What a case runs with. */
 export interface SmokeContext {
   /** The client as the runtime loaded it. */
   readonly client: typeof Client
+  /** Missing where no webhooks are received: in browsers. */
+  readonly subscriptions: typeof Subscriptions | undefined
   /** A stream url that no other case uses, and what its server does to it. */
   streamUrl(fault?: SmokeFault): string
 }
@@ -29,6 +32,18 @@ type SmokeCase = (context: SmokeContext) => Promise<void>
  * runtime runs it as it is; a case fails by throwing.
  */
 export const smokeCases: Readonly<Record<string, SmokeCase>> = {
+  "verifies a webhook, handles it and ends it by the callback": async ({ subscriptions }) => {
+    // Node 18 has no WebCrypto.
+    if (subscriptions === undefined) return
+    if (typeof (globalThis.crypto as Crypto | undefined)?.subtle === "undefined") return
+    const { send, seen, callbacks } = await webhook(subscriptions)
+    same(await send((body) => body), 204)
+    same(seen, [{ n: 1 }])
+    same(callbacks.at(-1), '{"wake_id":"w","generation":1,"acks":[],"done":true}')
+    same(await send((body) => body.replace('"w"', '"x"')), 401)
+    same(seen.length, 1)
+  },
+
   "creates, appends, reads and finds out": async ({ client, streamUrl }) => {
     const handle = await createJson(client, streamUrl())
     await handle.append({ n: 1 })
@@ -180,6 +195,7 @@ export const smokeCases: Readonly<Record<string, SmokeCase>> = {
 export async function runSmokeCases(
   client: typeof Client,
   serverUrl: string,
+  subscriptions?: typeof Subscriptions,
 ): Promise<SmokeResult[]> {
   const results: SmokeResult[] = []
   for (const [name, runCase] of Object.entries(smokeCases)) {
@@ -187,7 +203,7 @@ export async function runSmokeCases(
     const streamUrl: SmokeContext["streamUrl"] = (fault) =>
       [`${serverUrl}/smoke`, results.length, ++streams, fault ?? "sound"].join("-")
     try {
-      await within(20_000, runCase({ client, streamUrl }))
+      await within(20_000, runCase({ client, subscriptions, streamUrl }))
       results.push({ name })
     } catch (error) {
       const { message, stack } = asError(error)
@@ -195,6 +211,57 @@ export async function runSmokeCases(
     }
   }
   return results
+}
+
+/** A handler of webhooks, what sends it a signed wake, and its server: its keys, its callback and its stream. */
+async function webhook({ webhookHandler }: typeof Subscriptions) {
+  // Ed25519 keys come in pairs.
+  const { privateKey, publicKey } = (await crypto.subtle.generateKey("Ed25519", true, [
+    "sign",
+    "verify",
+  ])) as CryptoKeyPair
+  const key = { ...(await crypto.subtle.exportKey("jwk", publicKey)), kid: "k" }
+  const callbacks: string[] = []
+  const seen: unknown[] = []
+  const handler = webhookHandler({
+    root: "https://streams.example.com/v1/stream",
+    subscription: "s",
+    leaseTtlMs: 30_000,
+    onBatch: ({ items }) => void seen.push(...items),
+    fetch(url, init) {
+      const { pathname } = new URL(String(url))
+      if (pathname.endsWith("/jwks.json")) return Promise.resolve(Response.json({ keys: [key] }))
+      if (pathname.endsWith("/callback")) {
+        callbacks.push(String(init?.body))
+        return Promise.resolve(Response.json({ ok: true, next_wake: false }))
+      }
+      const headers = {
+        "content-type": "application/json",
+        "stream-next-offset": "1",
+        "stream-up-to-date": "true",
+      }
+      return Promise.resolve(new Response('[{"n":1}]', { headers }))
+    },
+  })
+  const stream = { path: "a", acked_offset: "-1", tail_offset: "1", has_pending: true }
+  const body = JSON.stringify({
+    subscription_id: "s",
+    wake_id: "w",
+    generation: 1,
+    callback_token: "t",
+    streams: [stream],
+  })
+  const time = Math.floor(Date.now() / 1000)
+  const signed = new TextEncoder().encode(`${time}.${body}`)
+  const bytes = new Uint8Array(await crypto.subtle.sign("Ed25519", privateKey, signed))
+  const base64 = btoa(String.fromCharCode(...bytes))
+  const base64url = base64.replace(/\+/g, "-").replace(/\//g, "_").replace(/=/g, "")
+  const headers = { "webhook-signature": `t=${time},kid=k,ed25519=${base64url}` }
+  const send = async (change: (body: string) => string) => {
+    const init = { method: "POST", headers, body: change(body) }
+    return (await handler(new Request("https://receiver.example.com/", init))).status
+  }
+  return { send, seen, callbacks }
 }
 
 function createJson(client: typeof Client, url: string): Promise<Client.DurableStream> {
