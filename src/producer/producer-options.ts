@@ -7,7 +7,7 @@ import {
   checkObject,
 } from "../http/option-checks.ts"
 import type { BackoffOverrides } from "../http/backoff.ts"
-import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
+import { checkSignal, type Endpoint, type FetchOptions } from "../http/endpoint.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import type { MessageSnapshot } from "../protocol/message.ts"
@@ -149,6 +149,17 @@ export interface ProducerSettings {
 
 const MIB = 1024 * 1024
 const MAX_TIMER_MS = 2 ** 31 - 1
+
+/** What a producer is made of. */
+export interface ProducerInput {
+  readonly endpoint: Endpoint
+  readonly producerId: string
+  /** Whether no other producer can have used the id. Default false. */
+  readonly isNewId?: boolean
+  readonly options?: IdempotentProducerOptions | undefined
+  /** The stream's content type, if it is known. Asked before the first message. */
+  readonly contentType: () => string | undefined
+}
 
 /**
  * Checks options and fills in the defaults.

@@ -14,7 +14,7 @@ import type { IdempotentAppendResult } from "./acknowledgements.ts"
 import { asError } from "./outcome.ts"
 import {
   resolveProducerOptions,
-  type IdempotentProducerOptions,
+  type ProducerInput,
   type ProducerSettings,
   type ProducerState,
   type StreamEnd,
@@ -24,17 +24,6 @@ import { Sender } from "./sender.ts"
 import { ContentTypeLookup, requestTail } from "./stream-head.ts"
 import { rejectedMessageError, type RejectedMessage } from "./recovery.ts"
 import { BufferLimit, FlushQueue, quiet, waitFor } from "./waits.ts"
-
-/** What a producer is made of. */
-export interface ProducerInput {
-  readonly endpoint: Endpoint
-  readonly producerId: string
-  /** Whether no other producer can have used the id. Default false. */
-  readonly isNewId?: boolean
-  readonly options?: IdempotentProducerOptions | undefined
-  /** The stream's content type, if it is known. Asked before the first message. */
-  readonly contentType: () => string | undefined
-}
 
 /** How many of the send() calls of a batch know where they were called from. A stack costs 2 µs and half a kilobyte. */
 const MAX_TRACED_SENDS = 32
@@ -493,8 +482,7 @@ export class Producer {
   }
 
   #fail(error: Error): void {
-    const { kind } = this.#state
-    if (kind === "failed" || kind === "closed" || kind === "detached") return
+    if (["failed", "closed", "detached"].includes(this.state)) return
     this.#end({ kind: "failed", error })
     // If no message is lost, whoever asked hears of it: of a closure by close(), of an abort by the signal. Handlers
     // reconnect (the Yjs provider's does), which a rejected closure must not make them do.
@@ -525,8 +513,9 @@ export class Producer {
 
   /** The index of the first batch that is not settled; the open one has the next. */
   #firstUnsettled(): number | undefined {
-    const { firstUnsettled, lastIndex } = this.#sender
-    return firstUnsettled ?? (this.#accumulator.count > 0 ? lastIndex + 1 : undefined)
+    return (
+      this.#sender.firstUnsettled ?? (this.#accumulator.count > 0 ? this.#newestIndex() : undefined)
+    )
   }
 
   #refuse(call: string): Promise<never> {
@@ -534,10 +523,9 @@ export class Producer {
   }
 
   #endedError(call: string): Error {
-    const state = this.#state
-    if (state.kind === "failed") return state.error
+    if (this.failure !== undefined) return this.failure
     return new DurableStreamError(
-      `${call} came after the producer of ${this.#stream} was told to end (it is ${state.kind}). Make a new one.`,
+      `${call} came after the producer of ${this.#stream} was told to end (it is ${this.state}). Make a new one.`,
       "ALREADY_CLOSED",
     )
   }
