@@ -8,6 +8,7 @@ import {
 } from "../http/option-checks.ts"
 import type { BackoffOverrides } from "../http/backoff.ts"
 import { checkSignal, type Endpoint, type FetchOptions } from "../http/endpoint.ts"
+import { callObserver } from "../platform/console.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import type { MessageSnapshot } from "../protocol/message.ts"
@@ -141,7 +142,8 @@ export interface ProducerSettings {
   readonly lingerMs: number
   readonly maxInFlight: number
   readonly signal: AbortSignal | undefined
-  readonly onError: ((error: Error) => void) | undefined
+  /** Never throws. */
+  readonly onError: (error: Error) => void
   readonly deliveryTimeoutMs: number
   readonly highWaterMarkBytes: number
   readonly maxBufferedBytes: number
@@ -174,7 +176,8 @@ export function resolveProducerOptions(
   checkObject("options", options)
   const { maxBufferedBytes = Infinity, lingerMs = 5 } = options
   const { maxBatchBytes = MIB, maxInFlight = 5, deliveryTimeoutMs = 120_000 } = options
-  const { autoClaim = false, maxBatchItems = Infinity } = options
+  const { autoClaim = false, maxBatchItems = Infinity, onError } = options
+  checkFunction("onError", onError)
   const { epoch = autoClaim ? undefined : 0 } = options
   checkProducerId(producerId)
   checkSignal(options.signal)
@@ -198,7 +201,9 @@ export function resolveProducerOptions(
     lingerMs,
     maxInFlight: checkWhole("maxInFlight", maxInFlight, 1),
     signal: options.signal,
-    onError: checkFunction("onError", options.onError),
+    onError: (error) => {
+      callObserver("onError", () => onError?.(error))
+    },
     deliveryTimeoutMs: checkDuration("deliveryTimeoutMs", deliveryTimeoutMs),
     highWaterMarkBytes,
     maxBufferedBytes,

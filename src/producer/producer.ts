@@ -3,7 +3,6 @@ import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { invalidMessageError } from "../errors/invalid-message-error.ts"
 import { LinkedAbortController } from "../http/abort.ts"
-import { callObserver } from "../platform/console.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { isWorkerd } from "../platform/runtime.ts"
 import { takeSnapshot, type MessageSnapshot } from "../protocol/message.ts"
@@ -478,7 +477,7 @@ export class Producer {
     reject(error)
     this.#flushes.reject(index, error, isReported)
     this.#buffer.remove(message.byteLength)
-    this.#report(error)
+    this.#settings.onError(error)
   }
 
   #fail(error: Error): void {
@@ -486,7 +485,7 @@ export class Producer {
     this.#end({ kind: "failed", error })
     // If no message is lost, whoever asked hears of it: of a closure by close(), of an abort by the signal. Handlers
     // reconnect (the Yjs provider's does), which a rejected closure must not make them do.
-    if (this.undelivered().length > 0) this.#report(error)
+    if (this.undelivered().length > 0) this.#settings.onError(error)
     for (const { content } of this.#sender.unsettled()) content.acknowledgements.reject(error)
     this.#accumulator.rejectHeld(error)
     this.#flushes.fail(error)
@@ -501,10 +500,6 @@ export class Producer {
     if (content !== undefined) this.#sender.push(content)
     this.#accumulator.makeDue()
     this.#controller.abort()
-  }
-
-  #report(error: Error): void {
-    callObserver("onError", () => this.#settings.onError?.(error))
   }
 
   #newestIndex(): number {
