@@ -84,11 +84,8 @@ console.log("Written:", Object.fromEntries(written))
 console.log("Counted:", sold())
 
 for (const worker of workers) worker.kill("SIGTERM")
-await Promise.all(
-  workers.map(
-    (worker) => worker.exitCode ?? new Promise((resolve) => worker.once("exit", resolve)),
-  ),
-)
+const running = workers.filter(({ exitCode }) => exitCode === null)
+await Promise.all(running.map((worker) => new Promise((resolve) => worker.once("exit", resolve))))
 db.close()
 await server.stop()
 await rm(folder, { recursive: true })

@@ -10,7 +10,7 @@ import { OffsetMismatchError } from "./exactly-once.ts"
 import type { StreamRoot } from "./subscriptions-request.ts"
 import type { AnyHandler, WorkerEvent } from "./worker-options.ts"
 
-type AnyBatch = JsonBatch<unknown> | TextChunk | ByteChunk
+type AnyBatch = JsonBatch | TextChunk | ByteChunk
 
 /** What is known of a stream that could not be moved on; it outlives the claim, so that another claim does not begin at attempt 1. */
 interface FailedBatch {
@@ -24,10 +24,12 @@ interface FailedBatch {
 export type FailedBatches = Map<string, FailedBatch>
 
 /** `onPoison` said stop. The claim is still held. */
-export class PoisonStop {
+export class PoisonStop extends Error {
+  /** What the handler threw. */
   readonly error: unknown
 
   constructor(error: unknown) {
+    super("onPoison said stop")
     this.error = error
   }
 }
@@ -87,10 +89,7 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
     hasBegun ||= isBegun
     return isBegun
   }
-  // What is not pending any more was handled elsewhere, or is gone.
-  for (const path of failed.keys()) {
-    if (!pending.some((stream) => stream.path === path)) failed.delete(path)
-  }
+  forgetOthers(failed, pending)
   try {
     while (isAllowed() && waiting.size + running.size > 0) {
       for (const job of waiting) {
@@ -115,23 +114,14 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
       // A slot that is free is of use only to a stream that waits for its retry.
       const retryMs = Math.min(...Array.from(waiting, (job) => readyInMs(job, failed)))
       const untilRetryMs = running.size < handler.concurrency ? retryMs : Infinity
-      await raceSleep(Math.min(untilRetryMs, idleEndMs - nowMs, untilEndMs), running, [
-        abort.signal,
-        draining,
-      ])
+      const waitMs = Math.min(untilRetryMs, idleEndMs - nowMs, untilEndMs)
+      await raceSleep(waitMs, running, [abort.signal, draining])
     }
     // A handler may ignore its signal. Nothing that it does is acknowledged any more.
     while (running.size > 0 && stopping?.aborted !== true)
       await raceSleep(Infinity, running, [stopping])
     if (poison !== undefined) throw poison
-    if (stopping?.aborted === true) {
-      await claim.release()
-      observe({ kind: "released", nextWake: false })
-      return false
-    }
-    const { nextWake } = await claim.ack([], { done: true })
-    observe({ kind: "released", nextWake })
-    return nextWake
+    return await endClaim(claim, settings)
   } catch (error) {
     if (error instanceof PoisonStop) throw error
     // Whatever failed, nothing may go on extending a lease under which nobody works.
@@ -141,6 +131,22 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
     return false
   } finally {
     abort.end()
+  }
+}
+
+/** Ends a claim as done; releases it if the worker does not wait for its handlers. */
+async function endClaim(claim: Claim, { stopping, observe }: ClaimWorkSettings): Promise<boolean> {
+  let nextWake = false
+  if (stopping?.aborted === true) await claim.release()
+  else ({ nextWake } = await claim.ack([], { done: true }))
+  observe({ kind: "released", nextWake })
+  return nextWake
+}
+
+/** What is not pending any more was handled elsewhere, or is gone. */
+function forgetOthers(failed: FailedBatches, pending: readonly { readonly path: string }[]): void {
+  for (const path of failed.keys()) {
+    if (!pending.some((stream) => stream.path === path)) failed.delete(path)
   }
 }
 

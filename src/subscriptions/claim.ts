@@ -84,7 +84,11 @@ export class Claim {
   #ended: "done" | "released" | "lost" | undefined
   #error: unknown
 
-  /** @internal Claims come from `Subscriptions.claim`. */
+  /**
+   * Claims come from `Subscriptions.claim`.
+   *
+   * @internal
+   */
   constructor(lease: Lease) {
     this.#lease = lease
     this.subscriptionId = lease.subscriptionId
@@ -152,7 +156,11 @@ export class Claim {
     throw this.#errorOf(response)
   }
 
-  /** @internal Stops the heartbeats: the lease expires by itself, and the server wakes again. */
+  /**
+   * Stops the heartbeats: the lease expires by itself, and the server wakes again.
+   *
+   * @internal
+   */
   abandon(): void {
     this.#end("released")
   }

@@ -266,6 +266,7 @@ function checkConfig(config: SubscriptionConfig): void {
 
 function checkPaths(option: string, paths: unknown): void {
   if (!Array.isArray(paths) || paths.length === 0) throw badOption(option, "a list of paths", paths)
+  // Array.isArray says no more than that it is a list.
   for (const path of paths as readonly unknown[]) {
     if (typeof path !== "string" || path === "" || path.startsWith("/")) {
       throw badOption(option, "relative to root, without a leading slash", path)

@@ -71,7 +71,7 @@ interface KeySet {
   fetchedAtMs: number
   triedAtMs: number
   /** Why the last attempt failed. */
-  error: unknown
+  error: Error | undefined
   pending: Promise<void> | undefined
 }
 
@@ -113,6 +113,7 @@ export function createVerifier(
   options: VerifyWebhookOptions,
 ): (request: Request) => Promise<WebhookVerification> {
   const { root, subscription, jwksUrl } = options
+  // JavaScript callers can give anything.
   if (typeof (subscription as unknown) !== "string" || subscription === "") {
     throw badOption("subscription", "the name of a subscription", subscription)
   }
@@ -200,7 +201,8 @@ async function isSignedBy(
 ): Promise<boolean> {
   // The library's type wants to rule out shared memory, which none of these is.
   const signed = joinBytes([prefix, body]) as Uint8Array<ArrayBuffer>
-  return crypto.subtle.verify("Ed25519", key, bytes as Uint8Array<ArrayBuffer>, signed)
+  const signature = bytes as Uint8Array<ArrayBuffer> // As above.
+  return crypto.subtle.verify("Ed25519", key, signature, signed)
 }
 
 /**
@@ -250,7 +252,7 @@ async function refresh(
     set.fetchedAtMs = monotonicMs()
     set.error = undefined
   } catch (error) {
-    set.error = deadline.timeout ?? error
+    set.error = deadline.timeout ?? asError(error)
   } finally {
     deadline.end()
     set.triedAtMs = monotonicMs()
@@ -281,6 +283,7 @@ async function fetchKeySet(
     throw keysError(url, "the response is not a set of keys")
   }
   const keys = new Map<string, CryptoKey>()
+  // Array.isArray says no more than that it is a list.
   for (const jwk of json["keys"] as readonly unknown[]) {
     if (!isJsonObject(jwk)) continue
     const { kty, crv, kid, x } = jwk
@@ -334,4 +337,8 @@ function parseWake(body: Uint8Array): Wake | undefined {
     streams: parseClaimedStreams(streams),
     callbackToken: callback_token,
   }
+}
+
+function asError(thrown: unknown): Error {
+  return thrown instanceof Error ? thrown : new Error(String(thrown))
 }

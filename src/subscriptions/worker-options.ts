@@ -159,14 +159,10 @@ export function checkHandler<T, As extends keyof BatchTypes<T>>(
     "a whole number above 0",
   )
   if (checkCount("maxAttempts", maxAttempts) === 0) throw badOption("maxAttempts", "above 0", 0)
+  const backoff = resolveBackoff(options.backoffOptions)
+  const handler = { ...options, as, concurrency, maxAttempts, backoff }
   // What the handler takes is what `as` says; the reading side gives it that.
-  return {
-    ...options,
-    as,
-    concurrency,
-    maxAttempts,
-    backoff: resolveBackoff(options.backoffOptions),
-  } as AnyHandler
+  return handler as AnyHandler
 }
 
 /** How long {@link WorkerOptions.stopTimeoutMs} is. */

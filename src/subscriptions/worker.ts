@@ -132,8 +132,11 @@ class SubscriptionWorker implements Worker {
     this.#stopTimeoutMs = stopTimeoutOf(options)
     this.#observe = (event) => callObserver("observe", () => observe?.(event))
     this.#onError = (error) => callObserver("onError", () => onError?.(error))
-    const unfollow =
-      signal && (signal.aborted ? void this.#drain() : onAbort(signal, () => void this.#drain()))
+    const drain = () => {
+      this.#drain()
+    }
+    const unfollow = signal === undefined || signal.aborted ? undefined : onAbort(signal, drain)
+    if (signal?.aborted === true) drain()
     this.done = this.#run().finally(() => unfollow?.())
     this.done.catch(() => undefined)
   }
@@ -145,6 +148,10 @@ class SubscriptionWorker implements Worker {
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.stop()
+  }
+
+  get #isDraining(): boolean {
+    return this.#draining.signal.aborted
   }
 
   #drain(): void {
@@ -236,7 +243,7 @@ class SubscriptionWorker implements Worker {
         failures = 0
         isWoken = await this.#waitForWake(waitMs)
       } catch (error) {
-        if (error instanceof PoisonStop || signal.aborted || isFinal(error)) throw error
+        if (error instanceof PoisonStop || this.#isDraining || isFinal(error)) throw error
         this.#onError(error)
         await sleep(backoffDelayMs(this.#claimBackoff, ++failures, Math.random()), signal)
       }

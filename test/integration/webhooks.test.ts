@@ -108,7 +108,7 @@ describe("a webhook", () => {
 
   it("responds 204 to a replay and does not handle it", async () => {
     let handled = 0
-    const prepared = await prepare(["a"], { onBatch: () => void handled++ })
+    const prepared = await prepare(["a"], { onBatch: () => (handled += 1) })
     await using _receiver = prepared.receiver
     await server.append(prepared.paths[0]!, { n: 1 })
     await expect.poll(prepared.areAcked).toBe(true)
