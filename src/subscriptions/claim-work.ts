@@ -84,11 +84,7 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
     draining?.aborted !== true &&
     // Each claim begins one batch at least, or a slow reader would never get anywhere.
     (monotonicMs() < endAtMs || !hasBegun)
-  const begin = () => {
-    const isBegun = isAllowed()
-    hasBegun ||= isBegun
-    return isBegun
-  }
+  const begin = () => isAllowed() && (hasBegun = true)
   forgetOthers(failed, pending)
   try {
     while (isAllowed() && waiting.size + running.size > 0) {
@@ -117,9 +113,7 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
       const waitMs = Math.min(untilRetryMs, idleEndMs - nowMs, untilEndMs)
       await raceSleep(waitMs, running, [abort.signal, draining])
     }
-    // A handler may ignore its signal. Nothing that it does is acknowledged any more.
-    while (running.size > 0 && stopping?.aborted !== true)
-      await raceSleep(Infinity, running, [stopping])
+    await allSettled(running, stopping)
     if (poison !== undefined) throw poison
     return await endClaim(claim, settings)
   } catch (error) {
@@ -131,6 +125,16 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
     return false
   } finally {
     abort.end()
+  }
+}
+
+/** Waits for the handlers. One may ignore its signal; nothing that it does is acknowledged any more. */
+async function allSettled(
+  running: ReadonlySet<Promise<void>>,
+  stopping: AbortSignal | undefined,
+): Promise<void> {
+  while (running.size > 0 && stopping?.aborted !== true) {
+    await raceSleep(Infinity, running, [stopping])
   }
 }
 

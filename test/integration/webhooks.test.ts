@@ -80,11 +80,11 @@ describe("a webhook", () => {
     const prepared = await prepare(["a", "b"], {
       onBatch: ({ items }, { path }) => void seen.push(...items.map(({ n }) => `${path} ${n}`)),
     })
-    await using _receiver = prepared.receiver
+    await using receiver = prepared.receiver
     for (const path of prepared.paths) await server.append(path, { n: 1 })
     await expect.poll(() => new Set(seen).size).toBe(2)
     await expect.poll(prepared.areAcked).toBe(true)
-    await expect.poll(() => prepared.receiver.requests[0]?.response?.status).toBe(204)
+    await expect.poll(() => receiver.requests[0]?.response?.status).toBe(204)
     expect(prepared.errors).toEqual([])
     expect(prepared.events.some(({ kind }) => kind === "released")).toBe(true)
   })
@@ -109,10 +109,10 @@ describe("a webhook", () => {
   it("responds 204 to a replay and does not handle it", async () => {
     let handled = 0
     const prepared = await prepare(["a"], { onBatch: () => (handled += 1) })
-    await using _receiver = prepared.receiver
+    await using receiver = prepared.receiver
     await server.append(prepared.paths[0]!, { n: 1 })
     await expect.poll(prepared.areAcked).toBe(true)
-    await expect.poll(() => prepared.receiver.requests[0]?.response?.status).toBe(204)
+    await expect.poll(() => receiver.requests[0]?.response?.status).toBe(204)
     const replay = await resend(prepared)
     expect(replay.status).toBe(204)
     expect(handled).toBe(1)
@@ -127,7 +127,7 @@ describe("a webhook", () => {
         return new Promise<void>((resolve) => (finish = resolve))
       },
     })
-    await using _receiver = prepared.receiver
+    await using receiver = prepared.receiver
     await server.append(prepared.paths[0]!, { n: 1 })
     await expect.poll(() => handled).toBe(1)
     const again = resend(prepared)
@@ -194,7 +194,7 @@ describe("a webhook", () => {
         })
       },
     })
-    await using _receiver = prepared.receiver
+    await using receiver = prepared.receiver
     await server.append(prepared.paths[0]!, { n: 1 })
     await expect.poll(prepared.areAcked).toBe(true)
     expect(new Set(starts).size).toBe(1)
@@ -231,7 +231,7 @@ describe("a webhook", () => {
         return fetch(input, init)
       },
     })
-    await using _receiver = prepared.receiver
+    await using receiver = prepared.receiver
     await server.append(prepared.paths[0]!, { n: 1 })
     await expect.poll(prepared.areAcked).toBe(true)
     expect([...hosts]).toEqual([new URL(root).host])
