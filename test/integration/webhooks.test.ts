@@ -130,6 +130,7 @@ describe("a webhook", () => {
     await using receiver = prepared.receiver
     await server.append(prepared.paths[0]!, { n: 1 })
     await expect.poll(() => handled).toBe(1)
+    expect(receiver.requests.length).toBeGreaterThan(0)
     const again = resend(prepared)
     await new Promise((resolve) => setTimeout(resolve, 50))
     finish()
@@ -197,6 +198,7 @@ describe("a webhook", () => {
     await using receiver = prepared.receiver
     await server.append(prepared.paths[0]!, { n: 1 })
     await expect.poll(prepared.areAcked).toBe(true)
+    expect(receiver.requests.length).toBeGreaterThan(0)
     expect(new Set(starts).size).toBe(1)
     expect(starts.length).toBe(2)
     const withAcks = callbacks.filter((body) => !body.includes('"acks":[]'))
@@ -234,6 +236,7 @@ describe("a webhook", () => {
     await using receiver = prepared.receiver
     await server.append(prepared.paths[0]!, { n: 1 })
     await expect.poll(prepared.areAcked).toBe(true)
+    expect(receiver.requests.length).toBeGreaterThan(0)
     expect([...hosts]).toEqual([new URL(root).host])
     expect(paths.some((path) => path.endsWith("/callback"))).toBe(true)
     proxy.closeAllConnections()
