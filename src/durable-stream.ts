@@ -35,12 +35,12 @@ import {
   contentTypeHeader,
   signalOf,
 } from "./write/write-checks.ts"
+import type { CloseResult } from "./protocol/offset.ts"
 import type {
   AppendOptions,
   AppendResult,
   AppendWithResultOptions,
   CloseOptions,
-  CloseResult,
 } from "./write/write-options.ts"
 
 /**

@@ -83,7 +83,7 @@ export {
   STREAM_TTL_HEADER,
   STREAM_UP_TO_DATE_HEADER,
 } from "./protocol/names.ts"
-export type { Offset } from "./protocol/offset.ts"
+export type { CloseResult, Offset } from "./protocol/offset.ts"
 
 export type { IdempotentAppendResult } from "./producer/acknowledgements.ts"
 export type { IdempotentProducerOptions, WaitOptions } from "./producer/producer-options.ts"
@@ -120,5 +120,4 @@ export type {
   AppendResult,
   AppendWithResultOptions,
   CloseOptions,
-  CloseResult,
 } from "./write/write-options.ts"

@@ -19,10 +19,11 @@ import {
   type RequestHeaders,
 } from "./request-inputs.ts"
 
-const protocolFields = ["method", "headers", "body", "signal", "duplex", "keepalive"] as const
-
 /** The fields of `RequestInit` that the protocol does not set: `credentials`, `cache`, `mode`, `priority` … */
-export type FetchOptions = Omit<RequestInit, (typeof protocolFields)[number]>
+export type FetchOptions = Omit<
+  RequestInit,
+  "method" | "headers" | "body" | "signal" | "duplex" | "keepalive"
+>
 
 /** The settings of a stream that hold for every request to it. */
 export interface EndpointOptions {
@@ -139,7 +140,7 @@ export function checkSignal<T>(signal: T): T {
 
 function checkFetchOptions(options: FetchOptions = {}): FetchOptions {
   checkObject("fetchOptions", options)
-  for (const field of protocolFields) {
+  for (const field of ["method", "headers", "body", "signal", "duplex", "keepalive"]) {
     if (field in options) {
       throw badOption(`fetchOptions.${field}`, "omitted (the client sets it)", undefined)
     }

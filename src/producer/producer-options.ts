@@ -12,7 +12,7 @@ import { callObserver } from "../platform/console.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import type { MessageSnapshot } from "../protocol/message.ts"
-import type { Offset } from "../protocol/offset.ts"
+import type { CloseResult } from "../protocol/offset.ts"
 
 /** The options of an idempotent producer. */
 export interface IdempotentProducerOptions {
@@ -102,12 +102,6 @@ export interface WaitOptions {
   signal?: AbortSignal | undefined
 }
 
-/** Where a stream ends. */
-export interface StreamEnd {
-  /** An empty string if the server does not say. */
-  finalOffset: Offset
-}
-
 /**
  * What a producer is at.
  *
@@ -125,7 +119,7 @@ export type ProducerState =
   | { readonly kind: "open" }
   | {
       readonly kind: "closing" | "closed"
-      readonly closed: Promise<StreamEnd>
+      readonly closed: Promise<CloseResult>
       readonly last: MessageSnapshot | undefined
     }
   | { readonly kind: "detaching" | "detached"; readonly detached: Promise<void> }

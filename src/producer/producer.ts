@@ -6,7 +6,7 @@ import { LinkedAbortController } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { isWorkerd } from "../platform/runtime.ts"
 import { takeSnapshot, type MessageSnapshot } from "../protocol/message.ts"
-import type { Offset } from "../protocol/offset.ts"
+import type { CloseResult, Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { Accumulator, bytesOf, isSameMessage } from "./accumulator.ts"
 import type { IdempotentAppendResult } from "./acknowledgements.ts"
@@ -16,7 +16,6 @@ import {
   type ProducerInput,
   type ProducerSettings,
   type ProducerState,
-  type StreamEnd,
   type WaitOptions,
 } from "./producer-options.ts"
 import { Sender } from "./sender.ts"
@@ -211,7 +210,7 @@ export class Producer {
    * @throws StreamClosedError if something was left to store and the stream was closed
    * @throws as `flush` does; if a message was rejected, the stream is not closed and `close` can be called again
    */
-  close(finalMessage?: unknown): Promise<StreamEnd> {
+  close(finalMessage?: unknown): Promise<CloseResult> {
     const state = this.#state
     const last = finalMessage === undefined ? undefined : takeSnapshot(finalMessage)
     if (typeof last === "object" && "kind" in last && last.kind === "invalid") {
@@ -420,7 +419,7 @@ export class Producer {
   }
 
   /** Always after the call that started it has set the state. */
-  async #close(last: MessageSnapshot | undefined): Promise<StreamEnd> {
+  async #close(last: MessageSnapshot | undefined): Promise<CloseResult> {
     await Promise.resolve()
     try {
       const offset = await this.#sendClosure(last)

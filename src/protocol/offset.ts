@@ -17,3 +17,9 @@ export const NOW_OFFSET: Offset = "now"
 export function isOffset(value: unknown): value is Offset {
   return typeof value === "string" && value !== "" && isWellFormed(value)
 }
+
+/** The result of a close. */
+export interface CloseResult {
+  /** Where the stream ends. An empty string if the server does not say. */
+  finalOffset: Offset
+}

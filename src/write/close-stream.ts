@@ -4,11 +4,12 @@ import { checkObject } from "../http/option-checks.ts"
 import { headStream } from "../http/stream-head.ts"
 import { randomId } from "../platform/random-id.ts"
 import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
+import type { CloseResult } from "../protocol/offset.ts"
 import { headerOf } from "../protocol/response-metadata.ts"
 import type { AppendQueue } from "./append-queue.ts"
 import { disownBody } from "./promised-body.ts"
 import { checkContentType } from "./write-checks.ts"
-import type { CloseOptions, CloseResult } from "./write-options.ts"
+import type { CloseOptions } from "./write-options.ts"
 
 /**
  * Closes a stream after the writes that are queued.

@@ -72,12 +72,6 @@ export interface CloseOptions {
   signal?: AbortSignal | undefined
 }
 
-/** The result of a close. */
-export interface CloseResult {
-  /** Where the stream ends. An empty string if the server does not say. */
-  finalOffset: Offset
-}
-
 /** How a new stream is created. */
 export interface CreateSettings {
   /**

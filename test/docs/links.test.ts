@@ -75,7 +75,7 @@ describe("links", () => {
         place,
         path: normalize(join(dirname(file), target.split("#")[0]!)),
       }))
-      .filter(({ path }) => !/^(skills|docs)\/|^README\.md$/.test(path))
+      .filter(({ path }) => !/^(skills|docs)(\/|$)|^README\.md$/.test(path))
     expect(outside).toEqual([])
   })
 })
