@@ -1,5 +1,5 @@
 /** Whether this is a page or worker of a browser. */
-export function isBrowser(): boolean {
+function isBrowser(): boolean {
   return userAgent().startsWith("Mozilla/")
 }
 

@@ -45,7 +45,7 @@ const byteChunk = (data: Uint8Array, meta: JsonBatchMeta): ByteChunk => ({ data,
 const textChunk = (text: string, meta: JsonBatchMeta): TextChunk => ({ text, ...meta })
 
 /** The response over a session that has had its first HTTP response. */
-export class SessionResponse<TJson> implements StreamResponse<TJson> {
+class SessionResponse<TJson> implements StreamResponse<TJson> {
   readonly url: string
   readonly contentType?: string
   readonly live: LiveMode

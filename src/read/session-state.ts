@@ -672,12 +672,12 @@ export interface Visited {
 }
 
 /** A session that has not moved yet. */
-export function visitedFrom(start: Offset): Visited {
+function visitedFrom(start: Offset): Visited {
   return { previous: start, landmark: start, moves: 0, span: 1 }
 }
 
 /** What is remembered after a move. */
-export function visit(visited: Visited, from: Offset, to: Offset): Visited {
+function visit(visited: Visited, from: Offset, to: Offset): Visited {
   if (from === to) return visited
   const { landmark, span } = visited
   const moves = visited.moves + 1
@@ -686,6 +686,6 @@ export function visit(visited: Visited, from: Offset, to: Offset): Visited {
 }
 
 /** Whether a move leads back to where the session was: offsets never come again, because streams only grow. */
-export function leadsBack(visited: Visited, to: Offset): boolean {
+function leadsBack(visited: Visited, to: Offset): boolean {
   return to === visited.previous || to === visited.landmark
 }

@@ -58,14 +58,15 @@ describe("the packed package", () => {
     ).toEqual([])
   })
 
-  // The aim is 1.2 MB: it follows the size of src/, of which the package has the text, two builds and their maps.
-  it("takes 1.75 MB at most", () => {
+  // The aim is 1.2 MB without guides and further exports: it follows the size of src/, of which the package has the text, two
+  // builds and their maps. The guides take 0.1 MB, the subscriptions 0.3 MB.
+  it("takes 2.15 MB at most", () => {
     const sizes = files
       .map((file) => statSync(join(packageFolder, file)))
       .filter((entry) => entry.isFile())
     const bytes = sizes.reduce((sum, { size }) => sum + size, 0)
     console.log(`unpacked: ${(bytes / 1e6).toFixed(2)} MB`)
-    expect(bytes).toBeLessThanOrEqual(1_750_000)
+    expect(bytes).toBeLessThanOrEqual(2_150_000)
   })
 
   it("imports only its own files and its dependencies", () => {

@@ -216,10 +216,10 @@ export async function runSmokeCases(
 /** A handler of webhooks, what sends it a signed wake, and its server: its keys, its callback and its stream. */
 async function webhook({ webhookHandler }: typeof Subscriptions) {
   // Ed25519 keys come in pairs.
-  const { privateKey, publicKey } = (await crypto.subtle.generateKey("Ed25519", true, [
+  const { privateKey, publicKey } = await crypto.subtle.generateKey("Ed25519", true, [
     "sign",
     "verify",
-  ])) as CryptoKeyPair
+  ])
   const key = { ...(await crypto.subtle.exportKey("jwk", publicKey)), kid: "k" }
   const callbacks: string[] = []
   const seen: unknown[] = []

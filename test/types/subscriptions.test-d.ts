@@ -1,16 +1,18 @@
 import { describe, expectTypeOf, it } from "vitest"
-import { DurableStreamError, type JsonBatch, type TextChunk } from "../../src/index.ts"
-import {
+import type { DurableStreamError, JsonBatch, TextChunk } from "../../src/index.ts"
+import type {
   Claim,
-  runWorker,
   SubscriptionError,
+  CurrentHolder,
+  SubscriptionConfig,
+  Wake,
+  Worker,
+} from "../../src/subscriptions/index.ts"
+import {
+  runWorker,
   Subscriptions,
   verifyWebhook,
   webhookHandler,
-  type CurrentHolder,
-  type SubscriptionConfig,
-  type Wake,
-  type Worker,
 } from "../../src/subscriptions/index.ts"
 
 const root = "https://streams.example.com/v1/stream"
