@@ -39,7 +39,7 @@ function documentation(file: string): Map<string, Documented> {
   for (const exported of checker.getExportsOfModule(module)) {
     const isAlias = (exported.flags & ts.SymbolFlags.Alias) !== 0
     const symbol = isAlias ? checker.getAliasedSymbol(exported) : exported
-    add(symbol.name, symbol)
+    add(exported.name, symbol)
     const isClassOrInterface = symbol.flags & (ts.SymbolFlags.Class | ts.SymbolFlags.Interface)
     if (!isClassOrInterface) continue
     for (const member of checker.getDeclaredTypeOfSymbol(symbol).getProperties()) {
@@ -48,7 +48,7 @@ function documentation(file: string): Map<string, Documented> {
         /durable|src/.test(node.getSourceFile().fileName),
       )
       if (isOurs && !member.name.includes("#"))
-        add(`${symbol.name}.${member.name.replace(/@\d+$/, "")}`, member)
+        add(`${exported.name}.${member.name.replace(/@\d+$/, "")}`, member)
     }
   }
   return found
