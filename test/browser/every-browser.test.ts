@@ -105,9 +105,8 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
       const tab = await openTab()
       await queue(tab, handle.url, 20)
       await tab.hide()
-      const pending = "producer.pendingCount"
-      await vi.waitUntil(async () => (await tab.evaluate(pending)) === 0, PATIENCE)
-      expect(await (await handle.stream({ live: false })).json()).toHaveLength(20)
+      const stored = async () => (await (await handle.stream({ live: false })).json()).length
+      await expect.poll(stored, PATIENCE).toBe(20)
     })
   })
 
