@@ -36,7 +36,7 @@ export function checkResponse(response: Response): Response {
   return response
 }
 
-/** Whether a value has what a Response is asked for first: of whatever realm it is, and whoever made it. */
+/** Whether a value has what the client reads of a Response first, in whatever realm it was made. */
 function isResponse(value: unknown): value is Response {
   // Any value may be asked for a property, but null and undefined.
   const given = value as Partial<Response> | null | undefined

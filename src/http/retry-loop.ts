@@ -41,7 +41,7 @@ export interface RetryLoopOptions<T> {
   readonly backoff: Backoff
   readonly signal: AbortSignal
   /**
-   * An attempt that lasted this long before it failed, in milliseconds, was not rejected but held: the count begins anew.
+   * An attempt that lasted this long before it failed, in milliseconds, was not rejected but held: the count restarts.
    * Default Infinity.
    */
   readonly heldMs?: number | undefined

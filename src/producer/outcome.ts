@@ -93,7 +93,7 @@ export function outcomeOfError(
   if (error instanceof StaleEpochError) return { kind: "fenced", error, effect: "none" }
   if (error instanceof SequenceGapError) return { kind: "gap", error, effect: "none" }
   if (error instanceof StreamClosedError) {
-    // Closed is what was wanted, whoever did it; only a final message would be lost.
+    // The stream was to be closed, by any writer; only a final message would be lost.
     if (closesStream && isEmpty) return acknowledged(error.finalOffset ?? "", true)
     return { kind: "failed", error, effect: "none" }
   }

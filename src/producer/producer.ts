@@ -109,7 +109,7 @@ export class Producer {
    * that a slow server costs. Rejects if the producer has failed.
    */
   get ready(): Promise<void> {
-    // Whoever waits for room has nothing to add: lingering is in vain.
+    // A caller that waits for room adds nothing: there is no reason to linger.
     if (this.#buffer.isHigh && this.#accumulator.count > 0) {
       this.#accumulator.makeDue()
       this.#sendDue()
@@ -482,7 +482,7 @@ export class Producer {
   #fail(error: Error): void {
     if (["failed", "closed", "detached"].includes(this.state)) return
     this.#end({ kind: "failed", error })
-    // If no message is lost, whoever asked hears of it: of a closure by close(), of an abort by the signal. Handlers
+    // If no message is lost, the caller is notified otherwise: of a closure by close(), of an abort by the signal. Handlers
     // reconnect (the Yjs provider's does), which a rejected closure must not make them do.
     if (this.undelivered().length > 0) this.#settings.onError(error)
     for (const { content } of this.#sender.unsettled()) content.acknowledgements.reject(error)

@@ -43,7 +43,7 @@ export class ContentTypeLookup {
     return found
   }
 
-  /** Asks once more. @returns the content type if it is another than what was guessed */
+  /** Asks again. @returns the content type if it is another than what was guessed */
   async findAgain(guess: string): Promise<string | undefined> {
     // If the server does not tell, its rejection says more than the failed HEAD.
     const found = await this.#ask().catch(() => undefined)
@@ -82,7 +82,7 @@ async function requestContentType(
     try {
       return await askContentType(endpoint, limit.signal)
     } catch (error) {
-      // A machine that was suspended meanwhile asks once more.
+      // A machine that was suspended meanwhile asks again.
       const wasSuspended = monotonicMs() - startedAtMs >= limitMs + SUSPENDED_MS
       if (limit.timeout === undefined || isExtended || !wasSuspended) throw limit.timeout ?? error
     } finally {

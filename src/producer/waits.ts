@@ -3,7 +3,7 @@ import { checkSignal } from "../http/endpoint.ts"
 
 /**
  * A promise that is settled from outside. Its rejection never surfaces as an unhandled one: what failed is told in
- * other places too, and whoever waits for the promise still sees it.
+ * other places too, and a caller that waits for the promise still sees it.
  */
 export class Deferred<T> {
   readonly promise: Promise<T>

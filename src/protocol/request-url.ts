@@ -3,7 +3,7 @@ import { DURABLE_STREAM_PROTOCOL_QUERY_PARAMS } from "./names.ts"
 
 /**
  * The URL of one request: the query that the stream's URL brings stays in front, byte for byte (signatures are
- * made over bytes), less the protocol's own names and those that `query` sets anew; `query` follows, sorted by
+ * made over bytes), less the protocol's own names and those that `query` replaces; `query` follows, sorted by
  * name, so that caches see one URL for one read.
  *
  * @param streamUrl - the absolute URL of the stream

@@ -273,7 +273,7 @@ function unobserved<T>(promise: Promise<T>): Promise<T> {
 }
 
 /**
- * Begins to read a stream; settles with the first answer.
+ * Begins to read a stream; settles with the first response.
  *
  * @param endpoint - the stream and what its requests are made with
  * @param options - where and how to read; a signal goes beside the endpoint's

@@ -58,7 +58,7 @@ export const MAX_MALFORMED = 4
 /** Transfers in a row that may fail in the same way, if it is none in which a network fails. */
 export const MAX_IDENTICAL = 16
 
-/** A long-poll that is answered sooner than this with nothing was not held open by its server. */
+/** A long-poll whose empty response comes sooner than this was not held open by its server. */
 export const MIN_HELD_MS = 50
 /** A distant server takes longer to respond at once; no longer than this, though. */
 export const MAX_HELD_MS = 500

@@ -122,7 +122,7 @@ export interface JsonBatchMeta {
   upToDate: boolean
   /** Whether this batch is the last one: the stream is closed. */
   streamClosed: boolean
-  /** Passed back to the server on live requests, so that no cache answers them with an old response. */
+  /** Passed back to the server on live requests, so that no cache returns an old response. */
   cursor?: string
   /**
    * Set on the first batch behind an offset that `onError` returned: the stream was recreated, or truncated at its start.

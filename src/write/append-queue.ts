@@ -175,7 +175,7 @@ export class AppendQueue {
     }
     for (const call of calls) call.onSettled = onSettled
     let sentCount = calls.length
-    // Made anew for every attempt, without the calls that were aborted in between.
+    // Made for every attempt, without the calls that were aborted in between.
     const body = () => {
       const parts: MessageContent[] = []
       for (const { isSettled, part } of calls) {
