@@ -88,7 +88,7 @@ async function openTab(browser: Browser, url: string, shared?: BrowserContext): 
     messages,
     async tail(options) {
       const name = `tail-${++tails}`
-      // Not waited for: a page that has used up its connections gets no answer.
+      // Not waited for: a page that has used up its connections gets no response.
       await page.evaluate(([key, how]) => void window.testPage.tail(key, how), [
         name,
         options,

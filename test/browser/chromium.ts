@@ -38,12 +38,12 @@ export async function startChromium(executablePath: string): Promise<PlainBrowse
     stdio: ["ignore", "ignore", "ignore", "pipe", "pipe"],
   })
   const exited = new Promise<void>((resolve) => browser.once("exit", () => resolve()))
-  // The pipes asked for in `stdio`: the browser reads commands from the fourth and writes answers to the fifth.
-  const [commands, answers] = [browser.stdio[3], browser.stdio[4]] as [
+  // The pipes asked for in `stdio`: the browser reads commands from the fourth and writes results to the fifth.
+  const [commands, results] = [browser.stdio[3], browser.stdio[4]] as [
     NodeJS.WritableStream,
     NodeJS.ReadableStream,
   ]
-  const send = speak(commands, answers)
+  const send = speak(commands, results)
   return {
     open: (url) => openTab(send, url),
     async stop() {
@@ -54,17 +54,17 @@ export async function startChromium(executablePath: string): Promise<PlainBrowse
   }
 }
 
-function speak(commands: NodeJS.WritableStream, answers: NodeJS.ReadableStream): Send {
+function speak(commands: NodeJS.WritableStream, results: NodeJS.ReadableStream): Send {
   let lastId = 0
   let received = ""
-  const waiting = new Map<number, (answer: Answer) => void>()
-  answers.on("data", (chunk: Buffer) => {
+  const waiting = new Map<number, (result: CommandResult) => void>()
+  results.on("data", (chunk: Buffer) => {
     received += chunk.toString()
     const messages = received.split("\0")
     received = messages.pop() ?? ""
     for (const message of messages) {
-      const answer = JSON.parse(message) as Answer
-      if (answer.id !== undefined) waiting.get(answer.id)?.(answer)
+      const result = JSON.parse(message) as CommandResult
+      if (result.id !== undefined) waiting.get(result.id)?.(result)
     }
   })
   return (method, params = {}, sessionId) =>
@@ -79,7 +79,7 @@ function speak(commands: NodeJS.WritableStream, answers: NodeJS.ReadableStream):
     })
 }
 
-interface Answer {
+interface CommandResult {
   readonly id?: number
   readonly result?: Record<string, unknown>
   readonly error?: { readonly message: string }

@@ -87,11 +87,11 @@ describeInBrowser("Reading in a browser, from another origin", (world) => {
   it("tails bytes by SSE, though it is not shown that they are base64", async () => {
     const handle = await create("application/octet-stream")
     const tab = await world.open()
-    const answered = tab.page.waitForResponse((response) => response.url().includes("live=sse"))
+    const responded = tab.page.waitForResponse((response) => response.url().includes("live=sse"))
     const tail = await tab.tail({ url: handle.url, live: "sse", as: "bytes" })
     await tail.until(({ upToDate }) => upToDate)
     // The browser knows the header and keeps it from the page.
-    const headers = await (await answered).allHeaders()
+    const headers = await (await responded).allHeaders()
     expect(headers["stream-sse-data-encoding"]).toBe("base64")
     expect(headers["access-control-expose-headers"] ?? "").not.toMatch(/sse-data-encoding/i)
     await handle.append(Uint8Array.from(BYTES))

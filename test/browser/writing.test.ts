@@ -94,7 +94,7 @@ describeInBrowser("Writing in a browser, to another origin", (world) => {
     let writes = 0
     proxy.decide = ({ method }) =>
       method === "POST" && writes++ === index
-        ? { kind: "lose-answer", how: "reset" }
+        ? { kind: "lose-response", how: "reset" }
         : { kind: "pass" }
     const { page } = await world.open()
     const outcome = await page.evaluate(async (url) => {
@@ -110,7 +110,7 @@ describeInBrowser("Writing in a browser, to another origin", (world) => {
     }, proxy.through(handle.url))
     expect(outcome).toEqual([])
     expect(await numbersIn(handle.url)).toEqual(Array.from({ length: 20 }, (_, n) => n))
-    expect(proxy.requests.filter(({ action }) => action.kind === "lose-answer").length).toBe(1)
+    expect(proxy.requests.filter(({ action }) => action.kind === "lose-response").length).toBe(1)
   })
 
   it("finds out that it was fenced, by a header that has to be exposed", async () => {

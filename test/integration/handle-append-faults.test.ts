@@ -6,7 +6,7 @@ import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { breakOff, respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -60,11 +60,11 @@ describe("a plain append", () => {
     expect(misbehaving.requests).toHaveLength(1)
   })
 
-  it("is in doubt after a lost answer, and not sent again", async () => {
+  it("is in doubt after a lost response, and not sent again", async () => {
     await using proxy = await startBreakingProxy(server.url)
     const url = server.streamUrl()
     await DurableStream.create({ url, contentType: "text/plain" })
-    proxy.next({ kind: "lose-answer", how: "reset" })
+    proxy.next({ kind: "lose-response", how: "reset" })
     const handle = textHandle(proxy.through(url))
     const error = await rejection(handle.append("x"))
     expect(error).toMatchObject({
@@ -77,8 +77,8 @@ describe("a plain append", () => {
     expect(await (await fetch(`${url}?offset=-1`)).text()).toBe("xy")
   })
 
-  it("is in doubt without an answer in time: TIMEOUT", async () => {
-    const { fetch, calls } = scriptedFetch(["hang", answer(204)], { ignoresAbort: true })
+  it("is in doubt without a response in time: TIMEOUT", async () => {
+    const { fetch, calls } = scriptedFetch(["hang", makeResponse(204)], { ignoresAbort: true })
     const handle = textHandle("http://server.test/s", { fetch, requestTimeoutMs: 20 })
     const appends = [rejection(handle.append("x")), handle.append("y"), handle.append("z")]
     expect(await appends[0]).toMatchObject({ code: "TIMEOUT", status: 0, indeterminate: true })
@@ -96,7 +96,7 @@ describe("a plain append", () => {
     },
   )
 
-  it("gives up after maxRetries, with the last answer", async () => {
+  it("gives up after maxRetries, with the last response", async () => {
     await using misbehaving = await startMisbehavingServer(respond(503, {}, "busy"))
     const handle = textHandle(misbehaving.url, {
       backoffOptions: { initialDelay: 1, maxDelay: 1, maxRetries: 2 },
@@ -128,9 +128,9 @@ describe("an append with a producer's numbers", () => {
   it("is sent again whatever fails, the same each time", async () => {
     const { fetch, calls } = scriptedFetch([
       new TypeError("fetch failed"),
-      answer(502),
+      makeResponse(502),
       "hang",
-      answer(200, { "stream-next-offset": "1" }),
+      makeResponse(200, { "stream-next-offset": "1" }),
     ])
     const handle = textHandle("http://server.test/s", { fetch, requestTimeoutMs: 20 })
     const options = { producerId: "p", producerEpoch: 2, producerSeq: 3 }

@@ -5,7 +5,7 @@ import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 import { startTrackedHttpServer } from "../support/tracked-http-server.ts"
 
 let server: ReferenceServer
@@ -385,7 +385,7 @@ describe("appendStream without a known content type", () => {
   it.each([400, 401, 403, 405, 501])(
     "appends octets where the server rejects HEAD with %i",
     async (status) => {
-      const { fetch, calls } = scriptedFetch([answer(status), answer(204)])
+      const { fetch, calls } = scriptedFetch([makeResponse(status), makeResponse(204)])
       const handle = new DurableStream({ url: "http://server.test/s", fetch })
       await handle.appendStream(iterate("a"))
       expect(calls.map(({ init }) => init.method)).toEqual(["HEAD", "POST"])
@@ -394,7 +394,7 @@ describe("appendStream without a known content type", () => {
   )
 
   it("waits for about a second for a HEAD that gets no response", async () => {
-    const { fetch, calls } = scriptedFetch(["hang", answer(204)], { ignoresAbort: true })
+    const { fetch, calls } = scriptedFetch(["hang", makeResponse(204)], { ignoresAbort: true })
     const handle = new DurableStream({ url: "http://server.test/s", fetch })
     await handle.appendStream(iterate("a"))
     expect(calls.map(({ init }) => init.method)).toEqual(["HEAD", "POST"])
@@ -402,10 +402,10 @@ describe("appendStream without a known content type", () => {
 
   it("retries a HEAD that fails as the append would", async () => {
     const { fetch, calls } = scriptedFetch([
-      answer(503),
+      makeResponse(503),
       new TypeError("fetch failed"),
-      answer(200, { "content-type": "text/css" }),
-      answer(204),
+      makeResponse(200, { "content-type": "text/css" }),
+      makeResponse(204),
     ])
     const backoffOptions = { initialDelay: 1, maxDelay: 1 }
     const handle = new DurableStream({ url: "http://server.test/s", fetch, backoffOptions })
@@ -423,10 +423,10 @@ describe("appendStream at once", () => {
       if (body === undefined) {
         // Without an encoding the chunks of a request are Buffers.
         body = request[Symbol.asyncIterator]() as AsyncIterator<Buffer>
-        answer = () => void response.writeHead(204, { "stream-next-offset": "9" }).end()
+        finish = () => void response.writeHead(204, { "stream-next-offset": "9" }).end()
       }
     })
-    let answer: () => void = () => undefined
+    let finish: () => void = () => undefined
     const handle = new DurableStream({ url: reading.url, contentType: "text/plain" })
     let feed: (chunk: Chunk | undefined) => void = () => undefined
     const source = (async function* () {
@@ -446,7 +446,7 @@ describe("appendStream at once", () => {
     }
     feed(undefined)
     expect((await body?.next())?.done).toBe(true)
-    answer()
+    finish()
     await call
     expect(received).toEqual(["a", "b", "c"])
     await reading.stop()

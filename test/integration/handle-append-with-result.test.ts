@@ -4,7 +4,7 @@ import type { DurableStreamOptions } from "../../src/durable-stream-options.ts"
 import { FetchError } from "../../src/errors/fetch-error.ts"
 import { ModelServer } from "../support/model-server/server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 const url = "http://server.test/s"
 const backoffOptions = { initialDelay: 0.01, maxDelay: 0.01 }
@@ -158,12 +158,15 @@ describe("appendWithResult", () => {
       {},
     ]) {
       const lost = new TypeError("fetch failed")
-      const { fetch } = scriptedFetch([lost, answer(409, rejection409)])
+      const { fetch } = scriptedFetch([lost, makeResponse(409, rejection409)])
       const options = { url, fetch, contentType: "application/json", backoffOptions }
       const call = new DurableStream(options).appendWithResult(1, { expectedOffset: "5" })
       expect(await rejection(call)).toMatchObject({ code: "NETWORK", indeterminate: true })
     }
-    const { fetch } = scriptedFetch([answer(503), answer(409, { "stream-next-offset": "9" })])
+    const { fetch } = scriptedFetch([
+      makeResponse(503),
+      makeResponse(409, { "stream-next-offset": "9" }),
+    ])
     const options = { url, fetch, contentType: "application/json", backoffOptions }
     const call = new DurableStream(options).appendWithResult(1, { expectedOffset: "5" })
     expect(await call).toMatchObject({ kind: "seq-conflict", conflict: "expected-offset" })
@@ -171,22 +174,26 @@ describe("appendWithResult", () => {
 
   it("distinguishes a 409 without headers from a wrong content type, with one HEAD", async () => {
     const cases: [options: object, head: Response, outcome: object][] = [
-      [{ seq: "a" }, answer(200, { "content-type": "application/json" }), { conflict: "seq" }],
+      [
+        { seq: "a" },
+        makeResponse(200, { "content-type": "application/json" }),
+        { conflict: "seq" },
+      ],
       [
         { expectedOffset: "5" },
-        answer(200, { "content-type": "application/JSON; charset=utf-8" }),
+        makeResponse(200, { "content-type": "application/JSON; charset=utf-8" }),
         { conflict: "expected-offset" },
       ],
       [
         { seq: "a", expectedOffset: "5" },
-        answer(200, { "content-type": "application/json" }),
+        makeResponse(200, { "content-type": "application/json" }),
         { conflict: "unknown" },
       ],
-      [{ seq: "a" }, answer(200, { "content-type": "text/plain" }), { status: 409 }],
-      [{ expectedOffset: "5" }, answer(405), { status: 409 }],
+      [{ seq: "a" }, makeResponse(200, { "content-type": "text/plain" }), { status: 409 }],
+      [{ expectedOffset: "5" }, makeResponse(405), { status: 409 }],
     ]
     for (const [options, head, outcome] of cases) {
-      const { fetch, calls } = scriptedFetch([answer(409), head])
+      const { fetch, calls } = scriptedFetch([makeResponse(409), head])
       const handle = new DurableStream({ url, fetch, contentType: "application/json" })
       const result: unknown = await handle
         .appendWithResult(1, options)

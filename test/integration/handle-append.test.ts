@@ -4,7 +4,7 @@ import { StreamClosedError } from "../../src/errors/stream-closed-error.ts"
 import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -373,7 +373,7 @@ describe("append with marks", () => {
       contentType: "text/plain",
       backoffOptions: { initialDelay: 1 },
     })
-    proxy.next({ kind: "lose-answer", how: "reset" }, { kind: "answer", status: 502 })
+    proxy.next({ kind: "lose-response", how: "reset" }, { kind: "respond", status: 502 })
     const producer = { producerId: "p", producerEpoch: 0 }
     await handle.append("a", { ...producer, producerSeq: 0 })
     await handle.append("a", { ...producer, producerSeq: 0 })
@@ -431,7 +431,7 @@ describe("a HEAD for the content type", () => {
   it.each([400, 401, 403, 405, 501])(
     "that the server rejects with %i leaves the rejection of the append",
     async (status) => {
-      const { fetch, calls } = scriptedFetch([answer(409), answer(status)])
+      const { fetch, calls } = scriptedFetch([makeResponse(409), makeResponse(status)])
       const handle = new DurableStream({ url: "http://server.test/s", fetch })
       expect(await rejection(handle.append("x"))).toMatchObject({ status: 409 })
       expect(calls.map(({ init }) => init.method)).toEqual(["POST", "HEAD"])
@@ -439,7 +439,7 @@ describe("a HEAD for the content type", () => {
   )
 
   it("is not waited for longer than about a second", async () => {
-    const { fetch, calls } = scriptedFetch([answer(409), "hang"], { ignoresAbort: true })
+    const { fetch, calls } = scriptedFetch([makeResponse(409), "hang"], { ignoresAbort: true })
     const handle = new DurableStream({ url: "http://server.test/s", fetch })
     expect(await rejection(handle.append("x"))).toMatchObject({ status: 409 })
     expect(calls).toHaveLength(2)

@@ -10,7 +10,7 @@ import {
 } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -41,8 +41,8 @@ function bodies(requests: readonly SeenRequest[]): string[] {
   return requests.map(({ body }) => body.toString())
 }
 
-/** A server that answers each request when it is told to. */
-async function startGatedServer(answer: Misbehavior = stored) {
+/** A server that responses each request when it is told to. */
+async function startGatedServer(handle: Misbehavior = stored) {
   const gates: (() => void)[] = []
   let cut = 0
   const misbehaving = await startMisbehavingServer(async (request, response) => {
@@ -50,7 +50,7 @@ async function startGatedServer(answer: Misbehavior = stored) {
       if (!response.writableFinished) cut++
     })
     await new Promise<void>((resolve) => gates.push(resolve))
-    await answer(request, response)
+    await handle(request, response)
   })
   return {
     ...misbehaving,
@@ -58,7 +58,7 @@ async function startGatedServer(answer: Misbehavior = stored) {
     async whenCut(count: number) {
       await expect.poll(() => cut).toBe(count)
     },
-    /** Waits for the request of that number and lets its answer go. */
+    /** Waits for the request of that number and lets its response go. */
     async open(number: number) {
       await expect.poll(() => gates.length).toBeGreaterThanOrEqual(number)
       gates[number - 1]?.()
@@ -94,7 +94,7 @@ describe("appends that overlap", () => {
     const handle = new DurableStream(options)
     const texts = "a b c d e f g h".split(" ")
     const calls = texts.map((text) => handle.append(text))
-    // None is answered before all have arrived.
+    // None gets its response before all have arrived.
     await gated.whenRequested(8)
     for (const number of texts.keys()) await gated.open(number + 1)
     await Promise.all(calls)
@@ -108,7 +108,7 @@ describe("appends that overlap", () => {
       async ({ init }) => {
         seen.push(`${String(init.body)} ${context.getStore() ?? "none"}`)
         await new Promise(setImmediate)
-        return answer(204)
+        return makeResponse(204)
       },
     ])
     const handle = new DurableStream({
@@ -130,7 +130,10 @@ describe("appends that overlap", () => {
 
   it("do not wait for each other in workerd, where a request that waits for another one's hangs", async () => {
     vi.stubGlobal("navigator", { userAgent: "Cloudflare-Workers" })
-    const { fetch, calls } = scriptedFetch(["hang", answer(204, { "stream-next-offset": "1" })])
+    const { fetch, calls } = scriptedFetch([
+      "hang",
+      makeResponse(204, { "stream-next-offset": "1" }),
+    ])
     const options = { url: "http://server.test/s", contentType: "text/plain", fetch }
     const handle = new DurableStream(options)
     const hanging = handle.append("first request")

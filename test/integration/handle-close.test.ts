@@ -5,7 +5,7 @@ import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { fallSilent, respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -70,14 +70,14 @@ describe("close", () => {
     expect(await handle.head()).toMatchObject({ streamClosed: false })
   })
 
-  it("survives lost answers, with and without a body, and stores the body once", async () => {
+  it("survives lost responses, with and without a body, and stores the body once", async () => {
     await using proxy = await startBreakingProxy(server.url)
     for (const body of [undefined, "last"]) {
       const url = server.streamUrl()
       await DurableStream.create({ url, contentType: "text/plain", body: "first," })
       const handle = new DurableStream({ url: proxy.through(url), backoffOptions })
       handle.contentType = "text/plain"
-      proxy.next({ kind: "lose-answer", how: "reset" }, { kind: "answer", status: 502 })
+      proxy.next({ kind: "lose-response", how: "reset" }, { kind: "respond", status: 502 })
       const { finalOffset } = await handle.close(body === undefined ? {} : { body })
       expect(await handle.head()).toMatchObject({ streamClosed: true, offset: finalOffset })
       expect(await contentOf(url)).toBe(`first,${body ?? ""}`)
@@ -88,8 +88,8 @@ describe("close", () => {
     const { fetch, calls } = scriptedFetch([
       new TypeError("fetch failed"),
       "hang",
-      answer(504),
-      answer(204, closed),
+      makeResponse(504),
+      makeResponse(204, closed),
     ])
     const handle = new DurableStream({
       url: "http://server.test/s",

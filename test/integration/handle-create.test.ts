@@ -1,12 +1,12 @@
 import { afterAll, afterEach, beforeAll, describe, expect, it, vi } from "vitest"
 import { DurableStream } from "../../src/durable-stream.ts"
 import { FetchError } from "../../src/errors/fetch-error.ts"
-import { bareAnswer } from "../support/bare-answer.ts"
+import { bareResponse } from "../support/bare-response.ts"
 import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -43,7 +43,7 @@ describe("create", () => {
     expect(byFunction.contentType).toBe("text/markdown")
   })
 
-  it("keeps the type that it was told, where the answer's is that of the answer's own body", async () => {
+  it("keeps the type that it was told, where the response's is that of the response's own body", async () => {
     const url = server.streamUrl()
     const offset = { "stream-next-offset": "0" }
     for (const headers of [
@@ -73,7 +73,7 @@ describe("create", () => {
 
   it("takes it from headers that can do no more than get, too", async () => {
     const headers = { "content-type": "text/css", "stream-next-offset": "0" }
-    const fetch = () => Promise.resolve(bareAnswer(new Response(null, { status: 201, headers })))
+    const fetch = () => Promise.resolve(bareResponse(new Response(null, { status: 201, headers })))
     const url = "http://mock.test/s"
     const handle = await DurableStream.create({ url, contentType: "text/x", fetch })
     expect(handle.contentType).toBe("text/css")
@@ -236,7 +236,7 @@ describe("create", () => {
     const url = "https://streams.test/s"
     for (const date of [undefined, new Date(Date.now() - 3_600_000).toUTCString()]) {
       const headers = { ...(date !== undefined && { date }) }
-      const { fetch, calls } = scriptedFetch([answer(503, headers), answer(201)])
+      const { fetch, calls } = scriptedFetch([makeResponse(503, headers), makeResponse(201)])
       const backoffOptions = { initialDelay: 1, maxDelay: 1 }
       await DurableStream.create({
         url,
@@ -250,7 +250,7 @@ describe("create", () => {
   })
 
   it("rejects a body with half of a character before any request", async () => {
-    const { fetch, calls } = scriptedFetch([answer(201)])
+    const { fetch, calls } = scriptedFetch([makeResponse(201)])
     const create = (options: object) =>
       DurableStream.create({ url: "http://h/s", fetch, ...options })
     for (const contentType of [undefined, "text/plain"]) {
@@ -320,7 +320,7 @@ describe("create", () => {
     expect(put?.body.toString()).toBe("x")
   })
 
-  it("is the same again after a lost answer, with whatever options", async () => {
+  it("is the same again after a lost response, with whatever options", async () => {
     await using proxy = await startBreakingProxy(server.url)
     for (const options of [
       {},
@@ -329,7 +329,7 @@ describe("create", () => {
       { contentType: "application/json", ttlSeconds: 60, body: [1] },
       { expiresAt: "2999-01-01T00:00:00+01:00" },
     ]) {
-      proxy.next({ kind: "lose-answer", how: "reset" })
+      proxy.next({ kind: "lose-response", how: "reset" })
       const url = proxy.through(server.streamUrl())
       await DurableStream.create({ url, ...options, backoffOptions: { initialDelay: 1 } })
     }

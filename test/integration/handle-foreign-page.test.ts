@@ -1,10 +1,10 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { DurableStream, IdempotentProducer, type DurableStreamOptions } from "../../src/index.ts"
-import { bareAnswer } from "../support/bare-answer.ts"
+import { bareResponse } from "../support/bare-response.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer } from "../support/scripted-fetch.ts"
+import { makeResponse } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -47,9 +47,11 @@ describe("a page of HTML in the server's place", () => {
     },
   )
 
-  it("is no success where the answer's headers can do no more than get", async () => {
+  it("is no success where the response's headers can do no more than get", async () => {
     const fetch = () =>
-      Promise.resolve(bareAnswer(new Response("<p>", { headers: { "content-type": "text/html" } })))
+      Promise.resolve(
+        bareResponse(new Response("<p>", { headers: { "content-type": "text/html" } })),
+      )
     const handle = new DurableStream({
       url: "http://portal.test/s",
       contentType: "text/plain",
@@ -93,10 +95,11 @@ describe("what is HTML and no such page", () => {
   it.each<[string, number, Record<string, string>]>([
     ["the server's word that it has created something", 201, {}],
     ["no page, by a framework's default type", 200, { "content-length": "0" }],
-    ["an answer that knows the offset", 200, { "stream-next-offset": "1" }],
-    ["an answer that knows of the end", 200, { "stream-closed": "true" }],
+    ["a response that knows the offset", 200, { "stream-next-offset": "1" }],
+    ["a response that knows of the end", 200, { "stream-closed": "true" }],
   ])("%s", async (_name, status, headers) => {
-    const fetch = () => Promise.resolve(answer(status, { "content-type": "text/html", ...headers }))
+    const fetch = () =>
+      Promise.resolve(makeResponse(status, { "content-type": "text/html", ...headers }))
     for (const [name, write] of writes) {
       const options = { url: "http://server.test/s", contentType: "application/json", fetch }
       await expect(write(options), name).resolves.not.toThrow()

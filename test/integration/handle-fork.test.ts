@@ -4,7 +4,7 @@ import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { respond, startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -76,7 +76,7 @@ describe("fork", () => {
     new URL("http://other.test/fork"),
     { href: "http://other.test/fork" },
   ])("rejects %j, which leads to another origin, before any request", async (url) => {
-    const { fetch, calls } = scriptedFetch([answer(200)])
+    const { fetch, calls } = scriptedFetch([makeResponse(200)])
     const headers = { authorization: "Bearer hunter2" }
     const source = new DurableStream({ url: "http://server.test/a/b?key=hunter2", headers, fetch })
     const error = await rejection(source.fork({ url: url as string }))
@@ -92,7 +92,7 @@ describe("fork", () => {
     ["HTTP://server.test/fork", "HTTP://server.test/fork"],
     ["http://server.test:80/fork?a=%2f", "http://server.test:80/fork?a=%2f"],
   ])("sends %j to the source's origin", async (url, sent) => {
-    const { fetch, calls } = scriptedFetch([answer(201, { "stream-next-offset": "1" })])
+    const { fetch, calls } = scriptedFetch([makeResponse(201, { "stream-next-offset": "1" })])
     const source = new DurableStream({ url: "http://server.test/a/b", fetch })
     const fork = await source.fork({ url })
     expect(calls.map((call) => new URL(call.url).origin)).toEqual(
@@ -191,7 +191,7 @@ describe("fork", () => {
     expect(error.message).toContain("to fork")
   })
 
-  it("survives a lost answer while the source moves on", async () => {
+  it("survives a lost response while the source moves on", async () => {
     await using proxy = await startBreakingProxy(server.url)
     const created = await DurableStream.create({
       url: server.streamUrl(),
@@ -205,7 +205,7 @@ describe("fork", () => {
     })
     proxy.decide = ({ index }) => {
       if (index !== 1) return { kind: "pass" }
-      return { kind: "lose-answer", how: "reset" }
+      return { kind: "lose-response", how: "reset" }
     }
     const forking = source.fork({ url: "/fork-after-loss" })
     await expect.poll(() => proxy.requests.length).toBeGreaterThanOrEqual(2)

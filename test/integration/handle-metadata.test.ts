@@ -61,7 +61,7 @@ describe("head", () => {
   })
 
   it("waits for no body, and is tried again", async () => {
-    // fetch gives HEAD answers no body; an intermediate layer may.
+    // fetch gives responses to HEAD no body; an intermediate layer may.
     let attempts = 0
     const handle = new DurableStream({
       url: "http://server.test/s",
@@ -133,14 +133,14 @@ describe("delete", () => {
     expect(await rejection(handle.delete())).toMatchObject({ code: "GONE", status: 410 })
   })
 
-  it("has happened where the answer was lost and the stream is gone", async () => {
+  it("has happened where the response was lost and the stream is gone", async () => {
     await using proxy = await startBreakingProxy(server.url)
     const { url } = await DurableStream.create({ url: server.streamUrl() })
     const handle = new DurableStream({ url: proxy.through(url), backoffOptions })
-    proxy.next({ kind: "lose-answer", how: "reset" })
+    proxy.next({ kind: "lose-response", how: "reset" })
     await handle.delete()
     expect(proxy.requests).toHaveLength(2)
-    proxy.next({ kind: "answer", status: 503 })
+    proxy.next({ kind: "respond", status: 503 })
     expect(await rejection(handle.delete())).toMatchObject({ code: "NOT_FOUND" })
   })
 })

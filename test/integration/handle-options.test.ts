@@ -6,7 +6,7 @@ import { InvalidSignalError } from "../../src/errors/invalid-signal-error.ts"
 import { MissingStreamUrlError } from "../../src/errors/missing-stream-url-error.ts"
 import { stream } from "../../src/stream.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 afterEach(() => vi.restoreAllMocks())
 
@@ -45,7 +45,7 @@ async function makeEveryRequest(handle: DurableStream): Promise<void> {
 const everyMethod = ["PUT", "HEAD", "POST", "POST", "POST", "HEAD", "PUT", "POST", "POST", "GET"]
 const everything = [...everyMethod, "POST", "DELETE"]
 
-function anyAnswer(init: RequestInit): Response {
+function anyResponse(init: RequestInit): Response {
   const headers = {
     "content-type": "text/plain",
     "stream-next-offset": "1",
@@ -54,12 +54,12 @@ function anyAnswer(init: RequestInit): Response {
     "producer-epoch": "0",
     "producer-seq": "0",
   }
-  return init.method === "GET" ? answer(200, headers, "x") : answer(200, headers)
+  return init.method === "GET" ? makeResponse(200, headers, "x") : makeResponse(200, headers)
 }
 
 describe("new DurableStream", () => {
   it("makes no request, and needs no stream", () => {
-    const { fetch, calls } = scriptedFetch([answer(500)])
+    const { fetch, calls } = scriptedFetch([makeResponse(500)])
     const handle = new DurableStream({ url: `${url}?a=b`, fetch, contentType: "text/plain" })
     expect(handle.url).toBe(`${url}?a=b`)
     expect(handle.contentType).toBe("text/plain")
@@ -72,7 +72,7 @@ describe("new DurableStream", () => {
     class Notes extends DurableStream {
       override contentType = "text/markdown"
     }
-    const { fetch, calls } = scriptedFetch([answer(204)])
+    const { fetch, calls } = scriptedFetch([makeResponse(204)])
     const notes = new Notes({ url, fetch })
     await notes.append("# a")
     notes.contentType = "text/css"
@@ -85,7 +85,7 @@ describe("new DurableStream", () => {
   })
 
   it("is left alone by libraries that put a proxy around a program's objects", async () => {
-    const { fetch, calls } = scriptedFetch([answer(204)])
+    const { fetch, calls } = scriptedFetch([makeResponse(204)])
     const handle = new DurableStream({ url, fetch, contentType: "text/plain" })
     expect(Object.prototype.toString.call(handle)).toBe("[object DurableStream]")
     await reactive(handle).append("a")
@@ -99,7 +99,7 @@ describe("new DurableStream", () => {
     const warn = vi.spyOn(console, "warn").mockReturnValue()
     vi.stubGlobal("window", globalThis)
     vi.stubGlobal("document", { baseURI: "http://page.test/" })
-    const { fetch } = scriptedFetch([answer(204)])
+    const { fetch } = scriptedFetch([makeResponse(204)])
     const handle = new DurableStream({ url, fetch, contentType: "text/plain" })
     await handle.append("a")
     await handle.close()
@@ -159,7 +159,7 @@ describe("new DurableStream", () => {
   it.each(["/relative", "not a url", "ftp://server.test/s", "http://user:secret@server.test/s"])(
     "keeps a malformed url, and the first request rejects it without I/O: %s",
     async (malformed) => {
-      const { fetch, calls } = scriptedFetch([answer(200)])
+      const { fetch, calls } = scriptedFetch([makeResponse(200)])
       const handle = new DurableStream({ url: malformed, contentType: "text/plain", fetch })
       expect(handle.url).toBe(malformed)
       for (const request of [
@@ -192,7 +192,7 @@ describe("new DurableStream", () => {
 
 describe("a handle's settings", () => {
   it("reach every request: headers, params, fetch", async () => {
-    const { fetch, calls } = scriptedFetch([({ init }) => anyAnswer(init)])
+    const { fetch, calls } = scriptedFetch([({ init }) => anyResponse(init)])
     const tokens: number[] = []
     const handle = new DurableStream({
       url: `${url}?sig=a%2Fb`,
@@ -247,7 +247,7 @@ describe("a handle's settings", () => {
 
   it("reach every request: backoff", async () => {
     const onFailedAttempt = vi.fn()
-    const { fetch, calls } = scriptedFetch([answer(503)])
+    const { fetch, calls } = scriptedFetch([makeResponse(503)])
     const handle = new DurableStream({
       url,
       contentType: "text/plain",
@@ -294,7 +294,7 @@ describe("a handle's settings", () => {
 
   it("is read anew for every request where it is a function, and what it throws is passed on", async () => {
     const failure = new Error("no token")
-    const { fetch, calls } = scriptedFetch([answer(204)])
+    const { fetch, calls } = scriptedFetch([makeResponse(204)])
     const handle = new DurableStream({
       url,
       contentType: "text/plain",
@@ -321,14 +321,14 @@ describe("a handle's settings", () => {
 
   it("leaves the platform's fetch to be replaced later", async () => {
     const handle = new DurableStream({ url, contentType: "text/plain" })
-    const { fetch, calls } = scriptedFetch([answer(204)])
+    const { fetch, calls } = scriptedFetch([makeResponse(204)])
     vi.spyOn(globalThis, "fetch").mockImplementation(fetch)
     await handle.append("x")
     expect(calls).toHaveLength(1)
   })
 
   it("gives fetch a string, a plain object of headers, and the protocol's spelling", async () => {
-    const { fetch, calls } = scriptedFetch([({ init }) => anyAnswer(init)])
+    const { fetch, calls } = scriptedFetch([({ init }) => anyResponse(init)])
     const handle = new DurableStream({ url, fetch, headers: { "Content-Type": "text/plain" } })
     await handle.create({ ttlSeconds: 60, closed: true, body: "x" })
     await handle.append("x", { seq: "1" })

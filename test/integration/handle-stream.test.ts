@@ -3,7 +3,7 @@ import { DurableStream } from "../../src/durable-stream.ts"
 import type { StreamErrorHandler } from "../../src/read/stream-options.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -40,8 +40,8 @@ describe("stream() of a handle", () => {
   })
 
   it("lays the call's settings over the handle's", async () => {
-    const ours = scriptedFetch([answer(500)])
-    const theirs = scriptedFetch([answer(503), answer(200, lastPage, "[]")])
+    const ours = scriptedFetch([makeResponse(500)])
+    const theirs = scriptedFetch([makeResponse(503), makeResponse(200, lastPage, "[]")])
     const handle = new DurableStream({
       url: "http://server.test/s?from=url",
       fetch: ours.fetch,
@@ -66,7 +66,7 @@ describe("stream() of a handle", () => {
 
   it("asks the handle's onError, unless the call has its own", async () => {
     const onError = vi.fn<StreamErrorHandler>(() => ({ headers: { token: "new" } }))
-    const { fetch, calls } = scriptedFetch([answer(401), answer(200, lastPage, "[1]")])
+    const { fetch, calls } = scriptedFetch([makeResponse(401), makeResponse(200, lastPage, "[1]")])
     const handle = new DurableStream({ url: "http://server.test/s", fetch, onError })
     const response = await handle.stream({ live: false })
     expect(await response.json()).toEqual([1])
@@ -77,7 +77,7 @@ describe("stream() of a handle", () => {
     expect(calls[2]?.headers).not.toHaveProperty("token")
 
     const own = vi.fn<StreamErrorHandler>()
-    const refusing = scriptedFetch([answer(401)])
+    const refusing = scriptedFetch([makeResponse(401)])
     const call = handle.stream({ onError: own, fetch: refusing.fetch })
     expect(await rejection(call)).toMatchObject({ code: "UNAUTHORIZED" })
     expect(own).toHaveBeenCalledOnce()
@@ -87,7 +87,7 @@ describe("stream() of a handle", () => {
   it("ends with either signal", async () => {
     for (const which of ["handle", "call"]) {
       const controller = { handle: new AbortController(), call: new AbortController() }
-      const { fetch, calls } = scriptedFetch([answer(200, page, "[1]"), "hang"])
+      const { fetch, calls } = scriptedFetch([makeResponse(200, page, "[1]"), "hang"])
       const handle = new DurableStream({
         url: "http://server.test/s",
         fetch,

@@ -18,7 +18,7 @@ afterAll(() => server.stop())
 
 const backoffOptions = { initialDelay: 1, maxDelay: 2 }
 
-/** As ky and ofetch do: the error has the answer, its body read. */
+/** As ky and ofetch do: the error has the response, its body read. */
 const throwsResponse: typeof globalThis.fetch = async (input, init) => {
   const response = await globalThis.fetch(input, init)
   if (response.ok) return response
@@ -97,7 +97,7 @@ describe.each(layers)("a fetch that throws what is no success: %s", (_name, fetc
   })
 })
 
-it("an append whose answer breaks off in a fetch that waits for the whole of it is stored", async () => {
+it("an append whose response breaks off in a fetch that waits for the whole of it is stored", async () => {
   await using broken = await startMisbehavingServer((_request, response) => {
     response.writeHead(200, { "stream-next-offset": "1", "content-length": "9" })
     response.write("ok", () => response.destroy())
@@ -107,7 +107,7 @@ it("an append whose answer breaks off in a fetch that waits for the whole of it 
   await handle.append("x")
 })
 
-/** A layer that fails by itself behind so many answers to writes; then it does not. */
+/** A layer that fails by itself behind so many responses to writes; then it does not. */
 function stumbling(
   count: number,
   stumble: (response: Response) => Promise<Response>,
@@ -130,7 +130,7 @@ async function readTwice(): Promise<Response> {
 const stumbles: [string, (response: Response) => Promise<Response>][] = [
   ["reads the body twice", readTwice],
   // A mistake in a program, as JavaScript lets it happen.
-  ["forgets to answer", () => Promise.resolve(undefined as unknown as Response)],
+  ["returns nothing", () => Promise.resolve(undefined as unknown as Response)],
   [
     "looks into nothing",
     (response) => Promise.reject(new TypeError(`${typeof response} is not iterable`)),

@@ -3,7 +3,7 @@ import { DurableStream } from "../../src/durable-stream.ts"
 import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 
 let server: ReferenceServer
 beforeAll(async () => {
@@ -84,10 +84,10 @@ describe("writable", () => {
     proxy.decide = () => {
       const faults = [
         { kind: "pass" },
-        { kind: "lose-answer", how: "reset" },
-        { kind: "answer", status: 503 },
+        { kind: "lose-response", how: "reset" },
+        { kind: "respond", status: 503 },
         { kind: "lose-request", how: "reset" },
-        { kind: "answer", status: 502 },
+        { kind: "respond", status: 502 },
       ] as const
       return faults[count++ % faults.length] ?? { kind: "pass" }
     }
@@ -120,7 +120,7 @@ describe("writable", () => {
   })
 
   it("fails with what the server refuses, and tells onError", async () => {
-    const { fetch } = scriptedFetch([answer(403)])
+    const { fetch } = scriptedFetch([makeResponse(403)])
     const onError = vi.fn()
     const handle = new DurableStream({
       url: "http://server.test/s",
@@ -175,7 +175,7 @@ describe("writable", () => {
   })
 
   it("rejects a chunk that is larger than maxBufferedBytes", async () => {
-    const { fetch } = scriptedFetch([answer(200, { "stream-next-offset": "1" })])
+    const { fetch } = scriptedFetch([makeResponse(200, { "stream-next-offset": "1" })])
     const url = "http://server.test/s"
     const handle = new DurableStream({ url, contentType: "text/plain", fetch })
     const writer = handle.writable({ maxBufferedBytes: 10 }).getWriter()
@@ -185,7 +185,7 @@ describe("writable", () => {
     expect(error.message).toContain("larger than maxBufferedBytes (10)")
   })
 
-  it("is aborted at once, also while a write waits for a server that does not answer", async () => {
+  it("is aborted at once, also while a write waits for a server that does not respond", async () => {
     const { fetch, calls } = scriptedFetch(["hang"])
     const onError = vi.fn()
     const url = "http://server.test/s"
@@ -202,8 +202,8 @@ describe("writable", () => {
 
   it("carries the handle's and its own settings, and claims its epoch", async () => {
     const { fetch, calls } = scriptedFetch([
-      answer(403, { "producer-epoch": "4" }),
-      answer(200, { "producer-epoch": "5", "producer-seq": "0", "stream-next-offset": "1" }),
+      makeResponse(403, { "producer-epoch": "4" }),
+      makeResponse(200, { "producer-epoch": "5", "producer-seq": "0", "stream-next-offset": "1" }),
     ])
     const handle = new DurableStream({
       url: "http://server.test/s?from=url",

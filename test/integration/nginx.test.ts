@@ -22,7 +22,7 @@ const COLLAPSING = `
   proxy_cache_revalidate on;
 `
 
-/** Caches what it must not: every answer for an hour, whatever its headers and the cursor say. */
+/** Caches what it must not: every response for an hour, whatever its headers and the cursor say. */
 const STUCK = `
   proxy_cache streams;
   proxy_cache_key $uri-$arg_offset-$arg_live;

@@ -6,7 +6,7 @@ import {
   IdempotentProducer,
   stream,
 } from "../../src/index.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 import { pageHeaders } from "./reading-support.ts"
 
 const url = "https://streams.test/s"
@@ -16,7 +16,7 @@ const headers = {
   "producer-seq": "0",
 }
 const fetch = scriptedFetch([
-  ({ init }) => answer(200, headers, init.method === "GET" ? "[]" : null),
+  ({ init }) => makeResponse(200, headers, init.method === "GET" ? "[]" : null),
 ]).fetch
 
 /** What a JavaScript caller can give; none of it is of use to any option below. */

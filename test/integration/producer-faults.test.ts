@@ -53,17 +53,17 @@ function numbers(count: number, from = 0): number[] {
 const BREAKAGES: readonly ProxyAction[] = [
   { kind: "lose-request", how: "reset" },
   { kind: "lose-request", how: "end" },
-  { kind: "lose-answer", how: "reset" },
-  { kind: "lose-answer", how: "end" },
+  { kind: "lose-response", how: "reset" },
+  { kind: "lose-response", how: "end" },
   { kind: "cut-in-headers", how: "reset" },
   { kind: "cut-in-headers", how: "end" },
   { kind: "cut", afterBytes: 0, how: "reset" },
   { kind: "cut", afterBytes: 0, how: "end" },
-  { kind: "answer", status: 500 },
-  { kind: "answer", status: 502 },
-  { kind: "answer", status: 503, headers: { "retry-after": "0" } },
-  { kind: "answer", status: 504 },
-  { kind: "answer", status: 429, headers: { "retry-after": "0" } },
+  { kind: "respond", status: 500 },
+  { kind: "respond", status: 502 },
+  { kind: "respond", status: 503, headers: { "retry-after": "0" } },
+  { kind: "respond", status: 504 },
+  { kind: "respond", status: 429, headers: { "retry-after": "0" } },
 ]
 
 function nameOf(action: ProxyAction): string {
@@ -92,7 +92,7 @@ describe("a producer whose connections break", () => {
   it.each([307, 308])("follows a redirect that keeps the method: %i", async (status) => {
     await using proxy = await startBreakingProxy(server.url)
     const { producer, log, url } = await setUp(proxy)
-    proxy.decide = () => ({ kind: "answer", status, headers: { location: url } })
+    proxy.decide = () => ({ kind: "respond", status, headers: { location: url } })
     const writer = producer("p", { maxBatchBytes: 16 })
     for (const id of numbers(20)) writer.append(id)
     await writer.close(20)
@@ -102,7 +102,7 @@ describe("a producer whose connections break", () => {
   it.each([301, 302, 303])("fails where a redirect makes a read of it: %i", async (status) => {
     await using proxy = await startBreakingProxy(server.url)
     const { producer, log, url } = await setUp(proxy)
-    proxy.decide = () => ({ kind: "answer", status, headers: { location: url } })
+    proxy.decide = () => ({ kind: "respond", status, headers: { location: url } })
     const writer = producer("p", { maxInFlight: 1 })
     writer.append(1)
     await expect(writer.flush()).rejects.toMatchObject({ code: "PROTOCOL" })
@@ -230,7 +230,7 @@ describe("a producer of a handle", () => {
         return fetch(input, init)
       },
     })
-    proxy.next({ kind: "pass" }, { kind: "answer", status: 503 })
+    proxy.next({ kind: "pass" }, { kind: "respond", status: 503 })
     const producer = new IdempotentProducer(handle, "p", { headers: { "x-both": "producer" } })
     producer.append("a")
     await producer.close()

@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { stream, type StreamOptions, type StreamResponse } from "../../src/index.ts"
-import { answer, scriptedFetch, type FetchCall } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch, type FetchCall } from "../support/scripted-fetch.ts"
 import { rejection } from "../support/rejection.ts"
 import { TrackedBody } from "../support/tracked-body.ts"
 import { oneTurn, pageHeaders, quick } from "./reading-support.ts"
@@ -12,8 +12,8 @@ const PAGES = 12
 class HeldPages {
   readonly asked: number[] = []
   readonly bodies = new Map<number, TrackedBody>()
-  readonly #answers = new Map<number, () => void>()
-  readonly #script = scriptedFetch([(call) => this.#answer(call)])
+  readonly #waiting = new Map<number, () => void>()
+  readonly #script = scriptedFetch([(call) => this.#respond(call)])
 
   async open(options: Partial<StreamOptions>): Promise<StreamResponse<number>> {
     const opened = stream<number>({
@@ -30,8 +30,8 @@ class HeldPages {
 
   /** Let the headers of a page go. */
   headers(page: number): void {
-    this.#answers.get(page)?.()
-    this.#answers.delete(page)
+    this.#waiting.get(page)?.()
+    this.#waiting.delete(page)
   }
 
   /** Let the body of a page go. */
@@ -52,14 +52,14 @@ class HeldPages {
     }
   }
 
-  async #answer({ url: asked }: FetchCall): Promise<Response> {
+  async #respond({ url: asked }: FetchCall): Promise<Response> {
     const offset = new URL(asked).searchParams.get("offset")
     const page = offset === "-1" ? 1 : Number(offset) + 1
     this.asked.push(page)
-    await new Promise<void>((resolve) => void this.#answers.set(page, resolve))
+    await new Promise<void>((resolve) => void this.#waiting.set(page, resolve))
     const body = new TrackedBody(() => undefined)
     this.bodies.set(page, body)
-    return answer(200, pageHeaders(String(page), { upToDate: page === PAGES }), body.stream)
+    return makeResponse(200, pageHeaders(String(page), { upToDate: page === PAGES }), body.stream)
   }
 }
 
@@ -131,8 +131,8 @@ describe("the page ahead", () => {
   })
 
   it("that fails is a failure when its turn comes, and not before", async () => {
-    const first = answer(200, pageHeaders("1", { upToDate: false }), "[1]")
-    const { fetch } = scriptedFetch([first, answer(403)])
+    const first = makeResponse(200, pageHeaders("1", { upToDate: false }), "[1]")
+    const { fetch } = scriptedFetch([first, makeResponse(403)])
     const response = await stream({ ...quick, url, fetch, live: false })
     const batches = response.jsonBatches()
     expect((await batches.next()).value?.items).toEqual([1])
@@ -142,9 +142,9 @@ describe("the page ahead", () => {
   })
 
   it("comes with the headers that the error handler has given meanwhile", async () => {
-    const first = answer(200, pageHeaders("1", { upToDate: false }), "[1]")
-    const last = answer(200, pageHeaders("2"), "[2]")
-    const { fetch, calls } = scriptedFetch([first, answer(401), last])
+    const first = makeResponse(200, pageHeaders("1", { upToDate: false }), "[1]")
+    const last = makeResponse(200, pageHeaders("2"), "[2]")
+    const { fetch, calls } = scriptedFetch([first, makeResponse(401), last])
     const onError = (): object => ({ headers: { authorization: "new" } })
     const response = await stream({ ...quick, url, fetch, live: false, readAhead: 4, onError })
     expect(await response.json()).toEqual([1, 2])
@@ -164,9 +164,9 @@ describe("the page ahead", () => {
         offsets.push(offset)
         const page = offset === "-1" ? 1 : Number(offset) + 1
         const headers = pageHeaders(String(page), { upToDate: page === 4 })
-        if (page !== 2 || broken) return answer(200, headers, `[${page}]`)
+        if (page !== 2 || broken) return makeResponse(200, headers, `[${page}]`)
         broken = true
-        return answer(200, { ...headers, "content-length": "99" }, "[")
+        return makeResponse(200, { ...headers, "content-length": "99" }, "[")
       },
     ])
     const response = await stream({ ...quick, url, fetch, live: false })

@@ -198,10 +198,10 @@ describe.each(breakages)("a connection that breaks off by a %s", (how) => {
     await checkAll(everyByte(how, kind, "sse", liveMethods(kind), [from, all + 1]))
   })
 
-  it("before and in the headers, and with the answer lost, at any request", async () => {
+  it("before and in the headers, and with the response lost, at any request", async () => {
     const actions: ProxyAction[] = [
       { kind: "lose-request", how },
-      { kind: "lose-answer", how },
+      { kind: "lose-response", how },
       { kind: "cut-in-headers", how },
       { kind: "cut", afterBytes: 0, how },
     ]
@@ -210,9 +210,11 @@ describe.each(breakages)("a connection that breaks off by a %s", (how) => {
         kinds.map((kind) => ({ kind, method: METHODS[kind][1], transport, action })),
       ),
     )
-    // An SSE answer has no end that could be waited for.
+    // An SSE response has no end that could be waited for.
     await checkAll(
-      reads.filter(({ transport, action }) => transport !== "sse" || action.kind !== "lose-answer"),
+      reads.filter(
+        ({ transport, action }) => transport !== "sse" || action.kind !== "lose-response",
+      ),
     )
   })
 
@@ -248,9 +250,9 @@ function everywhere(action: ProxyAction, methodIndex: 1 | 3): BrokenRead[] {
   )
 }
 
-describe("answers that fail", () => {
+describe("responses that fail", () => {
   it.each([500, 502, 503, 504, 429])("%i at any request is tried again", async (status) => {
-    await checkAll(everywhere({ kind: "answer", status, body: "no" }, 3))
+    await checkAll(everywhere({ kind: "respond", status, body: "no" }, 3))
   })
 
   it("at random, for a long time, by every method: nothing twice, nothing missing", async () => {
@@ -261,7 +263,7 @@ describe("answers that fail", () => {
       const how = requests % 2 === 0 ? "reset" : "end"
       if (requests % 3 === 0) return { kind: "pass" }
       if (requests % 3 === 1) return { kind: "cut", afterBytes: requests % 11, how }
-      if (requests % 4 === 0) return { kind: "answer", status: 503 }
+      if (requests % 4 === 0) return { kind: "respond", status: 503 }
       return { kind: "lose-request", how }
     }
     for (const live of ["long-poll", "sse"] as const) {

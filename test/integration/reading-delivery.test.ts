@@ -6,7 +6,7 @@ import {
   type StreamOptions,
   type StreamResponse,
 } from "../../src/index.ts"
-import { answer, scriptedFetch, type FetchOutcome } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch, type FetchOutcome } from "../support/scripted-fetch.ts"
 import { rejection } from "../support/rejection.ts"
 import { oneTurn, pageHeaders, quick, Received, consume } from "./reading-support.ts"
 
@@ -15,9 +15,9 @@ const url = "https://streams.test/s"
 /** Three pages of JSON; the last is up to date, or the end. */
 function pages(end: { closed?: boolean } = {}): [FetchOutcome, ...FetchOutcome[]] {
   return [
-    answer(200, pageHeaders("o1", { upToDate: false, cursor: "c1" }), '["a","b"]'),
-    answer(200, pageHeaders("o2", { upToDate: false }), '["c"]'),
-    answer(200, pageHeaders("o3", { cursor: "c3", ...end }), '["d"]'),
+    makeResponse(200, pageHeaders("o1", { upToDate: false, cursor: "c1" }), '["a","b"]'),
+    makeResponse(200, pageHeaders("o2", { upToDate: false }), '["c"]'),
+    makeResponse(200, pageHeaders("o3", { cursor: "c3", ...end }), '["d"]'),
     "hang",
   ]
 }
@@ -91,8 +91,8 @@ describe("the place of what was delivered", () => {
 
   it("it moves once the bytes of a page have been read, and never before", async () => {
     const outcomes: [FetchOutcome, ...FetchOutcome[]] = [
-      answer(200, pageHeaders("o1", { type: "text/plain", upToDate: false }), "first"),
-      answer(200, pageHeaders("o2", { type: "text/plain" }), "second"),
+      makeResponse(200, pageHeaders("o1", { type: "text/plain", upToDate: false }), "first"),
+      makeResponse(200, pageHeaders("o2", { type: "text/plain" }), "second"),
     ]
     for (const method of ["bodyStream", "textStream"] as const) {
       const response = await open({}, outcomes)
@@ -111,8 +111,8 @@ describe("the place of what was delivered", () => {
   const openHalf = () => {
     const type = "text/plain"
     return open({}, [
-      answer(200, pageHeaders("o1", { type, upToDate: false }), "a"),
-      answer(200, pageHeaders("o2", { type }), new Uint8Array([0x62, 0xe2, 0x82])),
+      makeResponse(200, pageHeaders("o1", { type, upToDate: false }), "a"),
+      makeResponse(200, pageHeaders("o2", { type }), new Uint8Array([0x62, 0xe2, 0x82])),
     ])
   }
 
@@ -182,7 +182,7 @@ describe("the place of what was delivered", () => {
   })
 
   it("an end that comes without content is a batch of its own", async () => {
-    const closed = answer(204, pageHeaders("o3", { closed: true }))
+    const closed = makeResponse(204, pageHeaders("o3", { closed: true }))
     const outcomes = pages()
     const response = await open({ live: "long-poll" }, [
       outcomes[0],
@@ -197,15 +197,15 @@ describe("the place of what was delivered", () => {
 
   it("a reader that is told of the tail without content is told once", async () => {
     const outcomes: [FetchOutcome, ...FetchOutcome[]] = [
-      answer(200, pageHeaders("o1", { upToDate: false }), '["a"]'),
-      answer(200, pageHeaders("o1"), "[]"),
+      makeResponse(200, pageHeaders("o1", { upToDate: false }), '["a"]'),
+      makeResponse(200, pageHeaders("o1"), "[]"),
       async () => {
         await new Promise((resolve) => setTimeout(resolve, 60))
-        return answer(204, pageHeaders("o1"))
+        return makeResponse(204, pageHeaders("o1"))
       },
       async () => {
         await new Promise((resolve) => setTimeout(resolve, 60))
-        return answer(204, pageHeaders("o1", { closed: true }))
+        return makeResponse(204, pageHeaders("o1", { closed: true }))
       },
     ]
     const response = await open({ live: "long-poll" }, outcomes)
@@ -234,10 +234,10 @@ describe("one batch at a time", () => {
     expect(log).toEqual(["begin o1", "end o1", "begin o2", "end o2", "begin o3", "end o3"])
   })
 
-  it("next() that is called again before it was answered is answered in turn", async () => {
+  it("next() that is called again before it has settled settles in turn", async () => {
     const batches = (await open()).jsonBatches()
-    const answers = await Promise.all([1, 2, 3, 4].map(() => batches.next()))
-    expect(answers.map(({ value, done }) => [value?.offset, done])).toEqual([
+    const results = await Promise.all([1, 2, 3, 4].map(() => batches.next()))
+    expect(results.map(({ value, done }) => [value?.offset, done])).toEqual([
       ["o1", false],
       ["o2", false],
       ["o3", false],
@@ -280,7 +280,7 @@ describe("how a session ends", () => {
 
   it("a request that failed for good rejects the consumer and closed with the same error", async () => {
     for (const method of ["jsonBatches", "textStream", "jsonStream", "json"] as const) {
-      const response = await open({}, [pages()[0], answer(410)])
+      const response = await open({}, [pages()[0], makeResponse(410)])
       const error = await rejection(consume(response, method))
       expect(error).toMatchObject({ name: "FetchError", code: "GONE", status: 410 })
       expect(await rejection(response.closed)).toBe(error)
@@ -317,7 +317,7 @@ describe("how a session ends", () => {
       })
       const second = async (): Promise<Response> => {
         await held
-        return answer(200, pageHeaders("o2"), '["c"]')
+        return makeResponse(200, pageHeaders("o2"), '["c"]')
       }
       const response = await open({}, [pages()[0], second])
       const offsets: string[] = []
@@ -351,7 +351,7 @@ describe("how a session ends", () => {
   })
 
   it("disposing waits for the end and never fails", async () => {
-    const response = await open({}, [pages()[0], answer(403)])
+    const response = await open({}, [pages()[0], makeResponse(403)])
     await rejection(response.json())
     await response[Symbol.asyncDispose]()
     await expect(response.closed).rejects.toMatchObject({ code: "FORBIDDEN" })

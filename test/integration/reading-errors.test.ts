@@ -10,7 +10,7 @@ import {
 } from "../../src/index.ts"
 import { rejection } from "../support/rejection.ts"
 import {
-  answer,
+  makeResponse,
   scriptedFetch,
   type FetchCall,
   type FetchOutcome,
@@ -31,9 +31,9 @@ import {
 
 const url = "https://streams.test/s?signature=secret"
 
-const first = answer(200, pageHeaders("o1", { upToDate: false }), "[1]")
-const second = answer(200, pageHeaders("o2"), "[2]")
-const closed = answer(200, pageHeaders("o3", { closed: true }), "[3]")
+const first = makeResponse(200, pageHeaders("o1", { upToDate: false }), "[1]")
+const second = makeResponse(200, pageHeaders("o2"), "[2]")
+const closed = makeResponse(200, pageHeaders("o3", { closed: true }), "[3]")
 
 function open(
   outcomes: readonly [FetchOutcome, ...FetchOutcome[]],
@@ -61,7 +61,7 @@ describe("a first request that fails for good", () => {
     [501, "UNKNOWN"],
     [505, "UNKNOWN"],
   ])("%i rejects at once: FetchError %s", async (status, code) => {
-    const { opened, calls } = open([answer(status, { "content-type": "text/plain" }, "why")])
+    const { opened, calls } = open([makeResponse(status, { "content-type": "text/plain" }, "why")])
     const error = await rejection(opened)
     expect(error).toBeInstanceOf(FetchError)
     expect(error).toMatchObject({ status, code, text: "why", url: "https://streams.test/s" })
@@ -70,14 +70,14 @@ describe("a first request that fails for good", () => {
   })
 
   it.each([408, 425, 429, 500, 502, 503, 504])("%i is tried again", async (status) => {
-    const { opened, calls } = open([answer(status), answer(status), second])
+    const { opened, calls } = open([makeResponse(status), makeResponse(status), second])
     expect(await consume(await opened, "json")).toBe("2\n")
     expect(calls.length).toBe(3)
   })
 
   it("5xx and network failures reject once retries are used up", async () => {
     const backoffOptions = { ...quick.backoffOptions, maxRetries: 2 }
-    const down = open([answer(503)], { backoffOptions })
+    const down = open([makeResponse(503)], { backoffOptions })
     expect(await rejection(down.opened)).toMatchObject({ status: 503, code: "BUSY" })
     expect(down.calls.length).toBe(3)
     const gone = open([new TypeError("fetch failed")], { backoffOptions })
@@ -89,7 +89,7 @@ describe("a first request that fails for good", () => {
 describe("onError", () => {
   it("is asked about the first request, and an object means go on", async () => {
     const asked: StreamFailure[] = []
-    const { opened, calls } = open([answer(401), first, second], {
+    const { opened, calls } = open([makeResponse(401), first, second], {
       headers: { authorization: "Bearer old", "x-kept": "1" },
       params: { tenant: "a", gone: "x" },
       onError: (error): RetryOpts => {
@@ -113,14 +113,14 @@ describe("onError", () => {
     ["null", (): RetryOpts => null],
     ["no handler at all", undefined],
   ])("%s means end with that error", async (_what, onError) => {
-    const { opened, calls } = open([answer(404)], onError === undefined ? {} : { onError })
+    const { opened, calls } = open([makeResponse(404)], onError === undefined ? {} : { onError })
     expect(await rejection(opened)).toMatchObject({ code: "NOT_FOUND" })
     expect(calls.length).toBe(1)
   })
 
   it("ends with what the handler throws, where it throws", async () => {
     const own = new Error("the handler's own")
-    const { opened } = open([answer(404)], {
+    const { opened } = open([makeResponse(404)], {
       onError: () => {
         throw own
       },
@@ -136,7 +136,7 @@ describe("onError", () => {
       return hang
     }
     const { signal } = controller
-    expect(await rejection(open([answer(404)], { onError, signal }).opened)).toMatchObject({
+    expect(await rejection(open([makeResponse(404)], { onError, signal }).opened)).toMatchObject({
       name: "AbortError",
       cause: "left",
     })
@@ -145,7 +145,7 @@ describe("onError", () => {
       cancel()
       return hang
     }
-    const response = await open([first, answer(404)], { onError: cancelling }).opened
+    const response = await open([first, makeResponse(404)], { onError: cancelling }).opened
     cancel = () => response.cancel()
     response.subscribeJson(() => undefined)
     await response.closed
@@ -153,13 +153,13 @@ describe("onError", () => {
 
   it("ends with a typed error where what it asks for cannot be sent", async () => {
     const bad = { params: { offset: "0" } }
-    const { opened } = open([answer(401)], { onError: () => bad })
+    const { opened } = open([makeResponse(401)], { onError: () => bad })
     expect(await rejection(opened)).toMatchObject({ code: "BAD_REQUEST" })
   })
 
   it("in the middle: a new token, and on at the same offset, nothing twice", async () => {
     let token = "old"
-    const { opened, calls } = open([first, answer(401), answer(401), second], {
+    const { opened, calls } = open([first, makeResponse(401), makeResponse(401), second], {
       headers: { authorization: () => `Bearer ${token}` },
       onError: async ({ status }) => {
         await oneTurn()
@@ -180,10 +180,10 @@ describe("onError", () => {
 
   it("is asked about live requests of both kinds, and the session goes on", async () => {
     for (const live of ["long-poll", "sse"] as const) {
-      const outcomes: FetchOutcome[] = [answer(403), closed]
+      const outcomes: FetchOutcome[] = [makeResponse(403), closed]
       if (live === "sse") {
         const events = sseEvent("data", "[3]") + sseControl("o3", { streamClosed: true })
-        outcomes[1] = answer(200, { "content-type": "text/event-stream" }, events)
+        outcomes[1] = makeResponse(200, { "content-type": "text/event-stream" }, events)
       }
       const onError = vi.fn(() => ({ headers: { authorization: "new" } }))
       const { opened, calls } = open([second, ...outcomes], { live, onError })
@@ -206,7 +206,7 @@ describe("onError", () => {
     let cutOff: () => void = () => undefined
     const guarded: typeof globalThis.fetch = async (input, init) => {
       const given = new Headers(init?.headers).get("authorization")
-      if (given !== valid) return answer(401)
+      if (given !== valid) return makeResponse(401)
       const controller = new AbortController()
       cutOff = () => controller.abort()
       init?.signal?.addEventListener("abort", cutOff)
@@ -238,7 +238,13 @@ describe("onError", () => {
   it("5xx, 429 and network failures reach it only once retries are used up", async () => {
     const seen: unknown[] = []
     const { opened, calls } = open(
-      [answer(503), answer(429), new TypeError("fetch failed"), answer(500), second],
+      [
+        makeResponse(503),
+        makeResponse(429),
+        new TypeError("fetch failed"),
+        makeResponse(500),
+        second,
+      ],
       {
         backoffOptions: { ...quick.backoffOptions, maxRetries: 2 },
         onError: ({ status }) => {
@@ -256,7 +262,7 @@ describe("onError", () => {
     vi.useFakeTimers()
     try {
       let asked = 0
-      const { opened, calls } = open([answer(401)], {
+      const { opened, calls } = open([makeResponse(401)], {
         backoffOptions: { initialDelay: 100, maxDelay: 1000, multiplier: 2 },
         onError: () => (++asked < 1000 ? {} : undefined),
       })
@@ -273,10 +279,10 @@ describe("onError", () => {
   })
 
   it("is told of every failure there is: no progress, a page that is no JSON, a body without offset", async () => {
-    const html = answer(200, { "content-type": "text/html" }, "<html>")
+    const html = makeResponse(200, { "content-type": "text/html" }, "<html>")
     const outcomes = {
-      NO_PROGRESS: answer(200, pageHeaders("o1", { upToDate: false }), "[1]"),
-      PARSE_ERROR: answer(200, pageHeaders("o2"), "<html>"),
+      NO_PROGRESS: makeResponse(200, pageHeaders("o1", { upToDate: false }), "[1]"),
+      PARSE_ERROR: makeResponse(200, pageHeaders("o2"), "<html>"),
       PROTOCOL: html,
     }
     for (const [code, outcome] of Object.entries(outcomes)) {
@@ -313,9 +319,9 @@ describe("a header function", () => {
 })
 
 describe("observe", () => {
-  it("tells requests, answers, retries, the change of transport and the end, in order", async () => {
+  it("tells requests, responses, retries, the change of transport and the end, in order", async () => {
     const events: StreamEvent[] = []
-    const { opened } = open([answer(503), first, second, closed], {
+    const { opened } = open([makeResponse(503), first, second, closed], {
       live: "long-poll",
       readAhead: 0,
       observe: (event) => void events.push(event),
@@ -342,7 +348,7 @@ describe("observe", () => {
 
   it("tells how a session failed, and when it went live", async () => {
     const events: StreamEvent[] = []
-    const { opened } = open([second, answer(410)], {
+    const { opened } = open([second, makeResponse(410)], {
       live: "long-poll",
       observe: (event) => void events.push(event),
     })

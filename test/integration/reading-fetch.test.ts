@@ -6,10 +6,10 @@ import {
   stream,
   type StreamEvent,
 } from "../../src/index.ts"
-import { bareAnswer } from "../support/bare-answer.ts"
+import { bareResponse } from "../support/bare-response.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 import {
   append,
   closeStream,
@@ -37,7 +37,7 @@ function withoutStreams(fetch: typeof globalThis.fetch): typeof globalThis.fetch
   return async (input, init) => {
     const { status, statusText, headers, body, ...rest } = await takeApart(await fetch(input, init))
     const buffer = await body()
-    // What a platform without streams answers with.
+    // What a platform without streams responds with.
     return {
       ...rest,
       ok: status < 300,
@@ -63,12 +63,12 @@ function takeApart(response: Response) {
 }
 
 describe("a fetch of the caller's", () => {
-  it("may answer without a url, with a body that is buffered, or with none", async () => {
+  it("may respond without a url, with a body that is buffered, or with none", async () => {
     const { fetch } = scriptedFetch([
-      () => answer(200, pageHeaders("o1", { upToDate: false }), "[1]"),
-      () => answer(200, pageHeaders("o2", { upToDate: false }), new Blob(["[2]"])),
+      () => makeResponse(200, pageHeaders("o1", { upToDate: false }), "[1]"),
+      () => makeResponse(200, pageHeaders("o2", { upToDate: false }), new Blob(["[2]"])),
       () => Response.json([3], { headers: pageHeaders("o3", { upToDate: false }) }),
-      () => answer(200, pageHeaders("o3", { closed: true })),
+      () => makeResponse(200, pageHeaders("o3", { closed: true })),
     ])
     const response = await stream({ ...quick, url, fetch })
     expect(await consume(response, "jsonBatches")).toBe("1\n2\n3\n")
@@ -93,7 +93,7 @@ describe("a fetch of the caller's", () => {
         await closeStream(target)
       }
       expect(await done).toMatch(/^(1\n(2\n)?|\[1\](\[2\])?)$/)
-      // An answer that does not end would never come.
+      // A response that does not end would never come.
       expect(requests.filter((called) => called.includes("live=sse"))).toEqual([])
     }
     expect(warn).not.toHaveBeenCalled()
@@ -130,7 +130,7 @@ describe("a fetch of the caller's", () => {
     const fetch: typeof globalThis.fetch = async (input, init) => {
       if (String(input).includes("live=sse") && init?.signal) connections.push(init.signal)
       const response = await globalThis.fetch(input, init)
-      // What node-fetch answers with.
+      // What node-fetch responds with.
       return Object.defineProperty(response, "body", { value: { pipe: "a stream of Node's" } })
     }
     const received = new Received()
@@ -150,15 +150,15 @@ describe("a fetch of the caller's", () => {
     expect(await done).toBe("1\n2\n")
   })
 
-  it("may answer with headers that can do no more than get", async () => {
+  it("may respond with headers that can do no more than get", async () => {
     const pages = scriptedFetch([
-      answer(503, { "retry-after": "0" }),
-      answer(200, pageHeaders("o1", { upToDate: false }), "[1]"),
-      answer(200, pageHeaders("o2"), "[2]"),
-      answer(404, { "content-type": "text/plain" }, "gone"),
+      makeResponse(503, { "retry-after": "0" }),
+      makeResponse(200, pageHeaders("o1", { upToDate: false }), "[1]"),
+      makeResponse(200, pageHeaders("o2"), "[2]"),
+      makeResponse(404, { "content-type": "text/plain" }, "gone"),
     ])
     const fetch: typeof globalThis.fetch = async (input, init) =>
-      bareAnswer(await pages.fetch(input, init))
+      bareResponse(await pages.fetch(input, init))
     const response = await stream({ ...quick, url, fetch, live: false })
     expect(await consume(response, "json")).toBe("1\n2\n")
     expect(response).toMatchObject({ offset: "o2", upToDate: true, status: 200 })
@@ -174,8 +174,8 @@ describe("a fetch of the caller's", () => {
     expect(await response.text()).toBe("hello")
   })
 
-  it("may answer again what it answered before: a clone is as good as a new answer", async () => {
-    const kept = answer(200, pageHeaders("o1"), "[1]")
+  it("may respond again with what it gave before: a clone is as good as a new response", async () => {
+    const kept = makeResponse(200, pageHeaders("o1"), "[1]")
     const fetch: typeof globalThis.fetch = () => Promise.resolve(kept.clone())
     for (let reads = 0; reads < 3; reads++) {
       expect(await consume(await stream({ ...quick, url, fetch, live: false }), "json")).toBe("1\n")
@@ -184,7 +184,7 @@ describe("a fetch of the caller's", () => {
 
   it("that has read the body itself is told so, at once", async () => {
     const fetch: typeof globalThis.fetch = async () => {
-      const response = answer(200, pageHeaders("o1"), "[1]")
+      const response = makeResponse(200, pageHeaders("o1"), "[1]")
       await response.text()
       return response
     }
@@ -196,8 +196,8 @@ describe("a fetch of the caller's", () => {
   it("whose bodies are no bytes is told so, by every method, before long", async () => {
     const strings = (): Response => {
       const body = new ReadableStream<unknown>({ start: (chunks) => chunks.enqueue("[1]") })
-      // What a polyfill can answer with.
-      return answer(200, pageHeaders("o1"), body as ReadableStream<Uint8Array<ArrayBuffer>>)
+      // What a polyfill can respond with.
+      return makeResponse(200, pageHeaders("o1"), body as ReadableStream<Uint8Array<ArrayBuffer>>)
     }
     for (const method of [...METHODS.json, ...METHODS.text, ...METHODS.bytes]) {
       const { fetch, calls } = scriptedFetch([strings])
@@ -216,7 +216,7 @@ describe("a fetch of the caller's", () => {
       const response = await globalThis.fetch(input, init)
       if (!String(input).includes("live=sse")) return response
       const text = response.body?.pipeThrough(new TextDecoderStream())
-      // What a polyfill can answer with.
+      // What a polyfill can respond with.
       return new Response(text, response)
     }
     const received = new Received()
@@ -231,7 +231,7 @@ describe("a fetch of the caller's", () => {
 
   it("may throw plain errors: they count as the network's, and are tried again", async () => {
     const plain = [new Error("socket closed"), new TypeError("Failed to fetch")] as const
-    const { fetch, calls } = scriptedFetch([...plain, answer(200, pageHeaders("o1"), "[1]")])
+    const { fetch, calls } = scriptedFetch([...plain, makeResponse(200, pageHeaders("o1"), "[1]")])
     expect(await consume(await stream({ ...quick, url, fetch, live: false }), "json")).toBe("1\n")
     expect(calls.length).toBe(3)
   })
@@ -255,15 +255,15 @@ describe("a fetch of the caller's", () => {
     let calls = 0
     const fetch: typeof globalThis.fetch = () => {
       if (++calls === 1) throw new Error("offline")
-      return Promise.resolve(answer(200, pageHeaders("o1"), "[1]"))
+      return Promise.resolve(makeResponse(200, pageHeaders("o1"), "[1]"))
     }
     expect(await consume(await stream({ ...quick, url, fetch, live: false }), "json")).toBe("1\n")
   })
 
-  it("may ignore its signal: an abort is as prompt, and the answer that comes late is released", async () => {
-    let answerLate: (response: Response) => void = () => undefined
+  it("may ignore its signal: an abort is as prompt, and the response that comes late is released", async () => {
+    let respondLate: (response: Response) => void = () => undefined
     const late = new Promise<Response>((resolve) => {
-      answerLate = resolve
+      respondLate = resolve
     })
     const { fetch } = scriptedFetch([() => late], { ignoresAbort: true })
     const controller = new AbortController()
@@ -273,7 +273,7 @@ describe("a fetch of the caller's", () => {
     expect(await opened).toMatchObject({ name: "AbortError", cause: "left" })
     let cancelled = false
     const body = new ReadableStream({ cancel: () => void (cancelled = true) })
-    answerLate(answer(200, pageHeaders("o1"), body))
+    respondLate(makeResponse(200, pageHeaders("o1"), body))
     await oneTurn()
     expect(cancelled).toBe(true)
   })
@@ -282,7 +282,7 @@ describe("a fetch of the caller's", () => {
     const bodies: string[] = []
     const silent = (name: string): Response => {
       const cancel = (): void => void bodies.push(name)
-      return answer(200, pageHeaders("o1"), new ReadableStream({ cancel }))
+      return makeResponse(200, pageHeaders("o1"), new ReadableStream({ cancel }))
     }
     const { fetch } = scriptedFetch([() => silent("first"), () => silent("second")])
     const controller = new AbortController()
@@ -305,7 +305,7 @@ describe("a fetch of the caller's", () => {
     expect(bodies).toEqual(["first", "second"])
   })
 
-  it("that gives no answer at all is told so", async () => {
+  it("that gives no response at all is told so", async () => {
     // @ts-expect-error -- what a mock can do
     const fetch: typeof globalThis.fetch = () => Promise.resolve(undefined)
     const error = await rejection(stream({ ...quick, url, fetch }))

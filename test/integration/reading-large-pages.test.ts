@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { stream, type StreamOptions, type StreamResponse } from "../../src/index.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 import { consume, METHODS, pageHeaders, quick } from "./reading-support.ts"
 
 const url = "https://streams.test/s"
@@ -22,12 +22,12 @@ function largePage(type: string, pageBytes = TOO_LONG): () => Response {
         left -= Math.min(left, CHUNK_BYTES)
       },
     })
-    return answer(200, pageHeaders("o2", { type, closed: true }), body)
+    return makeResponse(200, pageHeaders("o2", { type, closed: true }), body)
   }
 }
 
 function open(type: string, page: () => Response, options: Partial<StreamOptions> = {}) {
-  const first = answer(200, pageHeaders("o1", { type, upToDate: false }), "[]")
+  const first = makeResponse(200, pageHeaders("o1", { type, upToDate: false }), "[]")
   const { fetch } = scriptedFetch([first, page])
   return stream({ ...quick, url, fetch, ...options })
 }
@@ -97,7 +97,7 @@ describe("a page that is longer than the engine's strings", () => {
           controller.close()
         },
       })
-      return answer(200, pageHeaders("o2", { type: "text/plain", closed: true }), body)
+      return makeResponse(200, pageHeaders("o2", { type: "text/plain", closed: true }), body)
     })
     const seen = await sizes(response, "textChunks")
     expect(seen.reduce((sum, [size]) => sum + size, 0)).toBe(2 + TOO_LONG)
@@ -110,7 +110,7 @@ describe("an exception while a page is processed", () => {
   it.each(methods)("of the decoder ends %s with that exception", async (method) => {
     const failure = new RangeError("out of memory")
     const response = await open("application/json", () =>
-      answer(200, pageHeaders("o2", { closed: true }), "[1]"),
+      makeResponse(200, pageHeaders("o2", { closed: true }), "[1]"),
     )
     const { decode } = TextDecoder.prototype
     TextDecoder.prototype.decode = () => {
@@ -128,7 +128,7 @@ describe("an exception while a page is processed", () => {
   it.each(METHODS.json)("of JSON.parse ends %s with that exception", async (method) => {
     const failure = new RangeError("Maximum call stack size exceeded")
     const response = await open("application/json", () =>
-      answer(200, pageHeaders("o2", { closed: true }), "[1]"),
+      makeResponse(200, pageHeaders("o2", { closed: true }), "[1]"),
     )
     const { parse } = JSON
     JSON.parse = () => {

@@ -181,7 +181,7 @@ describe("iterating over a response", () => {
 })
 
 describe("what a response says of itself", () => {
-  it("before anything is consumed: the first answer, and nothing delivered", async () => {
+  it("before anything is consumed: the first response, and nothing delivered", async () => {
     const url = server.streamUrl()
     await createStream(url, "Application/JSON; charset=utf-8", "[1]")
     const response = await stream({ ...quick, url: new URL(url) })

@@ -5,7 +5,7 @@ import { stream, type StreamOptions, type StreamResponse } from "../../src/index
 import { ToggledVisibility } from "../simulation/readers/toggled-visibility.ts"
 import { startMisbehavingServer } from "../support/misbehaving-server.ts"
 import { startReferenceServer } from "../support/reference-server.ts"
-import { answer, scriptedFetch, type FetchOutcome } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch, type FetchOutcome } from "../support/scripted-fetch.ts"
 import { TrackedBody } from "../support/tracked-body.ts"
 import {
   closeStream,
@@ -61,13 +61,13 @@ class Stage {
   response: StreamResponse | undefined
   #calls: readonly unknown[] = []
 
-  /** An answer whose body is written by hand and known to the stage. */
+  /** A response whose body is written by hand and known to the stage. */
   body(headers: Record<string, string>, text = ""): () => Response {
     return () => {
       const tracked = new TrackedBody(() => undefined)
       this.bodies.push(tracked)
       if (text !== "") tracked.write(new TextEncoder().encode(text))
-      return answer(200, headers, tracked.stream)
+      return makeResponse(200, headers, tracked.stream)
     }
   }
 
@@ -126,8 +126,8 @@ class Stage {
   }
 }
 
-const page = (): Response => answer(200, pageHeaders("o1", { upToDate: false }), "[1]")
-const tail = (): Response => answer(200, pageHeaders("o1"), "[1]")
+const page = (): Response => makeResponse(200, pageHeaders("o1", { upToDate: false }), "[1]")
+const tail = (): Response => makeResponse(200, pageHeaders("o1"), "[1]")
 
 /** Phases of a session, each set up so that nothing happens any more by itself. */
 const phases: Record<string, (stage: Stage) => Promise<void>> = {
@@ -163,7 +163,7 @@ const phases: Record<string, (stage: Stage) => Promise<void>> = {
   },
   "waiting after a failure": async (stage) => {
     const backoffOptions = { initialDelay: 60_000, maxDelay: 60_000 }
-    stage.start([page, answer(503, { "retry-after": "3600" })], { backoffOptions })
+    stage.start([page, makeResponse(503, { "retry-after": "3600" })], { backoffOptions })
     await stage.reached(2)
   },
   "waiting after a body that broke off": async (stage) => {
@@ -179,7 +179,7 @@ const phases: Record<string, (stage: Stage) => Promise<void>> = {
       asked = true
       return new Promise(() => undefined)
     }
-    stage.start([page, answer(401)], { onError })
+    stage.start([page, makeResponse(401)], { onError })
     await stage.reached(2, () => asked)
   },
   "waiting for a header function": async (stage) => {
@@ -230,11 +230,15 @@ describe.each(Object.keys(phases))("a session %s", (name) => {
   })
 })
 
-describe("a session that has no answer yet", () => {
+describe("a session that has no response yet", () => {
   it.each<[string, FetchOutcome, Partial<StreamOptions>]>([
     ["waiting for the headers", "hang", {}],
-    ["waiting after a failure", answer(503, { "retry-after": "60" }), {}],
-    ["asking the error handler", answer(404), { onError: () => new Promise(() => undefined) }],
+    ["waiting after a failure", makeResponse(503, { "retry-after": "60" }), {}],
+    [
+      "asking the error handler",
+      makeResponse(404),
+      { onError: () => new Promise(() => undefined) },
+    ],
     ["waiting for a param", "hang", { params: { a: () => new Promise(() => undefined) } }],
   ])("%s: over one turn after an abort", async (_what, outcome, options) => {
     const stage = new Stage()
@@ -253,7 +257,7 @@ describe("a session that has no answer yet", () => {
 
   it("that fails leaves nothing", async () => {
     const stage = new Stage()
-    stage.start([answer(404, {}, "no such stream")])
+    stage.start([makeResponse(404, {}, "no such stream")])
     await stage.reached(1, () => stage.settled.length > 0)
     await stage.expectQuiet("opened: FetchError")
   })
@@ -312,7 +316,10 @@ describe("ends from within", () => {
   })
 
   it("the end of the stream and a failed request leave nothing", async () => {
-    for (const last of [answer(204, pageHeaders("o1", { closed: true })), answer(410)]) {
+    for (const last of [
+      makeResponse(204, pageHeaders("o1", { closed: true })),
+      makeResponse(410),
+    ]) {
       const stage = new Stage()
       stage.start([tail, last], { live: "long-poll" })
       await stage.reached(2, () => stage.settled.length === 3)
@@ -322,7 +329,7 @@ describe("ends from within", () => {
   })
 
   it("a failure that nobody looks at raises no unhandled rejection", async () => {
-    const { fetch } = scriptedFetch([page, answer(410)])
+    const { fetch } = scriptedFetch([page, makeResponse(410)])
     const response = await stream({ ...quick, url, fetch, live: false })
     response.subscribeJson(() => undefined)
     for (let turn = 0; turn < 20; turn++) await oneTurn()
@@ -383,7 +390,7 @@ describe("return() on an iterator whose next() is pending", () => {
 })
 
 describe("on the wire", () => {
-  it("the server sees the end of every answer that was not read", async () => {
+  it("the server sees the end of every response that was not read", async () => {
     for (const end of ["abort", "cancel"] as const) {
       const ended: string[] = []
       await using server = await startMisbehavingServer((request, response) => {

@@ -9,7 +9,7 @@ import {
 import { startMisbehavingServer, type SeenRequest } from "../support/misbehaving-server.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
-import { answer, scriptedFetch, type FetchOutcome } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch, type FetchOutcome } from "../support/scripted-fetch.ts"
 import { consume, createStream, pageHeaders, quick, Received } from "./reading-support.ts"
 
 let server: ReferenceServer
@@ -19,9 +19,9 @@ beforeAll(async () => {
 afterAll(() => server.stop())
 
 const pages: [FetchOutcome, ...FetchOutcome[]] = [
-  answer(200, pageHeaders("o/1 &?", { upToDate: false, cursor: "c 1" }), "[1]"),
-  answer(200, pageHeaders("o2", { cursor: "c&2" }), "[2]"),
-  answer(200, pageHeaders("o3", { closed: true }), "[3]"),
+  makeResponse(200, pageHeaders("o/1 &?", { upToDate: false, cursor: "c 1" }), "[1]"),
+  makeResponse(200, pageHeaders("o2", { cursor: "c&2" }), "[2]"),
+  makeResponse(200, pageHeaders("o3", { closed: true }), "[3]"),
 ]
 
 describe("what a read asks for", () => {
@@ -67,7 +67,7 @@ describe("what a read asks for", () => {
   })
 
   it("functions are called for every request and every retry, params too", async () => {
-    const { fetch, calls } = scriptedFetch([answer(503), ...pages])
+    const { fetch, calls } = scriptedFetch([makeResponse(503), ...pages])
     let token = 0
     let serial = 0
     const options: StreamOptions = {

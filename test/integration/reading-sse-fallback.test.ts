@@ -49,8 +49,8 @@ function edited(
   }
 }
 
-/** Never answers, and heeds its signal. */
-function unanswered(_url: URL, { signal }: RequestInit): Promise<Response> {
+/** Never responds, and heeds its signal. */
+function silent(_url: URL, { signal }: RequestInit): Promise<Response> {
   return new Promise((_resolve, reject) => {
     // What a fetch does.
     signal?.addEventListener("abort", () => reject(signal.reason as Error))
@@ -141,14 +141,14 @@ const cases: Array<[string, SseFallbackReason, Meddler, Partial<StreamOptions>]>
   ],
   ["buffered until the end", "buffered", buffering(1200), {}],
   [
-    "answered and silent for ever",
+    "responds and is silent for ever",
     "silent",
     () => new Response(new ReadableStream(), { headers: EVENT_STREAM }),
     { idleTimeoutMs: 150 },
   ],
-  ["never answered", "silent", unanswered, { idleTimeoutMs: 150 }],
+  ["never responds", "silent", silent, { idleTimeoutMs: 150 }],
   [
-    "answered with JSON, by something that drops the query",
+    "responds with JSON, by something that drops the query",
     "unsupported",
     (url, init) => {
       url.searchParams.delete("live")
@@ -163,7 +163,7 @@ const cases: Array<[string, SseFallbackReason, Meddler, Partial<StreamOptions>]>
     {},
   ]),
   ...[429, 500, 502, 503, 504].map((status): [string, SseFallbackReason, Meddler, object] => [
-    `answered with ${status} every time, while catch-up works`,
+    `responds with ${status} every time, while catch-up works`,
     "failing",
     () => new Response("busy", { status }),
     {},
@@ -175,7 +175,7 @@ const cases: Array<[string, SseFallbackReason, Meddler, Partial<StreamOptions>]>
     {},
   ],
   [
-    "answered with 204",
+    "responds with 204",
     "unsupported",
     () => new Response(null, { status: 204, headers: { "stream-up-to-date": "true" } }),
     {},
@@ -445,7 +445,7 @@ function normalized(text: string): string {
 }
 
 describe("text that SSE cannot carry as it is", () => {
-  it("arrives where a cache keeps catch-up answers: the tail it read is not the tail any more", async () => {
+  it("arrives where a cache keeps catch-up responses: the tail it read is not the tail any more", async () => {
     const url = server.streamUrl()
     await createStream(url, "text/plain", "stored")
     const { headers } = await fetch(`${url}?offset=-1`)

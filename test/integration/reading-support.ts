@@ -22,7 +22,7 @@ export async function append(
 export async function closeStream(url: string): Promise<void> {
   const response = await fetch(url, { method: "POST", headers: { "stream-closed": "true" } })
   await response.arrayBuffer()
-  if (!response.ok) throw new Error(`closing ${url} was answered ${response.status}`)
+  if (!response.ok) throw new Error(`closing ${url}: status ${response.status}`)
 }
 
 async function put(
@@ -38,7 +38,7 @@ async function put(
     ...(body === undefined ? {} : { body: body as BodyInit }),
   })
   await response.arrayBuffer()
-  if (!response.ok) throw new Error(`${method} ${url} was answered ${response.status}`)
+  if (!response.ok) throw new Error(`${method} ${url}: status ${response.status}`)
 }
 
 /** Options under which a test never waits for long: short delays, and no warnings on the console. */
@@ -133,7 +133,7 @@ export function oneTurn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve))
 }
 
-/** Headers of an answer to a read. */
+/** Headers of a response to a read. */
 export function pageHeaders(
   offset: string,
   more: { type?: string; upToDate?: boolean; closed?: boolean; cursor?: string } = {},

@@ -289,7 +289,7 @@ describe("a request that fails while hidden", () => {
 })
 
 describe("the pages ahead", () => {
-  it("are not begun by answers that come while hidden", async () => {
+  it("are not begun by responses that come while hidden", async () => {
     const release: Array<() => void> = []
     await using slow = await startMisbehavingServer(async (request, response) => {
       const page =
@@ -307,7 +307,7 @@ describe("the pages ahead", () => {
     await batches.next()
     await slow.whenRequested(2)
     watched.toggle()
-    for (const answer of release) answer()
+    for (const resume of release) resume()
     await settle()
     expect(slow.requests.length).toBe(2)
     response.cancel()

@@ -6,7 +6,7 @@ import {
   IdempotentProducer,
   stream,
 } from "../../src/index.ts"
-import { answer, scriptedFetch } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 import { oneTurn, pageHeaders, quick } from "./reading-support.ts"
 
 const url = "https://streams.test/s"
@@ -38,13 +38,13 @@ async function* chunks(): AsyncGenerator<string> {
 }
 
 describe("an application's one signal, given to fifty at once, has one listener, and none after", () => {
-  it("sessions: live ones, and those that wait for an answer", async () => {
+  it("sessions: live ones, and those that wait for a response", async () => {
     const { fetch } = scriptedFetch(["hang"])
     await expectOneListener((signal) => stream({ ...quick, url, fetch, signal }))
     const live: typeof fetch = (input, init) =>
       String(input).includes("live=")
         ? fetch(input, init)
-        : Promise.resolve(answer(200, pageHeaders("o1"), "[1]"))
+        : Promise.resolve(makeResponse(200, pageHeaders("o1"), "[1]"))
     await expectOneListener(async (signal) => {
       const response = await stream({ ...quick, url, fetch: live, signal })
       response.subscribeJson(() => undefined)
@@ -54,7 +54,7 @@ describe("an application's one signal, given to fifty at once, has one listener,
 
   it("handles, their calls and their retries", async () => {
     const contentType = "text/plain"
-    for (const outcome of ["hang", () => answer(503, { "retry-after": "60" })] as const) {
+    for (const outcome of ["hang", () => makeResponse(503, { "retry-after": "60" })] as const) {
       const { fetch } = scriptedFetch([outcome])
       await expectOneListener((signal) => {
         return new DurableStream({ url, fetch, signal, contentType }).append("x")
@@ -72,7 +72,7 @@ describe("an application's one signal, given to fifty at once, has one listener,
   })
 
   it("producers, with as many requests under way as they may have", async () => {
-    for (const outcome of ["hang", () => answer(503, { "retry-after": "60" })] as const) {
+    for (const outcome of ["hang", () => makeResponse(503, { "retry-after": "60" })] as const) {
       const { fetch } = scriptedFetch([outcome])
       const handle = new DurableStream({ url, fetch, contentType: "text/plain" })
       await expectOneListener((signal) => {
@@ -88,7 +88,7 @@ describe("an application's one signal, given to fifty at once, has one listener,
     const { fetch } = scriptedFetch(["hang"], { ignoresAbort: true })
     const patient = createFetchWithBackoff(fetch)
     await expectOneListener((signal) => patient(url, { signal }))
-    const busy = createFetchWithBackoff(scriptedFetch([() => answer(503)]).fetch, {
+    const busy = createFetchWithBackoff(scriptedFetch([() => makeResponse(503)]).fetch, {
       initialDelay: 1e6,
       maxDelay: 1e6,
     })

@@ -1,17 +1,17 @@
 import { afterEach, describe, expect, it, vi } from "vitest"
 import { subscribe, type StreamBatch, type StreamOptions } from "../../src/index.ts"
-import { answer, scriptedFetch, type FetchOutcome } from "../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch, type FetchOutcome } from "../support/scripted-fetch.ts"
 import { oneTurn, pageHeaders, quick } from "./reading-support.ts"
 
 const url = "https://streams.test/s?token=secret"
-const page = answer(200, pageHeaders("o1", { upToDate: false }), "[1]")
-const end = answer(200, pageHeaders("o2", { closed: true }), "[2]")
+const page = makeResponse(200, pageHeaders("o1", { upToDate: false }), "[1]")
+const end = makeResponse(200, pageHeaders("o2", { closed: true }), "[2]")
 
 afterEach(() => {
   vi.restoreAllMocks()
 })
 
-/** Subscribes to what a script answers with; notes what is called. */
+/** Subscribes to what a script responds with; notes what is called. */
 function start(
   outcomes: readonly [FetchOutcome, ...FetchOutcome[]],
   options: Partial<StreamOptions> = {},
@@ -50,7 +50,7 @@ describe("subscribe()", () => {
 
   it.each<[string, [FetchOutcome, ...FetchOutcome[]], unknown[]]>([
     ["its first request is under way", ["hang"], []],
-    ["it waits before a retry", [answer(503, { "retry-after": "60" })], []],
+    ["it waits before a retry", [makeResponse(503, { "retry-after": "60" })], []],
     ["it waits for a page", [page, "hang"], ["o1"]],
   ])(
     "calls nothing and leaves no request if it is ended while %s",
@@ -80,7 +80,7 @@ describe("subscribe()", () => {
   })
 
   it("ends with the error of a request, of the callback, or of an option", async () => {
-    const gone = start([page, answer(410)])
+    const gone = start([page, makeResponse(410)])
     await expect.poll(() => gone.log.at(-1)).toMatchObject({ code: "GONE" })
     const failure = new Error("full")
     const failed = start([page, "hang"], {}, () => Promise.reject(failure))
@@ -94,7 +94,7 @@ describe("subscribe()", () => {
 
   it("warns of an error if there is no onError", async () => {
     const warn = vi.spyOn(console, "warn").mockReturnValue(undefined)
-    const { fetch } = scriptedFetch([answer(404)])
+    const { fetch } = scriptedFetch([makeResponse(404)])
     subscribe({ ...quick, url, fetch }, { onBatch: () => undefined })
     await expect.poll(() => warn.mock.calls.length).toBe(1)
     expect(String(warn.mock.calls[0])).toMatch(/404/)

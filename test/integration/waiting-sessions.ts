@@ -63,8 +63,8 @@ async function memoryBytes(): Promise<number> {
 /** Waits until the session has delivered all there is, and asked the server for more. */
 async function untilWaiting(response: StreamResponse, sessions: number): Promise<void> {
   for (;;) {
-    const answer = await fetch(`${serverUrl}/waiting`)
-    const { waiting, tail } = (await answer.json()) as { waiting: number; tail: string }
+    const status = await fetch(`${serverUrl}/waiting`)
+    const { waiting, tail } = (await status.json()) as { waiting: number; tail: string }
     if (waiting >= sessions && response.offset === tail) return
     await new Promise((resolve) => setTimeout(resolve, 10))
   }

@@ -53,8 +53,8 @@ export function runtimesIn(binariesFolder: string): Runtime[] {
 /** The version that a runtime gives itself, or undefined where its binary is missing or does not run on this machine. */
 export async function versionOf({ binary }: Runtime): Promise<string | undefined> {
   if (!existsSync(binary)) return undefined
-  const answer = await run(binary, ["--version"]).catch(() => undefined)
-  return answer?.stdout.split("\n")[0]?.replace(/^(deno|workerd|v)\s*|\s*\(.*/g, "")
+  const result = await run(binary, ["--version"]).catch(() => undefined)
+  return result?.stdout.split("\n")[0]?.replace(/^(deno|workerd|v)\s*|\s*\(.*/g, "")
 }
 
 /** The program has to end by itself: what the client leaves behind would keep it alive. */
@@ -79,13 +79,14 @@ async function runWorker(
   try {
     const port = await Promise.race([announcedPort(worker.stdio[3]), exited])
     if (port === undefined) throw new Error("workerd ended before it listened")
-    const answer = await fetch(
+    const response = await fetch(
       `http://127.0.0.1:${port}/?server=${encodeURIComponent(serverUrl)}`,
       { signal: AbortSignal.timeout(PROGRAM_TIMEOUT_MS) },
     )
-    if (!answer.ok) throw new Error(`workerd answered ${answer.status}: ${await answer.text()}`)
-    // What smoke-worker.ts answers.
-    return (await answer.json()) as SmokeResult[]
+    if (!response.ok)
+      throw new Error(`workerd responded ${response.status}: ${await response.text()}`)
+    // The response of smoke-worker.ts.
+    return (await response.json()) as SmokeResult[]
   } finally {
     worker.kill()
     await exited

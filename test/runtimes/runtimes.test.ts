@@ -30,7 +30,7 @@ describe.each(runtimes)("$name", ({ name, version, run, loadsByRequire }) => {
     expect(result).toEqual({ name: caseName })
   })
 
-  it("was in fact denied an answer", () => {
+  it("was in fact denied a response", () => {
     expect(server.lost.size).toBe(1)
   })
 

@@ -11,8 +11,8 @@ export interface SmokeContext {
   streamUrl(fault?: SmokeFault): string
 }
 
-/** `loses-answer`: the first POST is stored and its answer lost. `unreachable`: every connection is reset. */
-export type SmokeFault = "loses-answer" | "unreachable"
+/** `loses-response`: the first POST is stored and its response lost. `unreachable`: every connection is reset. */
+export type SmokeFault = "loses-response" | "unreachable"
 
 /** What became of one case. */
 export interface SmokeResult {
@@ -127,7 +127,7 @@ export const smokeCases: Readonly<Record<string, SmokeCase>> = {
   },
 
   "stores each message once although a response is lost": async ({ client, streamUrl }) => {
-    const handle = await createJson(client, streamUrl("loses-answer"))
+    const handle = await createJson(client, streamUrl("loses-response"))
     const options = { autoClaim: true, lingerMs: 0 }
     const producer = new client.IdempotentProducer(handle, "smoke", options)
     const first = producer.send({ n: 0 })

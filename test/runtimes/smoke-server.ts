@@ -4,7 +4,7 @@ import { startReferenceServer } from "../support/reference-server.ts"
 /** What the smoke programs read and write. */
 export interface SmokeServer {
   readonly url: string
-  /** The streams of which an answer was lost on purpose. */
+  /** The streams of which a response was lost on purpose. */
   readonly lost: ReadonlySet<string>
   stop(): Promise<void>
 }
@@ -16,11 +16,11 @@ export async function startSmokeServer(): Promise<SmokeServer> {
   const lost = new Set<string>()
   proxy.decide = ({ method, path }) => {
     if (path.includes("unreachable")) return { kind: "lose-request", how: "reset" }
-    if (method !== "POST" || !path.includes("loses-answer") || lost.has(path)) {
+    if (method !== "POST" || !path.includes("loses-response") || lost.has(path)) {
       return { kind: "pass" }
     }
     lost.add(path)
-    return { kind: "lose-answer", how: "reset" }
+    return { kind: "lose-response", how: "reset" }
   }
   return {
     url: proxy.url,

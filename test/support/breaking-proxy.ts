@@ -18,11 +18,11 @@ export type ProxyAction = { delayMs?: number } & (
   | { kind: "cut-in-headers"; how: Breakage }
   /** Break before the request has reached the server. */
   | { kind: "lose-request"; how: Breakage }
-  /** The server gets the request and answers; the answer is lost. */
-  | { kind: "lose-answer"; how: Breakage }
-  /** Answer without asking the server. */
-  | { kind: "answer"; status: number; headers?: Record<string, string>; body?: string }
-  /** No answer, ever; with `afterBytes` the headers and that many bytes of the body come first. */
+  /** The server gets the request and responds; the response is lost. */
+  | { kind: "lose-response"; how: Breakage }
+  /** Respond without asking the server. */
+  | { kind: "respond"; status: number; headers?: Record<string, string>; body?: string }
+  /** No response, ever; with `afterBytes` the headers and that many bytes of the body come first. */
   | { kind: "hang"; afterBytes?: number }
 )
 
@@ -108,31 +108,31 @@ function perform(
   switch (action.kind) {
     case "lose-request":
       return breakSocket(socket, action.how)
-    case "answer":
+    case "respond":
       incoming.resume()
       return void response.writeHead(action.status, action.headers).end(action.body)
     case "cut-in-headers":
-      return forward(target, { incoming, body }, response, (answer) => {
-        answer.resume()
-        const start = `HTTP/1.1 ${answer.statusCode} OK\r\nContent-Type: applic`
+      return forward(target, { incoming, body }, response, (received) => {
+        received.resume()
+        const start = `HTTP/1.1 ${received.statusCode} OK\r\nContent-Type: applic`
         socket.write(start, () => breakSocket(socket, action.how))
       })
-    case "lose-answer":
-      return forward(target, { incoming, body }, response, (answer) => {
-        answer.resume().on("end", () => breakSocket(socket, action.how))
+    case "lose-response":
+      return forward(target, { incoming, body }, response, (received) => {
+        received.resume().on("end", () => breakSocket(socket, action.how))
       })
     case "hang":
       if (action.afterBytes === undefined) return void incoming.resume()
-      return forward(target, { incoming, body }, response, (answer) =>
-        passOn(answer, response, action.afterBytes ?? 0, () => undefined),
+      return forward(target, { incoming, body }, response, (received) =>
+        passOn(received, response, action.afterBytes ?? 0, () => undefined),
       )
     case "cut":
-      return forward(target, { incoming, body }, response, (answer) =>
-        passOn(answer, response, action.afterBytes, () => breakSocket(socket, action.how)),
+      return forward(target, { incoming, body }, response, (received) =>
+        passOn(received, response, action.afterBytes, () => breakSocket(socket, action.how)),
       )
     case "pass":
-      return forward(target, { incoming, body }, response, (answer) =>
-        passOn(answer, response, Number.POSITIVE_INFINITY, () => undefined),
+      return forward(target, { incoming, body }, response, (received) =>
+        passOn(received, response, Number.POSITIVE_INFINITY, () => undefined),
       )
   }
 }
@@ -141,7 +141,7 @@ function forward(
   target: URL,
   { incoming, body }: Arrived,
   response: ServerResponse,
-  onAnswer: (answer: IncomingMessage) => void,
+  onResponse: (received: IncomingMessage) => void,
 ): void {
   const outgoing = httpRequest(
     {
@@ -152,7 +152,7 @@ function forward(
       headers: { ...incoming.headers, host: target.host },
       agent: false,
     },
-    onAnswer,
+    onResponse,
   )
   outgoing.on("error", () => breakSocket(incoming.socket, "reset"))
   // What was taken in goes through; what the client still sends ends with it.
@@ -162,20 +162,20 @@ function forward(
 
 /** Pass on headers and body, but no more than `limit` bytes of it; `onLimit` is called once they are on the wire. */
 function passOn(
-  answer: IncomingMessage,
+  received: IncomingMessage,
   response: ServerResponse,
   limit: number,
   onLimit: () => void,
 ): void {
-  const headers = { ...answer.headers }
+  const headers = { ...received.headers }
   // These are about the other connection.
   delete headers["connection"]
   delete headers["transfer-encoding"]
-  response.writeHead(answer.statusCode ?? 502, headers)
+  response.writeHead(received.statusCode ?? 502, headers)
   response.flushHeaders()
   if (limit <= 0) return onLimit()
   let left = limit
-  answer.on("data", (chunk: Buffer) => {
+  received.on("data", (chunk: Buffer) => {
     if (left <= 0) return
     const piece = chunk.subarray(0, Math.min(chunk.length, left))
     left -= piece.length
@@ -183,10 +183,10 @@ function passOn(
       if (left <= 0) onLimit()
     })
   })
-  answer.on("end", () => {
+  received.on("end", () => {
     if (left > 0) response.end()
   })
-  answer.on("error", () => response.destroy())
+  received.on("error", () => response.destroy())
 }
 
 function breakSocket(socket: Socket, how: Breakage): void {

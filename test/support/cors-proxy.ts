@@ -17,14 +17,14 @@ export function startCorsProxy(
     const headers = { ...incoming.headers, host }
     const outgoing = httpRequest({ hostname, port, method, path, headers, agent: false })
     outgoing.on("error", () => response.destroy())
-    outgoing.on("response", (answer) => {
-      const answered = { ...answer.headers }
-      delete answered["connection"]
-      delete answered["transfer-encoding"]
-      answered["access-control-expose-headers"] = exposed.join(", ")
-      response.writeHead(answer.statusCode ?? 502, answered)
+    outgoing.on("response", (received) => {
+      const headers = { ...received.headers }
+      delete headers["connection"]
+      delete headers["transfer-encoding"]
+      headers["access-control-expose-headers"] = exposed.join(", ")
+      response.writeHead(received.statusCode ?? 502, headers)
       response.flushHeaders()
-      answer.pipe(response)
+      received.pipe(response)
       if (sseLifetimeMs === undefined || path?.includes("live=sse") !== true) return
       const timer = setTimeout(() => response.end(), sseLifetimeMs)
       response.on("close", () => clearTimeout(timer))

@@ -13,7 +13,7 @@ export interface SeenRequest {
   body: Buffer
 }
 
-/** Answers one request in whatever way it likes; leaving the response open is one of them. */
+/** Responds to one request in whatever way it likes; leaving the response open is one of them. */
 export type Misbehavior = (request: SeenRequest, response: ServerResponse) => void | Promise<void>
 
 /** A server that does what its script says. */
@@ -29,7 +29,7 @@ export interface MisbehavingServer {
 }
 
 /**
- * Start a server that answers the first request by the first handler, and so on; the last handler answers all further
+ * Start a server that handles the first request by the first handler, and so on; the last handler is for all further
  * requests. Stop it with `stop()` (open connections are closed) or `await using`.
  */
 export async function startMisbehavingServer(
@@ -65,7 +65,7 @@ export async function startMisbehavingServer(
   return { url, requests, openSockets, whenRequested, stop, [Symbol.asyncDispose]: stop }
 }
 
-/** A handler that answers with a status, headers and a body. */
+/** A handler that responds with a status, headers and a body. */
 export function respond(
   status: number,
   headers: Record<string, string> = {},
@@ -89,7 +89,7 @@ export function breakOff(
   }
 }
 
-/** A handler that never answers; with headers, one that sends them and `body` and then falls silent. */
+/** A handler that never responds; with headers, one that sends them and `body` and then falls silent. */
 export function fallSilent(
   headers?: Record<string, string>,
   body?: string | Uint8Array,

@@ -49,7 +49,7 @@ export async function startNginx(origin: string, location: string): Promise<Ngin
   }
   const start = async () => {
     running = spawn("nginx", ["-p", folder, "-c", join(folder, "nginx.conf")], { stdio: "ignore" })
-    await answers(`http://127.0.0.1:${port}/-/alive`)
+    await isAlive(`http://127.0.0.1:${port}/-/alive`)
   }
   await start()
   return {
@@ -103,10 +103,10 @@ function configuration(folder: string, port: number, origin: string, location: s
   `
 }
 
-async function answers(url: string): Promise<void> {
+async function isAlive(url: string): Promise<void> {
   for (;;) {
-    const answer = await fetch(url).catch(() => undefined)
-    if (answer?.status === 204) return
+    const response = await fetch(url).catch(() => undefined)
+    if (response?.status === 204) return
     await new Promise((resolve) => setTimeout(resolve, 20))
   }
 }

@@ -6,7 +6,7 @@ export interface FetchCall {
   readonly headers: Record<string, string>
 }
 
-/** What becomes of one call: an answer, an error, or neither, ever. */
+/** What becomes of one call: a response, an error, or neither, ever. */
 export type FetchOutcome =
   Response | Error | "hang" | ((call: FetchCall) => Response | Promise<Response>)
 
@@ -48,8 +48,7 @@ export function scriptedFetch(
   return { fetch, calls }
 }
 
-/** An answer. */
-export function answer(
+export function makeResponse(
   status: number,
   headers: Record<string, string> = {},
   body: BodyInit | null = null,

@@ -25,7 +25,7 @@ export interface TailOptions extends Pick<
 export interface TestPage {
   readonly client: typeof client
   readonly tails: Record<string, TailRecord>
-  /** Begins to tail; what comes is found in `tails[name]`. Resolves with the first answer. */
+  /** Begins to tail; what comes is found in `tails[name]`. Resolves with the first response. */
   tail(name: string, options: TailOptions): Promise<void>
   /** Runs the cases that hold on every platform. */
   smoke(serverUrl: string): Promise<SmokeResult[]>

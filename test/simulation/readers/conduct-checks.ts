@@ -15,7 +15,7 @@ const IDLE_REQUESTS_EACH = 4
 const WINDOW_MS = 10_000
 
 /** Faults that make a response look as if this were no stream, or a stuck one; many in a row may end a session. */
-const ODD_ANSWERS: ReadonlySet<FaultName> = new Set([
+const ODD_RESPONSES: ReadonlySet<FaultName> = new Set([
   "html",
   "missing-headers",
   "cut-clean",
@@ -71,7 +71,7 @@ function isExpected(error: unknown, ending: string, records: readonly RequestRec
   if (isUnreadable(error)) return faults.has("unreadable-body")
   const isEndless = faults.has("sse-endless-line") || faults.has("sse-endless-data")
   if ("code" in error && error.code === "PAGE_TOO_LARGE") return isEndless
-  const odd = records.filter((record) => record.fault && ODD_ANSWERS.has(record.fault)).length
+  const odd = records.filter((record) => record.fault && ODD_RESPONSES.has(record.fault)).length
   return "code" in error && ODD_CODES.has(String(error.code)) && odd >= 4
 }
 

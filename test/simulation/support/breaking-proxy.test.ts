@@ -79,11 +79,11 @@ describe("the breaking proxy", () => {
     expect(CONTENT.slice(0, afterBytes).startsWith(received)).toBe(true)
   })
 
-  it.each<Breakage>(["reset", "end"])("loses the request or its answer by a %s", async (how) => {
+  it.each<Breakage>(["reset", "end"])("loses the request or its response by a %s", async (how) => {
     proxy.next({ kind: "lose-request", how })
     expect(await failureOf(post())).toBeInstanceOf(TypeError)
     expect(await stored()).toBe(CONTENT)
-    proxy.next({ kind: "lose-answer", how })
+    proxy.next({ kind: "lose-response", how })
     expect(await failureOf(post())).toBeInstanceOf(TypeError)
     expect(await stored()).toBe(`${CONTENT}x`)
     proxy.next({ kind: "cut-in-headers", how })
@@ -92,7 +92,7 @@ describe("the breaking proxy", () => {
   })
 
   it("responds with a status of its own without asking the server", async () => {
-    proxy.next({ kind: "answer", status: 503, headers: { "retry-after": "7" }, body: "no" })
+    proxy.next({ kind: "respond", status: 503, headers: { "retry-after": "7" }, body: "no" })
     const response = await post()
     expect([response.status, response.headers.get("retry-after")]).toEqual([503, "7"])
     expect(await stored()).toBe(CONTENT)
@@ -100,14 +100,14 @@ describe("the breaking proxy", () => {
 
   it("hangs before the headers or in the body until it is cut", async () => {
     proxy.decide = ({ index }) => ({ kind: "hang", ...(index === 0 ? {} : { afterBytes: 3 }) })
-    const unanswered = failureOf(fetch(url))
+    const failure = failureOf(fetch(url))
     await expect.poll(() => proxy.requests.length).toBe(1)
     const response = await fetch(url)
     const reader = response.body?.getReader()
     expect((await reader?.read())?.value).toHaveLength(3)
     const rest = failureOf(reader?.read() ?? Promise.resolve())
     proxy.cutAll("reset")
-    expect(await unanswered).toBeInstanceOf(TypeError)
+    expect(await failure).toBeInstanceOf(TypeError)
     expect(await rest).toBeInstanceOf(TypeError)
   })
 })

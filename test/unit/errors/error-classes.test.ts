@@ -60,7 +60,7 @@ describe("the error classes", () => {
   })
 })
 
-describe("errors made of answers by hand", () => {
+describe("errors made of responses by hand", () => {
   const response = () =>
     new Response('{"why":"x"}', {
       status: 409,

@@ -31,15 +31,15 @@ it.each([new TextEncoder().encode("text").buffer, "text"])(
         controller.close()
       },
     })
-    // What a fetch of the caller's can answer with.
+    // What a fetch of the caller's can respond with.
     const response = new Response(body as BodyInit)
     expect(await readErrorBody(response)).toEqual(typeof chunk === "string" ? {} : { text: "text" })
   },
 )
 
-it("reads nothing of an answer that cannot be read: a mock's", async () => {
+it("reads nothing of a response that cannot be read: a mock's", async () => {
   const bare = { status: 404, headers: new Headers() }
-  // What a fetch of the caller's can answer with.
+  // What a fetch of the caller's can respond with.
   expect(await readErrorBody(bare as Response)).toEqual({})
 })
 
@@ -118,8 +118,8 @@ it("takes what came of a body that breaks off", async () => {
   expect(await readErrorBody(new Response(broken))).toEqual({ text: "half" })
 })
 
-it("reads an answer without a stream (React Native)", async () => {
-  const answer = { bodyUsed: false, headers: new Headers(), text: () => Promise.resolve("text") }
+it("reads a response without a stream (React Native)", async () => {
+  const response = { bodyUsed: false, headers: new Headers(), text: () => Promise.resolve("text") }
   // No more of a Response than React Native gives.
-  expect(await readErrorBody(answer as unknown as Response)).toEqual({ text: "text" })
+  expect(await readErrorBody(response as unknown as Response)).toEqual({ text: "text" })
 })

@@ -5,7 +5,7 @@ import {
   createFetchWithConsumedBody,
 } from "../../../src/http/fetch-wrappers.ts"
 import { rejection } from "../../support/rejection.ts"
-import { answer, scriptedFetch } from "../../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch } from "../../support/scripted-fetch.ts"
 
 const url = "http://server.test/s?token=secret"
 const options = { initialDelay: 1, maxDelay: 1 }
@@ -21,9 +21,9 @@ describe("createFetchWithBackoff", () => {
       const { fetch, calls } = scriptedFetch([
         new TypeError("fetch failed"),
         () => Response.error(),
-        answer(502),
-        answer(429),
-        answer(200, {}, "done"),
+        makeResponse(502),
+        makeResponse(429),
+        makeResponse(200, {}, "done"),
       ])
       const response = await createFetchWithBackoff(fetch, options)(url, init)
       expect(await response.text()).toBe("done")
@@ -32,7 +32,7 @@ describe("createFetchWithBackoff", () => {
   })
 
   it("tries a plain POST again only where it was not stored", async () => {
-    const { fetch, calls } = scriptedFetch([answer(503), answer(502)])
+    const { fetch, calls } = scriptedFetch([makeResponse(503), makeResponse(502)])
     const patient = createFetchWithBackoff(fetch, options)
     const error = await rejection(patient(new URL(url), { method: "POST", body: "x" }))
     expect(error).toMatchObject({ name: "FetchError", status: 502, url: "http://server.test/s" })
@@ -42,7 +42,7 @@ describe("createFetchWithBackoff", () => {
 
   it("tries what is not idempotent no more than that", async () => {
     for (const method of ["PATCH", "patch", "LOCK"]) {
-      const { fetch, calls } = scriptedFetch([answer(503), answer(502)])
+      const { fetch, calls } = scriptedFetch([makeResponse(503), makeResponse(502)])
       const error = await rejection(createFetchWithBackoff(fetch, options)(url, { method }))
       expect(error).toMatchObject({ status: 502, indeterminate: true })
       expect(calls).toHaveLength(2)
@@ -52,11 +52,11 @@ describe("createFetchWithBackoff", () => {
   it("says of a write, and of nothing else, whether it is in doubt", async () => {
     const once = { maxRetries: 0 }
     for (const [failure, isInDoubt] of [
-      [answer(502), true],
-      [answer(504), true],
+      [makeResponse(502), true],
+      [makeResponse(504), true],
       [new TypeError("fetch failed"), true],
-      [answer(503), false],
-      [answer(409), false],
+      [makeResponse(503), false],
+      [makeResponse(409), false],
     ] as const) {
       for (const method of ["POST", "put", "GET", "head"]) {
         const failing = createFetchWithBackoff(scriptedFetch([failure]).fetch, once)
@@ -64,7 +64,7 @@ describe("createFetchWithBackoff", () => {
         expect(await rejection(failing(url, { method }))).toMatchObject({ indeterminate })
       }
     }
-    const failing = createFetchWithBackoff(scriptedFetch([answer(502)]).fetch, once)
+    const failing = createFetchWithBackoff(scriptedFetch([makeResponse(502)]).fetch, once)
     const request = new Request(url, { method: "POST", body: "x" })
     expect(await rejection(failing(request))).toMatchObject({ indeterminate: true })
   })
@@ -73,12 +73,12 @@ describe("createFetchWithBackoff", () => {
     const bodies: string[] = []
     const fetch: typeof globalThis.fetch = async (input) => {
       bodies.push(await (input as Request).text())
-      return answer(bodies.length < 3 ? 500 : 200)
+      return makeResponse(bodies.length < 3 ? 500 : 200)
     }
     const request = new Request(url, { method: "PUT", body: "x" })
     await createFetchWithBackoff(fetch, options)(request)
     expect(bodies).toEqual(["x", "x", "x"])
-    const once = scriptedFetch([answer(503)])
+    const once = scriptedFetch([makeResponse(503)])
     const init = { method: "PUT", body: new ReadableStream(), duplex: "half" }
     expect(await rejection(createFetchWithBackoff(once.fetch, options)(url, init))).toMatchObject({
       status: 503,
@@ -87,7 +87,7 @@ describe("createFetchWithBackoff", () => {
   })
 
   it("rejects what is no success, and network failures once retries are used up", async () => {
-    const refusing = createFetchWithBackoff(scriptedFetch([answer(404, {}, "gone")]).fetch)
+    const refusing = createFetchWithBackoff(scriptedFetch([makeResponse(404, {}, "gone")]).fetch)
     expect(await rejection(refusing(url))).toMatchObject({ code: "NOT_FOUND", text: "gone" })
     const broken = scriptedFetch([new TypeError("fetch failed")])
     const once = createFetchWithBackoff(broken.fetch, { maxRetries: 0 })
@@ -112,17 +112,17 @@ describe("createFetchWithBackoff", () => {
 })
 
 describe("createFetchWithConsumedBody", () => {
-  it("gives an answer whose body is here", async () => {
-    const { fetch } = scriptedFetch([answer(201, { "x-a": "1" }, "body")])
+  it("gives a response whose body is here", async () => {
+    const { fetch } = scriptedFetch([makeResponse(201, { "x-a": "1" }, "body")])
     const response = await createFetchWithConsumedBody(fetch)(url)
     expect(response.status).toBe(201)
     expect(response.headers.get("x-a")).toBe("1")
     expect(await response.text()).toBe("body")
   })
 
-  it("passes on answers without a body", async () => {
+  it("passes on responses without a body", async () => {
     for (const status of [204, 304]) {
-      const { fetch } = scriptedFetch([answer(status)])
+      const { fetch } = scriptedFetch([makeResponse(status)])
       expect((await createFetchWithConsumedBody(fetch)(url)).status).toBe(status)
     }
   })
@@ -138,7 +138,7 @@ describe("createFetchWithConsumedBody", () => {
     const error = await rejection(createFetchWithConsumedBody(fetch)(url))
     expect(error).toMatchObject({ name: "FetchError", code: "NETWORK", status: 200 })
     expect(error.message).not.toContain("secret")
-    const again = scriptedFetch([broken, answer(200, {}, "whole")])
+    const again = scriptedFetch([broken, makeResponse(200, {}, "whole")])
     const whole = createFetchWithBackoff(createFetchWithConsumedBody(again.fetch), options)
     expect(await (await whole(url)).text()).toBe("whole")
     expect(again.calls).toHaveLength(2)
@@ -156,7 +156,7 @@ describe("createFetchWithConsumedBody", () => {
     expect(await rejection(call)).toMatchObject({ code: "ABORTED", cause: "why" })
   })
 
-  it("says so too of one before the answer, and of a Request's signal", async () => {
+  it("says so too of one before the response, and of a Request's signal", async () => {
     const controller = new AbortController()
     const { signal } = controller
     const breakOff = () => Promise.reject(new DOMException("aborted", "AbortError"))
@@ -177,9 +177,9 @@ describe("createFetchWithConsumedBody", () => {
     }
   })
 
-  it("keeps where the answer came from", async () => {
+  it("keeps where the response came from", async () => {
     const given = { url: "http://server.test/elsewhere", redirected: true, type: "cors" } as const
-    const response = answer(200, {}, "body")
+    const response = makeResponse(200, {}, "body")
     for (const [name, value] of Object.entries(given)) {
       Object.defineProperty(response, name, { value })
     }

@@ -62,7 +62,7 @@ it.each([301, 302, 303])(
   async (status) => {
     const page = { "content-type": "text/plain", "stream-next-offset": "7" }
     for (const headers of [page, { "stream-next-offset": "7", "stream-up-to-date": "true" }]) {
-      // Without it, the page could be the answer to a write that a 307 leads to.
+      // Without it, the page could be the response to a write that a 307 leads to.
       const indeterminate = headers === page
       await using server = await startMisbehavingServer(
         respond(status, { location: "/elsewhere?secret" }),
@@ -95,7 +95,7 @@ it.each([301, 302, 303])(
 )
 
 it.each([307, 308])(
-  "says that a write is in doubt whose answer after a redirect could be a read's: %i",
+  "says that a write is in doubt whose response after a redirect could be a read's: %i",
   async (status) => {
     await using server = await startMisbehavingServer(
       respond(status, { location: "/elsewhere" }),

@@ -4,7 +4,7 @@ import { createEndpoint, type Endpoint, type EndpointOptions } from "../../../sr
 import { exchange, send, type StreamRequest } from "../../../src/http/request.ts"
 import { rejection } from "../../support/rejection.ts"
 import { get, post } from "./requests.ts"
-import { answer, scriptedFetch, type FetchOutcome } from "../../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch, type FetchOutcome } from "../../support/scripted-fetch.ts"
 
 beforeEach(() => {
   vi.useFakeTimers()
@@ -32,7 +32,7 @@ async function settled<T>(promise: Promise<T>): Promise<T> {
   return promise
 }
 
-/** An answer whose body goes on for ever. */
+/** A response whose body goes on for ever. */
 function endless(status: number) {
   const onCancel = vi.fn()
   const body = new ReadableStream({
@@ -48,19 +48,19 @@ describe("a header function that finds no network", () => {
   const offline = new TypeError("fetch failed", { cause: { code: "ENOTFOUND" } })
 
   it.each([get, post])("is asked again, as if the request had found none: %j", async (request) => {
-    const answers = [offline, new TypeError("Load failed"), undefined]
+    const failures = [offline, new TypeError("Load failed"), undefined]
     const header = vi.fn(() => {
-      const failure = answers.shift()
+      const failure = failures.shift()
       return failure === undefined ? Promise.resolve("token") : Promise.reject(failure)
     })
-    const { endpoint, calls } = scripted([answer(200)], { headers: { a: header } })
+    const { endpoint, calls } = scripted([makeResponse(200)], { headers: { a: header } })
     expect((await settled(send(endpoint, request, signal))).status).toBe(200)
     expect([header.mock.calls.length, calls.length]).toEqual([3, 1])
     expect(calls[0]?.init.headers).toMatchObject({ a: "token" })
   })
 
   it("ends the request as NETWORK where that may not be tried again, and nothing was done", async () => {
-    const { endpoint, calls } = scripted([answer(200)], {
+    const { endpoint, calls } = scripted([makeResponse(200)], {
       headers: { a: () => Promise.reject(offline) },
       backoffOptions: { maxRetries: 1 },
     })
@@ -78,7 +78,7 @@ describe("a header function that finds no network", () => {
     new TypeError("x is null"),
   ])("is not what throws an error of its own: %s", async (own) => {
     const header = vi.fn(() => Promise.reject(own))
-    const { endpoint } = scripted([answer(200)], { headers: { a: header } })
+    const { endpoint } = scripted([makeResponse(200)], { headers: { a: header } })
     expect(await rejection(settled(send(endpoint, get, signal)))).toBe(own)
     expect(header).toHaveBeenCalledOnce()
   })
@@ -86,11 +86,14 @@ describe("a header function that finds no network", () => {
 
 describe("send", () => {
   it("makes the request that it is asked for", async () => {
-    const { endpoint, calls } = scripted([answer(200, { "stream-next-offset": "1" }, "body")], {
-      url: `${url}?x=%2f`,
-      headers: { "content-TYPE": "text/css", a: () => "1" },
-      params: { p: () => Promise.resolve("1") },
-    })
+    const { endpoint, calls } = scripted(
+      [makeResponse(200, { "stream-next-offset": "1" }, "body")],
+      {
+        url: `${url}?x=%2f`,
+        headers: { "content-TYPE": "text/css", a: () => "1" },
+        params: { p: () => Promise.resolve("1") },
+      },
+    )
     const response = await send(
       endpoint,
       {
@@ -110,7 +113,7 @@ describe("send", () => {
   })
 
   it("asks for half a duplex where the body is a stream, and only there", async () => {
-    const { endpoint, calls } = scripted([answer(204)])
+    const { endpoint, calls } = scripted([makeResponse(204)])
     const streams = [new ReadableStream<Uint8Array>(), () => new ReadableStream<Uint8Array>()]
     for (const body of [...streams, "x", new Uint8Array(1)]) {
       await send(endpoint, { ...post, body }, signal)
@@ -124,14 +127,14 @@ describe("send", () => {
 
   it("makes a body anew for every attempt where it is a function", async () => {
     let count = 0
-    const { endpoint, calls } = scripted([answer(503), answer(204)])
+    const { endpoint, calls } = scripted([makeResponse(503), makeResponse(204)])
     const body = () => `body ${++count}`
     await settled(send(endpoint, { ...post, body }, signal))
     expect(calls.map(({ init }) => init.body)).toEqual(["body 1", "body 2"])
   })
 
-  it("gives an answer that is no success where it is accepted", async () => {
-    const { endpoint } = scripted([answer(404)])
+  it("gives a response that is no success where it is accepted", async () => {
+    const { endpoint } = scripted([makeResponse(404)])
     const accepts = (status: number) => status === 404
     expect(await send(endpoint, { ...get, accepts }, signal)).toMatchObject({ status: 404 })
     expect(await rejection(send(endpoint, get, signal))).toMatchObject({ code: "NOT_FOUND" })
@@ -146,9 +149,9 @@ describe("send", () => {
     await body?.cancel()
   })
 
-  it("releases the bodies of the answers that it retries", async () => {
+  it("releases the bodies of the responses that it retries", async () => {
     const { response, onCancel } = endless(503)
-    const { endpoint } = scripted([response, answer(200)])
+    const { endpoint } = scripted([response, makeResponse(200)])
     await settled(send(endpoint, get, signal))
     expect(onCancel).toHaveBeenCalledOnce()
   })
@@ -156,10 +159,10 @@ describe("send", () => {
   it("waits as long as Retry-After says", async () => {
     const start = Date.now()
     const { endpoint, calls } = scripted([
-      answer(429, { "retry-after": "7" }),
-      answer(503, { "retry-after": new Date(start + 20_000).toUTCString() }),
-      answer(503, { "retry-after": "-1" }),
-      answer(200),
+      makeResponse(429, { "retry-after": "7" }),
+      makeResponse(503, { "retry-after": new Date(start + 20_000).toUTCString() }),
+      makeResponse(503, { "retry-after": "-1" }),
+      makeResponse(200),
     ])
     const times: number[] = []
     const request = { ...get, observer: { onRequest: () => times.push(Date.now() - start) } }
@@ -171,7 +174,7 @@ describe("send", () => {
   })
 
   it("tells its observer", async () => {
-    const { endpoint } = scripted([answer(503), answer(200)])
+    const { endpoint } = scripted([makeResponse(503), makeResponse(200)])
     const observer = { onRequest: vi.fn(), onResponse: vi.fn(), onRetry: vi.fn() }
     await settled(send(endpoint, { ...get, observer }, signal))
     expect(observer.onRequest.mock.calls).toEqual([[1], [2]])
@@ -193,23 +196,23 @@ describe("send", () => {
       return Promise.reject(new TypeError("terminated"))
     }
     const outage = Array.from({ length: 50 }, () => lost)
-    const { endpoint } = scripted([lost, ...outage, answer(503), answer(200)])
+    const { endpoint } = scripted([lost, ...outage, makeResponse(503), makeResponse(200)])
     await settled(send(endpoint, { ...get, timeoutMs: Infinity }, caller))
-    // The first attempt's, and one to follow the caller for as long as the answer is used.
+    // The first attempt's, and one to follow the caller for as long as the response is used.
     expect(getEventListeners(caller, "abort")).toHaveLength(2)
   })
 
   it.each<[string, StreamRequest, FetchOutcome, object]>([
     ["a lost read", get, new TypeError("terminated"), { code: "NETWORK", indeterminate: false }],
     ["a lost write", post, new TypeError("terminated"), { code: "NETWORK", indeterminate: true }],
-    ["a gateway's read", get, answer(502), { status: 502, indeterminate: false }],
-    ["a gateway's write", post, answer(502), { status: 502, indeterminate: true }],
-    ["a busy write", post, answer(503), { status: 503, indeterminate: false }],
-    ["a conflict", { ...post, headers: {} }, answer(409), { code: "CONTENT_TYPE_MISMATCH" }],
+    ["a gateway's read", get, makeResponse(502), { status: 502, indeterminate: false }],
+    ["a gateway's write", post, makeResponse(502), { status: 502, indeterminate: true }],
+    ["a busy write", post, makeResponse(503), { status: 503, indeterminate: false }],
+    ["a conflict", { ...post, headers: {} }, makeResponse(409), { code: "CONTENT_TYPE_MISMATCH" }],
     [
       "a conflict of a seq",
       { ...post, headers: { "Stream-Seq": "1" } },
-      answer(409),
+      makeResponse(409),
       { code: "CONFLICT_SEQ" },
     ],
   ])("says of %s what is known", async (_name, request, outcome, expected) => {
@@ -226,7 +229,7 @@ describe("send", () => {
   })
 
   it("takes Response.error(), status 0, for the network's failure that it is", async () => {
-    const { endpoint, calls } = scripted([() => Response.error(), answer(200)])
+    const { endpoint, calls } = scripted([() => Response.error(), makeResponse(200)])
     expect(await settled(send(endpoint, get, signal))).toMatchObject({ status: 200 })
     expect(calls).toHaveLength(2)
     const once = { backoffOptions: { maxRetries: 0 } }
@@ -255,7 +258,7 @@ describe("send", () => {
     let calls = 0
     const fetch = () => {
       if (++calls === 1) throw new Error("boom")
-      return Promise.resolve(answer(200))
+      return Promise.resolve(makeResponse(200))
     }
     const endpoint = createEndpoint({ url, fetch })
     expect(await settled(send(endpoint, get, signal))).toMatchObject({ status: 200 })
@@ -264,7 +267,7 @@ describe("send", () => {
 
 describe("the timeout of a request", () => {
   it.each([true, false])(
-    "ends one without an answer (fetch ignores abort: %s)",
+    "ends one without a response (fetch ignores abort: %s)",
     async (ignores) => {
       const { endpoint, calls } = scripted(["hang"], {
         requestTimeoutMs: 1000,
@@ -298,7 +301,7 @@ describe("the timeout of a request", () => {
   })
 
   it("does not count the body", async () => {
-    const { endpoint } = scripted([answer(200, {}, "body")], { requestTimeoutMs: 10 })
+    const { endpoint } = scripted([makeResponse(200, {}, "body")], { requestTimeoutMs: 10 })
     const response = await send(endpoint, get, signal)
     expect(vi.getTimerCount()).toBe(0)
     await vi.advanceTimersByTimeAsync(1000)
@@ -315,8 +318,8 @@ describe("the timeout of a request", () => {
           requestTimeoutMs: 50,
           backoffOptions: { maxRetries: 2 },
         }
-        const { endpoint, calls } = scripted([answer(200)], options)
-        // The time for the answer is another, as with streamed appends.
+        const { endpoint, calls } = scripted([makeResponse(200)], options)
+        // The time for the response is another, as with streamed appends.
         const call = rejection(send(endpoint, { ...request, timeoutMs: Infinity }, signal))
         await vi.advanceTimersByTimeAsync(49)
         expect(vi.getTimerCount()).toBe(1)
@@ -331,13 +334,13 @@ describe("the timeout of a request", () => {
   it("begins anew with each attempt, also that for the functions", async () => {
     const gives = [new Promise<string>(() => undefined), Promise.resolve("b")]
     const header = vi.fn(() => gives.shift() ?? "c")
-    const { endpoint, calls } = scripted([answer(200)], { headers: { a: header } })
+    const { endpoint, calls } = scripted([makeResponse(200)], { headers: { a: header } })
     expect(await settled(send(endpoint, get, signal))).toMatchObject({ status: 200 })
     expect(calls.map(({ headers }) => headers)).toEqual([{ a: "b" }])
     expect(vi.getTimerCount()).toBe(0)
   })
 
-  it("releases an answer that comes too late", async () => {
+  it("releases a response that comes too late", async () => {
     const onCancel = vi.fn()
     let respond: (response: Response) => void = () => undefined
     const fetch = () => new Promise<Response>((resolve) => (respond = resolve))
@@ -367,7 +370,7 @@ describe("an abort", () => {
   }
 
   it("before anything: makes no request", async () => {
-    const { endpoint, calls } = scripted([answer(200)])
+    const { endpoint, calls } = scripted([makeResponse(200)])
     const call = send(endpoint, get, AbortSignal.abort("why"))
     expect(await rejection(call)).toMatchObject({ code: "ABORTED", cause: "why" })
     expect(calls).toEqual([])
@@ -375,16 +378,19 @@ describe("an abort", () => {
 
   it("while a header function is asked", async () => {
     const header = vi.fn(() => new Promise<string>(() => undefined))
-    const { endpoint, calls } = scripted([answer(200)], { headers: { a: header } })
+    const { endpoint, calls } = scripted([makeResponse(200)], { headers: { a: header } })
     await abortDuring(endpoint, () => header.mock.calls.length === 1)
     expect(calls).toEqual([])
   })
 
-  it.each([true, false])("while there is no answer (fetch ignores abort: %s)", async (ignores) => {
-    const { endpoint, calls } = scripted(["hang"], { ignoresAbort: ignores })
-    await abortDuring(endpoint, () => calls.length === 1)
-    expect(calls[0]?.init.signal?.reason).toBe("why")
-  })
+  it.each([true, false])(
+    "while there is no response (fetch ignores abort: %s)",
+    async (ignores) => {
+      const { endpoint, calls } = scripted(["hang"], { ignoresAbort: ignores })
+      await abortDuring(endpoint, () => calls.length === 1)
+      expect(calls[0]?.init.signal?.reason).toBe("why")
+    },
+  )
 
   it("while the body of an error is read", async () => {
     const onPull = vi.fn(() => new Promise<void>(() => undefined))
@@ -396,7 +402,7 @@ describe("an abort", () => {
   })
 
   it("while it waits for a retry", async () => {
-    const { endpoint } = scripted([answer(503, { "retry-after": "60" })])
+    const { endpoint } = scripted([makeResponse(503, { "retry-after": "60" })])
     await abortDuring(endpoint, () => vi.getTimerCount() === 1)
   })
 })
@@ -411,12 +417,12 @@ describe("exchange", () => {
     expect(onCancel).toHaveBeenCalledOnce()
   })
 
-  it("takes any answer: without a body, with one that is used or locked", async () => {
+  it("takes any response: without a body, with one that is used or locked", async () => {
     const used = new Response("x")
     await used.text()
     const locked = new Response("x")
     locked.body?.getReader()
-    for (const response of [answer(204), used, locked]) {
+    for (const response of [makeResponse(204), used, locked]) {
       const { endpoint } = scripted([() => response])
       expect((await exchange(endpoint, get)).status).toBe(response.status)
     }
@@ -426,7 +432,7 @@ describe("exchange", () => {
     for (const index of [0, 1]) {
       const controllers = [new AbortController(), new AbortController()] as const
       const [ours, theirs] = controllers
-      const { endpoint } = scripted(["hang", answer(200)], { signal: ours.signal })
+      const { endpoint } = scripted(["hang", makeResponse(200)], { signal: ours.signal })
       const call = rejection(exchange(endpoint, get, theirs.signal))
       controllers[index]?.abort("why")
       expect(await call).toMatchObject({ code: "ABORTED", cause: "why" })
@@ -435,7 +441,7 @@ describe("exchange", () => {
       }
     }
     const idle = new AbortController()
-    const { endpoint } = scripted([answer(200)], { signal: idle.signal })
+    const { endpoint } = scripted([makeResponse(200)], { signal: idle.signal })
     await exchange(endpoint, get)
     expect(getEventListeners(idle.signal, "abort")).toEqual([])
   })

@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import { FetchError } from "../../../src/errors/fetch-error.ts"
 import { responseFromError } from "../../../src/http/response.ts"
 
-/** What layers over `fetch` throw: an error with the answer in a property. */
+/** What layers over `fetch` throw: an error with the response in a property. */
 function thrownWith(response: unknown): Error {
   return Object.assign(new Error("HTTP error"), { response })
 }
@@ -26,11 +26,11 @@ describe("responseFromError", () => {
     expect(responseFromError(other, true)?.status).toBe(404)
   })
 
-  it.each([200, 204, 205, 304, 401, 599])("makes an answer of any status: %i", (status) => {
+  it.each([200, 204, 205, 304, 401, 599])("makes a response of any status: %i", (status) => {
     expect(responseFromError(fetchError(status, "text"), false)).toMatchObject({ status })
   })
 
-  it("finds the answer in an error's response, and one that was thrown itself", () => {
+  it("finds the response in an error's response, and one that was thrown itself", () => {
     const response = new Response("no", { status: 503 })
     expect(responseFromError(thrownWith(response), true)).toBe(response)
     expect(responseFromError(response, true)).toBe(response)
@@ -65,7 +65,7 @@ describe("responseFromError", () => {
     ["null", null],
     ["text", "404"],
     ["an error of the network", new TypeError("fetch failed")],
-    ["a FetchError without an answer", fetchError(0)],
+    ["a FetchError without a response", fetchError(0)],
     ["a FetchError of a status that is none", fetchError(999)],
     ["one of headers that are none", new FetchError(404, "", undefined, {}, "u", "m")],
     ["another package's FetchError", Object.assign(new Error(), { name: "FetchError" })],

@@ -2,7 +2,7 @@ import { describe, expect, it, vi } from "vitest"
 import { createEndpoint } from "../../../src/http/endpoint.ts"
 import { exchange, send, type StreamRequest } from "../../../src/http/request.ts"
 import { rejection } from "../../support/rejection.ts"
-import { answer, scriptedFetch, type FetchOutcome } from "../../support/scripted-fetch.ts"
+import { makeResponse, scriptedFetch, type FetchOutcome } from "../../support/scripted-fetch.ts"
 import { post } from "./requests.ts"
 
 const url = "http://server.test/s?token=secret"
@@ -43,15 +43,15 @@ const withoutStream = (text: string) =>
 
 describe("a success of a write that is not from a server of the protocol", () => {
   it.each<[string, FetchOutcome]>([
-    ["200 with text", answer(200, {}, "OK")],
+    ["200 with text", makeResponse(200, {}, "OK")],
     [
       "200 with JSON",
-      answer(200, { "content-type": "application/json" }, '{"error":"not signed in"}'),
+      makeResponse(200, { "content-type": "application/json" }, '{"error":"not signed in"}'),
     ],
-    ["200 with XML", answer(200, xml, "<ok/>")],
-    ["200 with a page", answer(200, { "content-type": "text/html" }, "<p>")],
-    ["201 with a body", answer(201, {}, "created")],
-    ["203 with a body", answer(203, {}, "x")],
+    ["200 with XML", makeResponse(200, xml, "<ok/>")],
+    ["200 with a page", makeResponse(200, { "content-type": "text/html" }, "<p>")],
+    ["201 with a body", makeResponse(201, {}, "created")],
+    ["203 with a body", makeResponse(203, {}, "x")],
     ["a body in chunks, the first of them empty", () => new Response(chunked("", "x"))],
     [
       "a body that breaks off",
@@ -61,15 +61,15 @@ describe("a success of a write that is not from a server of the protocol", () =>
     [
       "a body that a layer has read",
       async () => {
-        const response = answer(200, { "content-length": "2" }, "OK")
+        const response = makeResponse(200, { "content-length": "2" }, "OK")
         await response.text()
         return response
       },
     ],
-    ["202", answer(202)],
-    ["202 with an offset", answer(202, offset)],
-    ["205", answer(205)],
-    ["206", answer(206, offset, "x")],
+    ["202", makeResponse(202)],
+    ["202 with an offset", makeResponse(202, offset)],
+    ["205", makeResponse(205)],
+    ["206", makeResponse(206, offset, "x")],
   ])("fails the write as indeterminate: %s", async (_name, response) => {
     for (const request of writes) {
       const error = await outcomeOf(request, response)
@@ -98,23 +98,23 @@ describe("a success of a write that is not from a server of the protocol", () =>
 
 describe("a success of a write that may be the server's", () => {
   it.each<[string, FetchOutcome]>([
-    ["200 without a body", answer(200)],
-    ["200 with an empty body", answer(200, {}, "")],
+    ["200 without a body", makeResponse(200)],
+    ["200 with an empty body", makeResponse(200, {}, "")],
     ["200 with an empty body in chunks", () => new Response(chunked(""))],
     ["200 with an empty body, and without a stream", () => withoutStream("")],
     [
       "200 that says HTML of nothing",
-      answer(200, { "content-type": "text/html", "content-length": "0" }),
+      makeResponse(200, { "content-type": "text/html", "content-length": "0" }),
     ],
-    ["201", answer(201)],
-    ["204", answer(204)],
-    ["a body beside an offset", answer(200, offset, "OK")],
-    ["a body beside the closure", answer(200, { "Stream-Closed": "true" }, "OK")],
-    ["a body beside a producer's seq", answer(200, { "Producer-Seq": "0" }, "OK")],
+    ["201", makeResponse(201)],
+    ["204", makeResponse(204)],
+    ["a body beside an offset", makeResponse(200, offset, "OK")],
+    ["a body beside the closure", makeResponse(200, { "Stream-Closed": "true" }, "OK")],
+    ["a body beside a producer's seq", makeResponse(200, { "Producer-Seq": "0" }, "OK")],
     [
       "a body that a layer has read, of unknown length",
       async () => {
-        const response = answer(200, {}, "OK")
+        const response = makeResponse(200, {}, "OK")
         await response.text()
         return response
       },
@@ -129,7 +129,7 @@ describe("a success of a write that may be the server's", () => {
 })
 
 it("leaves the body of a request about a subscription unread, whatever headers it has", async () => {
-  const { fetch } = scriptedFetch([answer(200, { "content-type": "application/json" }, "{}")])
+  const { fetch } = scriptedFetch([makeResponse(200, { "content-type": "application/json" }, "{}")])
   const request = { method: "POST", operation: "subscription", retry: "idempotent" } as const
   const response = await send(createEndpoint({ url, fetch }), request, new AbortController().signal)
   expect(await response.json()).toEqual({})
@@ -138,9 +138,9 @@ it("leaves the body of a request about a subscription unread, whatever headers i
 it("rejects a page as the response to a HEAD, and nothing is indeterminate", async () => {
   const head = { method: "HEAD", operation: "head", retry: "quick" } as const
   const page = { "content-type": "text/html" }
-  expect(await outcomeOf(head, answer(200, page))).toMatchObject({
+  expect(await outcomeOf(head, makeResponse(200, page))).toMatchObject({
     code: "PROTOCOL",
     indeterminate: false,
   })
-  expect(await outcomeOf(head, answer(200, { ...page, ...offset }))).toBeUndefined()
+  expect(await outcomeOf(head, makeResponse(200, { ...page, ...offset }))).toBeUndefined()
 })

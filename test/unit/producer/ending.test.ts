@@ -35,7 +35,7 @@ describe("close", () => {
     expect(desk.posts[0]?.headers).not.toHaveProperty("content-type")
   })
 
-  it("whose answer is lost is sent again under the same number", async () => {
+  it("whose response is lost is sent again under the same number", async () => {
     const desk = new PostDesk()
     const report = await runInVirtualTime({}, async () => {
       const producer = desk.producer()

@@ -19,7 +19,7 @@ const determinateFailures: [string, (post: Post) => void][] = [
   ["a refused connection", (post) => post.refuse()],
 ]
 
-/** Answers the first POST with a fault, the others as the server does. */
+/** Responds to the first POST with a fault, the others as the server does. */
 function failFirst(desk: PostDesk, server: ProducerServer, fault: (post: Post) => void): void {
   let isFirst = true
   desk.reply = (post) => {
@@ -153,7 +153,7 @@ describe("a duplicate of another producer's batch", () => {
   afterEach(() => vi.unstubAllGlobals())
 
   it.each([[{}], [{ epoch: 0, autoClaim: true }]])(
-    "fails the producer, indeterminate, when it answers the first attempt (%j)",
+    "fails the producer, indeterminate, when it is the response to the first attempt (%j)",
     async (options) => {
       const desk = new PostDesk()
       const producer = desk.producer(options)

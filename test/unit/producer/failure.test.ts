@@ -115,9 +115,9 @@ describe("failure", () => {
     ["another content type", 409, FetchError, { code: "CONTENT_TYPE_MISMATCH" }],
     ["a server that cannot append", 405, FetchError, {}],
     ["a server that never will", 501, FetchError, {}],
-  ] as const)("comes at once from %s", async (_name, answer, type, fields) => {
+  ] as const)("comes at once from %s", async (_name, response, type, fields) => {
     const desk = new PostDesk()
-    desk.reply = (post) => (answer === "closed" ? post.closed() : post.respond(answer))
+    desk.reply = (post) => (response === "closed" ? post.closed() : post.respond(response))
     const producer = desk.producer()
     producer.append("a")
     const error = await producer.flush().catch((thrown: unknown) => thrown)
@@ -144,7 +144,7 @@ describe("failure", () => {
     expect([desk.posts.length, producer.indeterminateCount]).toEqual([0, 0])
   })
 
-  it("comes from a header function that never answers, once deliveryTimeoutMs is over", async () => {
+  it("comes from a header function that never responds, once deliveryTimeoutMs is over", async () => {
     const desk = new PostDesk()
     const report = await runInVirtualTime({}, async () => {
       const headers = { authorization: () => new Promise<string>(() => undefined) }

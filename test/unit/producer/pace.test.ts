@@ -15,7 +15,7 @@ interface Pace {
   busiestSecond: number
 }
 
-/** Offers 60 batches to a server that always answers the same, and counts what it is asked. */
+/** Offers 60 batches to a server that always responds in the same way, and counts what it is asked. */
 async function paceOf(reply: (post: Post) => void, autoClaim = true): Promise<Pace> {
   const desk = new PostDesk()
   const times: number[] = []
@@ -47,7 +47,7 @@ async function paceOf(reply: (post: Post) => void, autoClaim = true): Promise<Pa
   return { total: times.length, ...report.value, busiestSecond: Math.max(0, ...busiest) }
 }
 
-describe("a server that always answers the same is left in peace", () => {
+describe("a server that always responds in the same way is left in peace", () => {
   it.each<[string, string, (post: Post) => void]>([
     ["a closed stream", "STREAM_CLOSED", (post) => post.closed()],
     ["a plain 403", "FORBIDDEN", (post) => post.respond(403)],

@@ -161,7 +161,7 @@ describe("pipelining", () => {
     expect(report.leftoverTimers).toEqual([])
   })
 
-  it("does not wait for an answer beyond deliveryTimeoutMs, and knows that it is in doubt", async () => {
+  it("does not wait for a response beyond deliveryTimeoutMs, and knows that it is in doubt", async () => {
     const desk = new PostDesk()
     const report = await runInVirtualTime({}, async () => {
       const producer = desk.producer({ deliveryTimeoutMs: 3000 })
@@ -176,7 +176,7 @@ describe("pipelining", () => {
     expect(desk.posts[0]?.isAborted).toBe(true)
   })
 
-  it("takes a batch without an answer for stored where a later one is acknowledged", async () => {
+  it("takes a batch without a response for stored where a later one is acknowledged", async () => {
     const desk = new PostDesk()
     const report = await runInVirtualTime({}, async () => {
       const producer = desk.producer({ ...oneEach, deliveryTimeoutMs: 3000 })

@@ -40,11 +40,11 @@ function endless(
   chunk: unknown = new TextEncoder().encode("half"),
 ): ReadableStream<Uint8Array> {
   const body = new ReadableStream({ start: (stream) => stream.enqueue(chunk), cancel: onCancel })
-  // What a fetch of the caller's answers with can hold anything.
+  // What a fetch of the caller's responds with can hold anything.
   return body as ReadableStream<Uint8Array>
 }
 
-/** An answer of a platform without streams: its body comes whole. */
+/** A response of a platform without streams: its body comes whole. */
 function withoutStream(arrayBuffer: () => Promise<ArrayBuffer>): Response {
   const response = { body: undefined, bodyUsed: false, headers: new Headers(), arrayBuffer }
   // Nothing else of it is looked at.
@@ -60,7 +60,7 @@ describe("a body read as it arrives", () => {
     expect(await payload.read()).toEqual({ kind: "end" })
   })
 
-  it("an answer without a body is empty", async () => {
+  it("a response without a body is empty", async () => {
     expect(await payloadOf(new Response(null, { status: 204 })).read()).toEqual({ kind: "end" })
   })
 

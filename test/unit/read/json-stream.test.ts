@@ -92,7 +92,7 @@ describe("jsonStream", () => {
     expect(given).toEqual(all)
   })
 
-  it("answers calls that overlap in their order", async () => {
+  it("settles calls that overlap in their order", async () => {
     const { response } = await open(pages)
     const iterator = response.jsonStream()[Symbol.asyncIterator]()
     const results = await Promise.all(numbers(0, all.length + 2).map(() => iterator.next()))

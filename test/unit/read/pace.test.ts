@@ -23,9 +23,9 @@ interface Pace {
   offset: string
 }
 
-/** Lets a session read for ten minutes from a server that answers by a rule, and counts what it is asked. */
+/** Lets a session read for ten minutes from a server that responses by a rule, and counts what it is asked. */
 async function paceOf(
-  answer: (asked: Asked) => Response | Promise<Response>,
+  respond: (asked: Asked) => Response | Promise<Response>,
   options: Partial<StreamOptions> = {},
 ): Promise<Pace> {
   const times: number[] = []
@@ -36,7 +36,7 @@ async function paceOf(
       const { searchParams } = new URL(String(input))
       await clock.sleep(5)
       const signal = init?.signal ?? new AbortController().signal
-      return answer({
+      return respond({
         live: searchParams.get("live"),
         offset: searchParams.get("offset") ?? "",
         count: times.length,
@@ -113,7 +113,7 @@ describe("a server that never brings anything is left in peace", () => {
     expect(pace.busiestSecond).toBeLessThanOrEqual(HANDFUL)
   })
 
-  it("long-polls answered at once now, after a while then", async () => {
+  it("long-polls that return at once now, after a while then", async () => {
     const pace = await paceOf(
       async ({ live, count, sleep }) => {
         if (live !== null && count % 2 === 0) await sleep(100)
@@ -139,12 +139,12 @@ describe("long-polls that something in between ends while nothing is new", () =>
     ["with 504 after a minute", () => new Response("", { status: 504 }), 60_000],
     ["by a cut after 20 seconds", () => Promise.reject(new TypeError("fetch failed")), 20_000],
     ["in silence", undefined, 0],
-  ])("%s: the session goes on, as quick as before", async (_how, answer, heldMs) => {
+  ])("%s: the session goes on, as quick as before", async (_how, response, heldMs) => {
     const backoffOptions = { maxRetries: 2, initialDelay: 10_000 }
     const pace = await paceOf(
       async ({ live, sleep, signal }) => {
         if (live === null) return page("5")
-        if (answer !== undefined) return sleep(heldMs).then(answer)
+        if (response !== undefined) return sleep(heldMs).then(response)
         return new Promise((_resolve, reject) => {
           // What a fetch does.
           signal.addEventListener("abort", () => reject(signal.reason as Error))
@@ -231,9 +231,9 @@ describe("a replica that lags behind", () => {
   it("moves no reader of bytes back either", async () => {
     const fetch: typeof globalThis.fetch = (input) => {
       const first = new URL(String(input)).searchParams.get("offset") === "-1"
-      const answer = first ? page("09", "content") : page("03")
-      if (first) answer.headers.delete("stream-up-to-date")
-      return Promise.resolve(answer)
+      const response = first ? page("09", "content") : page("03")
+      if (first) response.headers.delete("stream-up-to-date")
+      return Promise.resolve(response)
     }
     const response = await stream({ url: "https://example.com/s", fetch, live: false })
     const parts: string[] = []

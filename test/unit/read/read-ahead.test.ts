@@ -5,27 +5,27 @@ import { ReadAhead } from "../../../src/read/read-ahead.ts"
 import type { ReadRequest } from "../../../src/read/session-state.ts"
 import type { Opened } from "../../../src/read/transport.ts"
 
-/** Requests that were made, to be answered by hand. */
+/** Requests that were made, whose responses are made by hand. */
 class Requests {
   readonly made: Array<{
     offset: string
     scope: LinkedAbortController
-    answer: (opened: Opened) => void
+    respond: (opened: Opened) => void
   }> = []
 
   readonly open = ({ offset }: ReadRequest, scope: LinkedAbortController): Promise<Opened> => {
-    return new Promise((answer) => void this.made.push({ offset, scope, answer }))
+    return new Promise((respond) => void this.made.push({ offset, scope, respond }))
   }
 
   get offsets(): string[] {
     return this.made.map(({ offset }) => offset)
   }
 
-  async answer(index: number, offset: string, upToDate = false): Promise<void> {
+  async respond(index: number, offset: string, upToDate = false): Promise<void> {
     const end = { offset, cursor: undefined, upToDate, streamClosed: false }
     const payload = bufferedPayload(new Uint8Array())
     const response = new Response()
-    this.made[index]?.answer({ kind: "page", end, payload, elapsedMs: 1, response })
+    this.made[index]?.respond({ kind: "page", end, payload, elapsedMs: 1, response })
     await Promise.resolve()
   }
 }
@@ -40,9 +40,9 @@ describe("pages requested ahead", () => {
     const ahead = new ReadAhead(3, requests.open)
     ahead.begin(at("a"))
     expect(requests.offsets).toEqual(["a"])
-    await requests.answer(0, "b")
-    await requests.answer(1, "c")
-    await requests.answer(2, "d")
+    await requests.respond(0, "b")
+    await requests.respond(1, "c")
+    await requests.respond(2, "d")
     expect(requests.offsets).toEqual(["a", "b", "c"])
   })
 
@@ -50,7 +50,7 @@ describe("pages requested ahead", () => {
     const requests = new Requests()
     const ahead = new ReadAhead(1, requests.open)
     ahead.begin(at("a"))
-    await requests.answer(0, "b")
+    await requests.respond(0, "b")
     expect(requests.offsets).toEqual(["a"])
     expect(ahead.take(at("a"))?.controller).toBe(requests.made[0]?.scope)
     ahead.begin(at("b"))
@@ -67,10 +67,10 @@ describe("pages requested ahead", () => {
     const requests = new Requests()
     const ahead = new ReadAhead(5, requests.open)
     ahead.begin(at("a"))
-    await requests.answer(0, "a")
+    await requests.respond(0, "a")
     expect(requests.offsets).toEqual(["a"])
     ahead.begin(at("x"))
-    await requests.answer(1, "y", true)
+    await requests.respond(1, "y", true)
     expect(requests.offsets).toEqual(["a", "x"])
   })
 
@@ -78,7 +78,7 @@ describe("pages requested ahead", () => {
     const requests = new Requests()
     const ahead = new ReadAhead(5, requests.open)
     ahead.begin(at("a"))
-    requests.made[0]?.answer({ kind: "request-failed", error: new Error("401") })
+    requests.made[0]?.respond({ kind: "request-failed", error: new Error("401") })
     const taken = await ahead.take(at("a"))?.opened
     expect(taken?.kind).toBe("request-failed")
     expect(requests.offsets).toEqual(["a"])
@@ -88,7 +88,7 @@ describe("pages requested ahead", () => {
     const requests = new Requests()
     const ahead = new ReadAhead(5, requests.open)
     ahead.begin(at("a"))
-    await requests.answer(0, "b")
+    await requests.respond(0, "b")
     expect(ahead.take(at("elsewhere"))).toBeUndefined()
     expect(requests.made.map(({ scope }) => scope.signal.aborted)).toEqual([true, true])
     expect(ahead.take(at("a"))).toBeUndefined()
@@ -98,19 +98,19 @@ describe("pages requested ahead", () => {
     const requests = new Requests()
     const ahead = new ReadAhead(5, requests.open)
     ahead.begin(at("a", "long-poll"))
-    await requests.answer(0, "b")
+    await requests.respond(0, "b")
     expect(requests.offsets).toEqual(["a"])
     expect(ahead.take(at("a"))).toBeUndefined()
     ahead.begin(at("a", "long-poll"))
     expect(ahead.take(at("a", "long-poll"))?.controller).toBe(requests.made[1]?.scope)
   })
 
-  it("an answer that comes after the drop begins nothing", async () => {
+  it("a response that comes after the drop begins nothing", async () => {
     const requests = new Requests()
     const ahead = new ReadAhead(5, requests.open)
     ahead.begin(at("a"))
     ahead.drop()
-    await requests.answer(0, "b")
+    await requests.respond(0, "b")
     expect(requests.offsets).toEqual(["a"])
   })
 })

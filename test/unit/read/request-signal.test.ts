@@ -26,13 +26,16 @@ async function open(readAhead: number) {
 }
 
 describe("the signal of a read request", () => {
-  it.each([0, 1])("is not aborted where its answer was read (readAhead %i)", async (readAhead) => {
-    const { response, aborted } = await open(readAhead)
-    expect(await response.text()).toBe("abcdefabcdefabcdef")
-    expect(aborted()).toEqual([false, false, false])
-  })
+  it.each([0, 1])(
+    "is not aborted where its response was read (readAhead %i)",
+    async (readAhead) => {
+      const { response, aborted } = await open(readAhead)
+      expect(await response.text()).toBe("abcdefabcdefabcdef")
+      expect(aborted()).toEqual([false, false, false])
+    },
+  )
 
-  it("is aborted where its answer is left before its end", async () => {
+  it("is aborted where its response is left before its end", async () => {
     const { response, aborted } = await open(0)
     let parts = 0
     for await (const part of response.bodyStream()) if (part.byteLength > 0 && ++parts === 3) break

@@ -522,12 +522,15 @@ describe("what a page leads to", () => {
     [100, 200, false],
     [10_000, MAX_HELD_MS - 1, true],
     [10_000, MAX_HELD_MS, false],
-  ])("%i ms away, a long-poll answered after %i ms: at once is %s", (trip, elapsedMs, hasty) => {
-    const retries = { ...NO_RETRIES, noProgress: 3 }
-    const before = requesting("long-poll", { roundTripMs: trip, retries })
-    const after = transition(before, { kind: "page", end: stillAtTail, elapsedMs }, env).state
-    expect(after.context.retries.noProgress).toBe(hasty ? 4 : 3)
-  })
+  ])(
+    "%i ms away, a long-poll with a response after %i ms: at once is %s",
+    (trip, elapsedMs, hasty) => {
+      const retries = { ...NO_RETRIES, noProgress: 3 }
+      const before = requesting("long-poll", { roundTripMs: trip, retries })
+      const after = transition(before, { kind: "page", end: stillAtTail, elapsedMs }, env).state
+      expect(after.context.retries.noProgress).toBe(hasty ? 4 : 3)
+    },
+  )
 
   it.each([
     [60, "waiting", 340],

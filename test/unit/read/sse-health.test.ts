@@ -74,7 +74,7 @@ describe("what follows the end of an SSE connection", () => {
     })
   })
 
-  it("a request that failed, or was not answered, asks by catch-up whether it is the server", () => {
+  it("a request that failed, or got no response, asks by catch-up whether it is the server", () => {
     for (const kind of ["network", "timeout"] as const) {
       expect(judge({ ...cutAtOnce, kind, hasResponse: false, hasEvents: false })).toMatchObject({
         transport: "catch-up",

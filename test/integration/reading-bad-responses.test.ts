@@ -94,7 +94,7 @@ describe("content that was delivered already", () => {
   })
 })
 
-describe("answers that bring nothing", () => {
+describe("responses that bring nothing", () => {
   it("live ones that come at once and empty are backed off, and end the read after a while", async () => {
     const empty = respond(204, pageHeaders("o1"))
     const { error, server } = await failure([tail, empty], { live: "long-poll" })
@@ -158,7 +158,7 @@ describe("answers that bring nothing", () => {
   })
 })
 
-describe("answers without what they need", () => {
+describe("responses without what they need", () => {
   it("no Stream-Next-Offset, for ever: PROTOCOL, after a bounded number of requests", async () => {
     const bare = respond(200, { "content-type": "application/json" }, "[1]")
     const { error, server } = await failure([bare])
@@ -262,7 +262,7 @@ describe("pages that are damaged", () => {
   })
 })
 
-describe("answers that lead elsewhere", () => {
+describe("responses that lead elsewhere", () => {
   it("redirects are followed", async () => {
     await using server = await startMisbehavingServer(
       respond(307, { location: "/elsewhere?offset=-1" }),
@@ -279,7 +279,7 @@ describe("answers that lead elsewhere", () => {
     expect(server.requests.length).toBeLessThan(30)
   })
 
-  it("a status that nobody knows is an error at once, with what the answer said", async () => {
+  it("a status that nobody knows is an error at once, with what the response said", async () => {
     for (const status of [299, 499, 599]) {
       const read = failure([respond(status, { "content-type": "application/json" }, '{"a":1}')], {
         backoffOptions: { ...quick.backoffOptions, maxRetries: 1 },

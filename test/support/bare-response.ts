@@ -1,5 +1,5 @@
-/** What somebody's mock answers with: headers that can do no more than `get`, and a body that is taken whole. */
-export function bareAnswer(response: Response): Response {
+/** What a caller's mock responds with: headers that can do no more than `get`, and a body that is taken whole. */
+export function bareResponse(response: Response): Response {
   const headers = { get: (name: string) => response.headers.get(name) }
   const { ok, status, statusText } = response
   const text = () => response.text()
