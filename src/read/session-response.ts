@@ -18,6 +18,7 @@ import {
 } from "./consumers/formats.ts"
 import { MAX_PART_SIZE, PageReader, type Reader, type ReadMode } from "./consumers/page-reader.ts"
 import { pulledStream, pullMessages, pullValues, type Pull } from "./consumers/pulled-stream.ts"
+import type { PageSource } from "./page.ts"
 import type { ResponseHead } from "./session-events.ts"
 import { Session } from "./session.ts"
 import {
@@ -44,20 +45,29 @@ const jsonBatch = <T>(items: T[], meta: JsonBatchMeta): JsonBatch<T> => ({ items
 const byteChunk = (data: Uint8Array, meta: JsonBatchMeta): ByteChunk => ({ data, ...meta })
 const textChunk = (text: string, meta: JsonBatchMeta): TextChunk => ({ text, ...meta })
 
-/** The response over a session that has had its first HTTP response. */
-class SessionResponse<TJson> implements StreamResponse<TJson> {
+/**
+ * What a response reads from: a session, or what a capability has in its place (tabs/ gives pages that another tab received).
+ * It has had its first HTTP response.
+ */
+export interface ResponseSource extends PageSource {
+  /** The latest HTTP response. */
+  readonly latest: ResponseHead | undefined
+}
+
+/** The response over a source of pages. */
+export class SessionResponse<TJson> implements StreamResponse<TJson> {
   readonly url: string
   readonly contentType?: string
   readonly live: LiveMode
   readonly startOffset: Offset
   readonly isLoading = false
-  readonly #session: Session
+  readonly #session: ResponseSource
   readonly #isJson: boolean
   /** Settles when the caller has finished with what it was given; undefined before a consumption method is called. */
   #consumed: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
-  constructor(url: string, session: Session, settings: SessionSettings) {
+  constructor(url: string, session: ResponseSource, settings: SessionSettings) {
     this.url = url
     this.live = settings.live
     this.startOffset = settings.offset
