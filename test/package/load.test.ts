@@ -1,4 +1,6 @@
 import { execFile } from "node:child_process"
+import { readFile } from "node:fs/promises"
+import { relative } from "node:path"
 import { promisify } from "node:util"
 import { describe, expect, inject, it } from "vitest"
 
@@ -54,6 +56,27 @@ describe("the installed package", () => {
       "ERR_PACKAGE_PATH_NOT_EXPORTED",
     ])
   })
+
+  it.each(["import", "require"])(
+    "has stack traces that lead to the sources after %s",
+    async (way) => {
+      const load =
+        way === "import"
+          ? 'await import("@durable-streams/client")'
+          : 'require("@durable-streams/client")'
+      const code = `process.setSourceMapsEnabled(true)
+      const { DurableStream } = ${load}
+      try { new DurableStream({ url: "https://example.com/s", headers: 3 }) }
+      catch (error) { console.log(JSON.stringify(error.stack)) }`
+      const stack = String(await runInConsumer(way === "import" ? "module" : "commonjs", code))
+      const [, file, line] = /at new DurableStream \((.*durable-stream\.ts):(\d+)/.exec(stack)!
+      const source = await readFile(file!, "utf8")
+      expect(source.split("\n")[Number(line) - 1]).toContain("createEndpoint(")
+      expect(relative(consumerFolder, file!)).toMatch(
+        /^node_modules.*client\/src\/durable-stream.ts$/,
+      )
+    },
+  )
 
   it("changes no global and starts nothing when it is loaded", async () => {
     const code = `const before = Reflect.ownKeys(globalThis).length
