@@ -250,6 +250,8 @@ export class Claim {
       token,
       timeoutMs: leaseTtlMs / 3,
       signal,
+      // A machine that slept between two attempts has lost its lease before its timers say so.
+      beforeAttempt: () => this.#checkLease(),
     })
   }
 

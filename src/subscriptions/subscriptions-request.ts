@@ -27,6 +27,8 @@ export interface RootRequest {
   readonly token?: string
   readonly timeoutMs?: number
   readonly signal?: AbortSignal | undefined
+  /** Called before each attempt: it may abort the signal. */
+  readonly beforeAttempt?: (() => void) | undefined
 }
 
 /** What the server responded: a success or an error of the protocol. Retries are over. */
@@ -78,7 +80,10 @@ export class StreamRoot {
   async request({ signal, ...request }: RootRequest): Promise<RootResponse> {
     const endpoint = createEndpoint({ ...this.#options, url: this.routeUrl(request.path) })
     const abort = new LinkedAbortController(endpoint.signal, signal)
-    const attempt = (count: number) => attemptOnce(endpoint, request, abort.signal, count)
+    const attempt = (count: number) => {
+      request.beforeAttempt?.()
+      return attemptOnce(endpoint, request, abort.signal, count)
+    }
     try {
       return await retryLoop(attempt(1), () => ({
         attempt,

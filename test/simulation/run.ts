@@ -4,6 +4,7 @@ import { runProducer } from "./producers/producer.ts"
 import { runReader } from "./readers/reader.ts"
 import type { RunOptions } from "./simulation-failure.ts"
 import { runSubscriptions } from "./subscriptions/subscriptions.ts"
+import { runWebhooks } from "./subscriptions/webhooks.ts"
 
 /** What can be simulated, by the name given to `--only`. */
 const suites: Record<string, (seed: number, options: RunOptions) => Promise<void>> = {
@@ -11,6 +12,7 @@ const suites: Record<string, (seed: number, options: RunOptions) => Promise<void
   producers: runProducer,
   "compare-and-set": runCompareAndSet,
   subscriptions: runSubscriptions,
+  webhooks: runWebhooks,
 }
 
 const USAGE = `npm run simulate -- [--seeds N] [--start S] [--only ${Object.keys(suites).join("|")}] [--seed S --verbose]`

@@ -40,6 +40,10 @@ export interface Scenario {
   doubleEvents: number
   mishaps: readonly { atMs: number; kind: Mishap }[]
   healAtMs: number
+  /** Of webhooks: whether the receiver is told the lease, whether it responds before its work, and how long it works. */
+  isLeaseKnown: boolean
+  isWaitUntil: boolean
+  maxDurationMs: number
 }
 
 const MISHAPS: readonly Mishap[] = [
@@ -82,5 +86,8 @@ export function drawScenario(random: SeededRandom): Scenario {
     doubleEvents: random.pick([0, 0.3]),
     mishaps,
     healAtMs,
+    isLeaseKnown: random.chance(0.5),
+    isWaitUntil: random.chance(0.5),
+    maxDurationMs: random.pick([1_000, 25_000]),
   }
 }
