@@ -135,6 +135,7 @@ class WebhookReceiver {
   readonly #settings: ReceiverSettings
   /** Wakes by their ids: a redelivery does not start what is running here. */
   readonly #running = new Map<string, Promise<boolean>>()
+  readonly #claims = new Set<Claim>()
   readonly #failed: FailedBatches = new Map()
   #leaseTtlMs: number | undefined
 
@@ -158,6 +159,9 @@ class WebhookReceiver {
     let claim: Claim | undefined
     try {
       claim = await this.#claim(wake)
+      // The server has ended the wakes before; a machine that slept may not know yet.
+      for (const earlier of this.#claims) if (earlier.generation < generation) earlier.abandon()
+      this.#claims.add(claim)
       const paths = streams.filter(({ hasPending }) => hasPending).map(({ path }) => path)
       observe({ kind: "claimed", generation, paths })
       await workOn(claim, {
@@ -176,6 +180,8 @@ class WebhookReceiver {
       claim?.abandon()
       onError(error instanceof PoisonStop ? error.error : error)
       return false
+    } finally {
+      if (claim !== undefined) this.#claims.delete(claim)
     }
   }
 

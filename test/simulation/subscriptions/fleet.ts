@@ -95,6 +95,8 @@ export abstract class FleetRun<P extends FleetProcess> {
   readonly #story: string[] = []
   /** By path: for each message, how often a handler has finished with it. */
   readonly #handled = new Map<string, number[]>()
+  /** By process and path: the signals of the handlers that are at work. */
+  readonly #working = new Map<string, Set<AbortSignal>>()
   #processCount = 0
   protected isHealed = false
   protected isOver = false
@@ -195,6 +197,24 @@ export abstract class FleetRun<P extends FleetProcess> {
   }
 
   protected async handle(
+    process: FleetProcess,
+    batch: { items: readonly string[]; offset: string },
+    context: BatchContext,
+  ): Promise<void> {
+    const { path, signal } = context
+    const key = `${process.name} ${path}`
+    const working = this.#working.get(key) ?? new Set()
+    this.#working.set(key, working)
+    if ([...working].some(({ aborted }) => !aborted)) {
+      this.problems.push(
+        `${process.name} handles ${path} twice at ${Math.round(this.clock.elapsedMs)} ms`,
+      )
+    }
+    working.add(signal)
+    await this.#handleOnce(process, batch, context).finally(() => working.delete(signal))
+  }
+
+  async #handleOnce(
     process: FleetProcess,
     batch: { items: readonly string[]; offset: string },
     { path, startOffset, signal }: BatchContext,

@@ -44,6 +44,7 @@ export interface Scenario {
   isLeaseKnown: boolean
   isWaitUntil: boolean
   maxDurationMs: number
+  isPoisonStopped: boolean
 }
 
 const MISHAPS: readonly Mishap[] = [
@@ -89,5 +90,6 @@ export function drawScenario(random: SeededRandom): Scenario {
     isLeaseKnown: random.chance(0.5),
     isWaitUntil: random.chance(0.5),
     maxDurationMs: random.pick([1_000, 25_000]),
+    isPoisonStopped: random.chance(0.5),
   }
 }

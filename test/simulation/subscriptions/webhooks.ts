@@ -39,7 +39,10 @@ class WebhookRun extends FleetRun<Receiver> {
     const common = this.newProcess()
     const { name, fetch } = common
     const jwksUrl = `http://model.test/keys/${++receivers}`
-    const { concurrency, leaseTtlMs, isLeaseKnown, isWaitUntil, maxDurationMs } = this.scenario
+    const { concurrency, leaseTtlMs, isLeaseKnown, isWaitUntil, maxDurationMs, isPoisonStopped } =
+      this.scenario
+    /** By the claims' signals: when its first batch began. */
+    const workBegan = new WeakMap<AbortSignal, number>()
     const receive = webhookHandler<string>({
       root: ROOT,
       subscription: ID,
@@ -52,7 +55,18 @@ class WebhookRun extends FleetRun<Receiver> {
       ...(isWaitUntil && { waitUntil: () => undefined }),
       backoffOptions: { initialDelay: 100, maxDelay: 5_000 },
       startOffset: (path) => this.offsets.startOffset(path),
-      onBatch: (batch, context) => this.handle(process, batch, context),
+      maxAttempts: 2,
+      // Without an end of the wake: the server wakes again after its own delay.
+      ...(isPoisonStopped && { onPoison: () => "stop" as const }),
+      onBatch: (batch, context) => {
+        const { signal } = context
+        const beganMs = workBegan.get(signal) ?? this.clock.elapsedMs
+        workBegan.set(signal, beganMs)
+        if (this.clock.elapsedMs > beganMs + maxDurationMs) {
+          this.problems.push(`${name} begins a batch after ${maxDurationMs} ms of work`)
+        }
+        return this.handle(process, batch, context)
+      },
       observe: (event) => this.tell(name, describeEvent(event)),
       onError: (error) => this.tell(name, `error ${String(error)}`),
     })
