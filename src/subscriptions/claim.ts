@@ -201,9 +201,9 @@ export class Claim {
   /** What a response to an acknowledgement means for the claim. */
   #settle(response: RootResponse, isDone: boolean): AckResult {
     const { error, json, attempts } = response
-    if (error === undefined && isJsonObject(json) && json["ok"] === true) {
+    if (isStored(response)) {
       if (isDone) this.#end("done")
-      return { nextWake: json["next_wake"] === true, rejected: [] }
+      return { nextWake: isJsonObject(json) && json["next_wake"] === true, rejected: [] }
     }
     // The first attempt ended the claim, and its response was lost.
     if (isDone && error?.code === "FENCED" && attempts > 1) {
@@ -231,7 +231,7 @@ export class Claim {
       throw this.#ended === undefined ? error : this.#endedError()
     })
     // A retry extends the lease later than the first attempt: the earlier time is the safe one.
-    if (response.error === undefined) this.#extend(sentAt)
+    if (isStored(response)) this.#extend(sentAt)
     return response
   }
 
@@ -338,6 +338,11 @@ const endingCodes: readonly string[] = [
   "TOKEN_EXPIRED",
   "SUBSCRIPTION_NOT_FOUND",
 ]
+
+/** Whether the server stored an acknowledgement. The page of a proxy extends no lease. */
+function isStored({ error, json }: RootResponse): boolean {
+  return error === undefined && isJsonObject(json) && json["ok"] === true
+}
 
 function newPendingAck(): PendingAck {
   let resolve: (result: AckResult) => void = () => undefined

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, expect, it } from "vitest"
+import { afterAll, beforeAll, expect, it, onTestFinished, vi } from "vitest"
 import { SubscriptionModelServer } from "../../support/model-server/subscriptions.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import { startSubscriptionServer } from "../../support/subscription-server.ts"
@@ -172,11 +172,11 @@ function referenceSide(folder: string): Side {
   )
 }
 
-function modelSide(folder: string): Side {
-  const model = new SubscriptionModelServer({
-    now: () => Date.now(),
-    after: () => () => undefined,
-  })
+function newModel(): SubscriptionModelServer {
+  return new SubscriptionModelServer({ now: () => Date.now(), after: () => () => undefined })
+}
+
+function modelSide(folder: string, model = newModel()): Side {
   return new Side(async (method, path, { body, token }) => {
     const response = await model.handle({
       method,
@@ -247,4 +247,47 @@ it(`responds to ${SEQUENCES} random request sequences about subscriptions as the
       expect(ourWakes, `seed ${seed}, wakes:\n${history.join("\n")}`).toBe(theirWakes)
     }
   }
+})
+
+it("ends leases that expire as the reference server does", async () => {
+  // The reference server runs in this process: its leases end when the test says so.
+  vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] })
+  onTestFinished(() => void vi.useRealTimers())
+  const sequence = async (seed: number) => {
+    const random = new SeededRandom(seed)
+    const folder = `lease-${seed}`
+    const model = newModel()
+    const sides = [modelSide(folder, model), referenceSide(folder)] as const
+    const config = {
+      type: "pull-wake",
+      wake_stream: `${folder}-wake`,
+      pattern: `${folder}/*`,
+      lease_ttl_ms: 1_000,
+    }
+    const history: string[] = []
+    const both = async (label: string, ask: (side: Side) => Promise<unknown>) => {
+      history.push(label)
+      const [ours, theirs] = await Promise.all(sides.map(ask))
+      expect(ours, `seed ${seed}:\n${history.join("\n")}`).toEqual(theirs)
+    }
+    await both("wake", (side) => side.createStream("../" + folder + "-wake"))
+    for (const name of PATHS) await both(`create ${name}`, (side) => side.createStream(name))
+    await both("subscribe", (side) => side.subscription("PUT", config))
+    // More than is acknowledged below, so that the end of the lease is followed by a wake.
+    for (let count = 0; count < 3; count++) await both("append a", (side) => side.append("a"))
+    await both("claim", (side) => side.claim("w1"))
+    const acked = random.int(0, 2)
+    if (acked > 0) await both("ack", (side) => side.ack(0, [{ name: "a", at: acked }], false))
+    if (random.chance(0.5)) await both("append b", (side) => side.append("b"))
+    model.endLeases()
+    await vi.advanceTimersByTimeAsync(1_000)
+    await both("wakes", (side) => side.wakeCount())
+    await both("late ack", (side) => side.ack(0, [{ name: "a", at: 3 }], random.chance(0.5)))
+    await both("late release", (side) => side.release(0))
+    await both("get", (side) => side.subscription("GET"))
+    await both("claim", (side) => side.claim("w2"))
+    await both("late ack", (side) => side.ack(1, [], false))
+    await both("ack", (side) => side.ack(0, [{ name: "a", at: 3 }], true))
+  }
+  for (let seed = 1; seed <= 20; seed++) await sequence(seed)
 })
