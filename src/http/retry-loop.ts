@@ -28,9 +28,21 @@ export interface FailedAttempt {
 
 /** A retry that is about to happen. */
 export interface RetryNotice {
+  /** How many attempts have failed. */
   readonly attempt: number
   readonly delayMs: number
-  readonly error: DurableStreamError
+  readonly error: Error
+}
+
+/** What a reader or a writer is at while nothing but failures come. */
+export interface Retrying {
+  readonly kind: "retrying"
+  /** What the latest attempt failed with. */
+  readonly error: Error
+  /** How many attempts have failed. */
+  readonly attempt: number
+  /** When the next attempt is due, or was made: in milliseconds since 1970, as `Date.now()` counts. */
+  readonly retryAtMs: number
 }
 
 /** What {@link retryLoop} is told. */

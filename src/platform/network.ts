@@ -3,6 +3,11 @@ interface NetworkConnection extends EventTarget {
   readonly type?: string
 }
 
+/** Whether the browser says that it has no network. Other platforms do not say. */
+export function isOffline(): boolean {
+  return typeof navigator !== "undefined" && navigator.onLine === false
+}
+
 /**
  * Calls back when the network comes back or becomes another one (from Wi-Fi to mobile data): connections of before are
  * dead, and a wait for the next attempt is over. Browsers report it, to pages and to workers; other platforms do not.

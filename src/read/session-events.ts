@@ -1,4 +1,4 @@
-import { callObserver, warn } from "../platform/console.ts"
+import { callObserver, isTestRun, warn } from "../platform/console.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type {
   SessionSettings,
@@ -26,6 +26,7 @@ export class SessionEvents {
   notify(event: StreamEvent): void {
     const { observe, sse } = this.#settings
     if (observe !== undefined) callObserver("observe", () => observe(event))
+    // A test that deletes streams does so on purpose.
     if (event.kind === "offset-mismatch" && !isTestRun()) {
       this.#warn(
         `the stored offset ${event.offset} is not the stream's any more (it ends at ${event.nextOffset}). If the stream was ` +
@@ -48,26 +49,15 @@ export class SessionEvents {
 
 /** What to tell those who run the servers; empty if there is nothing to fix. */
 export const fallbackAdvice: Readonly<Record<SseFallbackReason, string>> = {
-  "short-connections":
-    "SSE connections end as soon as they begin. Check the read timeouts of proxies",
-  buffered:
-    "A proxy buffers SSE until the connection ends. Turn that off (X-Accel-Buffering: no, proxy_buffering off)",
+  "short-connections": "SSE connections end at once. Check the timeouts of proxies",
+  buffered: "A proxy buffers SSE. Turn that off (X-Accel-Buffering: no, proxy_buffering off)",
   silent:
-    "SSE connections stay silent. Check for a proxy that buffers (X-Accel-Buffering: no, proxy_buffering off)",
-  failing: "SSE requests fail while others succeed. Check the timeouts and limits of proxies",
+    "SSE is silent. Perhaps a proxy buffers SSE. Turn that off (X-Accel-Buffering: no, proxy_buffering off)",
+  failing: "SSE requests fail while others succeed. Check the timeouts of proxies",
   unsupported:
     "SSE requests get no text/event-stream. Check that proxies pass queries and content types on",
-  malformed: "SSE events are malformed. Check that proxies pass the body on unchanged",
+  malformed: "SSE events are malformed. Check that proxies pass them on unchanged",
   "lossy-text": "",
-}
-
-/** A test that deletes streams does so on purpose. */
-function isTestRun(): boolean {
-  // Only some platforms have it.
-  const { process } = globalThis as {
-    readonly process?: { readonly env?: { readonly NODE_ENV?: string } }
-  }
-  return process?.env?.NODE_ENV === "test"
 }
 
 /** What users see of a response. The response itself would keep its body long after that was read. */

@@ -23,6 +23,7 @@ import type { ResponseHead } from "./session-events.ts"
 import { Session } from "./session.ts"
 import {
   sessionSettings,
+  type ConnectionState,
   type LiveMode,
   type ReadOptions,
   type SessionSettings,
@@ -52,6 +53,7 @@ const textChunk = (text: string, meta: JsonBatchMeta): TextChunk => ({ text, ...
 export interface ResponseSource extends PageSource {
   /** The latest HTTP response. */
   readonly latest: ResponseHead | undefined
+  readonly connectionState: ConnectionState
 }
 
 /** The response over a source of pages. */
@@ -108,6 +110,10 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
 
   get streamClosed(): boolean {
     return this.#session.position.streamClosed
+  }
+
+  get state(): ConnectionState {
+    return this.#session.connectionState
   }
 
   get closed(): Promise<void> {

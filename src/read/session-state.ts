@@ -43,11 +43,12 @@
 
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { backoffDelayMs, spacingDelayMs, type Backoff } from "../http/backoff.ts"
+import type { RetryNotice, Retrying } from "../http/retry-loop.ts"
 import { NOW_OFFSET, START_OFFSET, type Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { PageMark, SessionOutcome, TransferFailure } from "./page.ts"
 import { isShort, judgeSse, type SseEnding } from "./sse-health.ts"
-import type { SseSettings, StreamEvent, Transport } from "./stream-options.ts"
+import type { ConnectionState, SseSettings, StreamEvent, Transport } from "./stream-options.ts"
 
 /** Catch-up pages in a row that may make no progress. */
 export const MAX_STALLS = 10
@@ -111,6 +112,8 @@ export interface SessionContext {
   readonly restarted: boolean
   /** The transport of the latest request. */
   readonly transport: Transport
+  /** What is retried, until a response arrives. */
+  readonly retrying: Retrying | undefined
 }
 
 /** What a session is doing. */
@@ -129,7 +132,12 @@ export type SessionState = { readonly context: SessionContext } & (
   | { readonly kind: "waiting"; readonly next: Transport }
   | { readonly kind: "handling-error"; readonly next: Transport }
   | { readonly kind: "paused" }
-  | { readonly kind: "ended"; readonly outcome: SessionOutcome }
+  | {
+      readonly kind: "ended"
+      readonly outcome: SessionOutcome
+      /** What users are shown of it. */
+      readonly shown: Extract<ConnectionState, { kind: "ended" }>
+    }
 )
 
 interface Committed {
@@ -152,6 +160,8 @@ export type SessionEvent =
       readonly failure: TransferFailure
       readonly deliveredBytes: number
     }
+  /** A request failed and is made again. It may be one that is made ahead. */
+  | ({ readonly kind: "request-retried" } & TransportRetry)
   /** A long-poll got no response in time. */
   | { readonly kind: "poll-timed-out"; readonly elapsedMs: number }
   /** A request failed and is not retried. */
@@ -162,6 +172,7 @@ export type SessionEvent =
   /** The error handler requested a retry. */
   | {
       readonly kind: "error-handled"
+      readonly error: unknown
       /** Where to continue instead. */
       readonly offset: Offset | undefined
       /** The rest of the time that the server asked to wait. */
@@ -178,6 +189,8 @@ export type SessionEvent =
   | { readonly kind: "live-changed"; readonly live: "long-poll" | "none" }
   /** A cancel, an abort, or a failure of the consumer, the error handler or the driver. */
   | { readonly kind: "end"; readonly outcome: SessionOutcome }
+
+type TransportRetry = RetryNotice & { readonly transport: Transport }
 
 /** What the driver does, in order. `notify` comes last: it calls the caller's code. */
 export type Effect =
@@ -219,13 +232,15 @@ export interface Step {
   readonly effects: readonly Effect[]
 }
 
-/** What a transition may use besides the state: settings and chance. No clock: events carry durations. */
+/** What a transition may use besides the state: settings, chance and the date. No clock: events carry durations. */
 export interface SessionEnvironment {
   readonly url: string
   readonly backoff: Backoff
   readonly sse: SseSettings
   /** Between 0 and 1, new for every event. */
   readonly random: number
+  /** The date, in milliseconds since 1970: for what users are shown, and nothing else. */
+  readonly nowMs: number
 }
 
 /** Nothing has failed. */
@@ -264,6 +279,7 @@ export function initialState(
     unconfirmed: offset !== START_OFFSET && offset !== NOW_OFFSET,
     restarted: false,
     transport: "catch-up",
+    retrying: undefined,
   }
   return { kind: "requesting", context }
 }
@@ -281,7 +297,7 @@ export function transition(
       return onPage(state, event, env)
     case "opened":
       if (state.kind !== "requesting" || context.transport !== "sse") return stay(state)
-      return receive(context)
+      return receive(update(context, { retrying: undefined }))
     case "sse-closed": {
       const isOpen = state.kind === "receiving" || state.kind === "requesting"
       if (!isOpen || context.transport !== "sse") return stay(state)
@@ -289,6 +305,14 @@ export function transition(
     }
     case "transfer-failed":
       return onTransferFailed(state, event, env)
+    case "request-retried": {
+      const retried = update(context, { retrying: retryingState(event, env) })
+      return {
+        // Another state's request is one that was made ahead.
+        state: state.kind === "requesting" ? { ...state, context: retried } : state,
+        effects: [notify({ ...event, kind: "retry" })],
+      }
+    }
     case "poll-timed-out":
       if (state.kind !== "requesting" || context.transport !== "long-poll") return stay(state)
       return pollAgain(context, event.elapsedMs, env)
@@ -340,6 +364,7 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
     offset: isNow ? end.offset : before.offset,
     visited: isNow ? visitedFrom(end.offset) : before.visited,
     roundTripMs: transport === "catch-up" ? Math.min(roundTripMs, elapsedMs) : roundTripMs,
+    retrying: undefined,
   })
   if (moved && leadsBack(before.visited, end.offset)) return stall(context, env)
   if (!moved && !news) {
@@ -441,8 +466,8 @@ function onTransferFailed(
     : transferErrors > maxRetries || identical > MAX_IDENTICAL
   if (isTooMany) return handleError(failed, transport, failure.error)
   const delayMs = backoffDelayMs(env.backoff, transferErrors, env.random)
-  const retry = { kind: "retry", transport, attempt: transferErrors, delayMs } as const
-  return wait(failed, transport, delayMs, notify({ ...retry, error: failure.error }))
+  const { error } = failure
+  return retry(failed, transport, { transport, attempt: transferErrors, delayMs, error }, env)
 }
 
 /** What follows an SSE connection, or a request for one that failed. */
@@ -460,16 +485,10 @@ function afterSse(context: SessionContext, ending: SseEnding, env: SessionEnviro
   const live: Live = context.live.kind === "sse" ? { kind: "sse", failures } : context.live
   const retries = isShort(ending, env.sse) ? context.retries : NO_RETRIES
   const transport = live.kind === "sse" ? verdict.transport : "catch-up"
-  const notice =
-    ending.failure &&
-    notify({
-      kind: "retry",
-      transport: "sse",
-      attempt: failures,
-      delayMs,
-      error: ending.failure.error,
-    })
-  return wait(update(context, { live, retries }), transport, delayMs, notice)
+  const next = update(context, { live, retries })
+  if (ending.failure === undefined) return wait(next, transport, delayMs)
+  const { error } = ending.failure
+  return retry(next, transport, { transport: "sse", attempt: failures, delayMs, error }, env)
 }
 
 function onErrorHandled(
@@ -485,10 +504,13 @@ function onErrorHandled(
     handler === 0
       ? spacingDelayMs(HANDLER_INTERVAL_MS, event.sinceLastMs, env.random)
       : backoffDelayMs(env.backoff, handler, env.random)
+  const waitMs = Math.max(delayMs, event.retryAfterMs)
   const retries = { ...NO_RETRIES, handler: handler + 1 }
-  const { offset } = event
+  const { offset, error } = event
   const next = update(context, {
     retries,
+    // Whatever a request throws is an Error.
+    retrying: retryingState({ error: error as Error, attempt: handler + 1, delayMs: waitMs }, env),
     ...(offset !== undefined && {
       offset,
       visited: visitedFrom(offset),
@@ -499,11 +521,7 @@ function onErrorHandled(
       restarted: true,
     }),
   })
-  return wait(
-    next,
-    offset === undefined ? state.next : "catch-up",
-    Math.max(delayMs, event.retryAfterMs),
-  )
+  return wait(next, offset === undefined ? state.next : "catch-up", waitMs)
 }
 
 function onNetworkChanged(state: SessionState): Step {
@@ -576,6 +594,29 @@ function wait(context: SessionContext, next: Transport, delayMs: number, notice?
   }
 }
 
+/** Waits because something failed. */
+function retry(
+  context: SessionContext,
+  next: Transport,
+  notice: TransportRetry,
+  env: SessionEnvironment,
+): Step {
+  const retrying = retryingState(notice, env)
+  return wait(
+    update(context, { retrying }),
+    next,
+    notice.delayMs,
+    notify({ kind: "retry", ...notice }),
+  )
+}
+
+function retryingState(
+  { error, attempt, delayMs }: RetryNotice,
+  env: SessionEnvironment,
+): Retrying {
+  return { kind: "retrying", error, attempt, retryAtMs: env.nowMs + delayMs }
+}
+
 function handleError(context: SessionContext, next: Transport, error: unknown): Step {
   return {
     state: { kind: "handling-error", context, next },
@@ -585,21 +626,17 @@ function handleError(context: SessionContext, next: Transport, error: unknown): 
 
 function pause(context: SessionContext): Step {
   return {
-    state: { kind: "paused", context },
+    state: { kind: "paused", context: update(context, { retrying: undefined }) },
     effects: [RELEASE, DROP_AHEAD, notify({ kind: "pause", reason: "hidden" })],
   }
 }
 
 function end(context: SessionContext, outcome: SessionOutcome): Step {
-  const error = outcome.kind === "failed" ? { error: outcome.error } : {}
+  const error = outcome.kind === "failed" && { error: outcome.error }
+  const shown = { kind: "ended", reason: outcome.kind, ...error } as const
   return {
-    state: { kind: "ended", context, outcome },
-    effects: [
-      RELEASE,
-      DROP_AHEAD,
-      { kind: "end", outcome },
-      notify({ kind: "end", reason: outcome.kind, ...error }),
-    ],
+    state: { kind: "ended", context, outcome, shown },
+    effects: [RELEASE, DROP_AHEAD, { kind: "end", outcome }, notify({ ...shown, kind: "end" })],
   }
 }
 
@@ -639,6 +676,7 @@ function update(context: SessionContext, changes: Partial<SessionContext>): Sess
     unconfirmed: context.unconfirmed,
     restarted: context.restarted,
     transport: context.transport,
+    retrying: context.retrying,
   }
   return Object.assign(copy, changes)
 }

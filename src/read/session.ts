@@ -3,9 +3,11 @@ import { LinkedAbortController, sleep } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { failureOf } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
+import { isOffline } from "../platform/network.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { headerOf } from "../protocol/response-metadata.ts"
 import { arrivesInParts } from "./body.ts"
+import { connectionState } from "./connection-state.ts"
 import { callErrorHandler } from "./error-handler.ts"
 import { Lifetime } from "./lifetime.ts"
 import {
@@ -30,7 +32,7 @@ import {
   type SessionState,
 } from "./session-state.ts"
 import type { SseConnection, SseRead } from "./sse-connection.ts"
-import { checkOffset, type SessionSettings } from "./stream-options.ts"
+import { checkOffset, type ConnectionState, type SessionSettings } from "./stream-options.ts"
 import { openTransport, type Opened, type ReadContext } from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
@@ -52,6 +54,8 @@ export class Session implements PageSource {
   #state: SessionState
   /** What to do next. */
   #work: Work | undefined
+  /** What users were told about it. */
+  #connectionState: ConnectionState | undefined
   /** What is in flight: a request with its body or connection, a wait, the error handler. */
   #current: LinkedAbortController | undefined
   #connection: SseConnection | undefined
@@ -71,11 +75,13 @@ export class Session implements PageSource {
 
   constructor(endpoint: Endpoint, settings: SessionSettings) {
     const { offset, cursor, visibility, hiddenGraceMs } = settings
+    const dispatch = this.#dispatch.bind(this)
     this.#context = {
       endpoint,
       settings,
       contentType: undefined,
       events: new SessionEvents(endpoint.url, settings),
+      dispatch,
       platform: { lacksArrayBuffer: false },
       onText: settings.live === "sse" ? this.#inspectText.bind(this) : undefined,
     }
@@ -83,7 +89,8 @@ export class Session implements PageSource {
     const live = settings.live === true ? "sse" : settings.live || "none"
     this.#state = initialState(offset, live, cursor)
     this.#work = { kind: "request", transport: "catch-up", offset, cursor }
-    this.#lifetime = new Lifetime(this.#dispatch.bind(this))
+    this.#lifetime = new Lifetime(dispatch)
+    this.#showState()
     // A finite read goes on while hidden: it ends by itself.
     if (live !== "none") this.#lifetime.watchVisibility(visibility, hiddenGraceMs)
     this.#lifetime.watchNetwork()
@@ -108,6 +115,12 @@ export class Session implements PageSource {
 
   get contentType(): string | undefined {
     return this.#context.contentType
+  }
+
+  /** What the session is at, as users see it. */
+  get connectionState(): ConnectionState {
+    // There is one since the session was made.
+    return this.#connectionState as ConnectionState
   }
 
   /** The latest HTTP response. */
@@ -306,7 +319,7 @@ export class Session implements PageSource {
       const askedMs = failureOf(error)?.retryAfterMs ?? 0
       const retryAfterMs = Math.max(0, askedMs - (monotonicMs() - startedAtMs))
       const sinceLastMs = startedAtMs - this.#lastRetryAtMs
-      this.#dispatch({ kind: "error-handled", offset, retryAfterMs, sinceLastMs })
+      this.#dispatch({ kind: "error-handled", error, offset, retryAfterMs, sinceLastMs })
     })
     const next = this.#work
     this.#lastRetryAtMs = monotonicMs() + (next?.kind === "wait" ? next.delayMs : 0)
@@ -314,12 +327,27 @@ export class Session implements PageSource {
 
   #dispatch(event: SessionEvent): void {
     const { url, backoff } = this.#context.endpoint
-    const env = { url, backoff, sse: this.#context.settings.sse, random: Math.random() }
+    const env = {
+      url,
+      backoff,
+      sse: this.#context.settings.sse,
+      random: Math.random(),
+      nowMs: Date.now(),
+    }
     const { state, effects } = transition(this.#state, event, env)
     this.#state = state
     for (const effect of effects) this.#execute(effect)
+    this.#showState()
     this.#wake?.()
     this.#wake = undefined
+  }
+
+  /** Reports what the session is at, if that has changed: before the event that explains it. */
+  #showState(): void {
+    const state = connectionState(this.#state, isOffline)
+    if (state === this.#connectionState) return
+    this.#connectionState = state
+    this.#context.events.notify({ kind: "state", state })
   }
 
   #execute(effect: Effect): void {
@@ -348,7 +376,11 @@ export class Session implements PageSource {
         this.#lifetime.end(effect.outcome)
         break
       case "notify":
-        this.#context.events.notify(effect.event)
+        this.#showState()
+        // An observer may have ended the session there: nothing is reported after its end.
+        if (this.outcome === undefined || effect.event.kind === "end") {
+          this.#context.events.notify(effect.event)
+        }
         break
       default:
         // A page that was delivered is not kept while the next one is waited for.

@@ -10,6 +10,7 @@ import {
   checkNumber,
   checkObject,
 } from "../http/option-checks.ts"
+import type { Retrying } from "../http/retry-loop.ts"
 import type { HeadersRecord, MaybePromise, ParamsRecord } from "../http/request-inputs.ts"
 import { documentVisibility, type VisibilitySource } from "../platform/page-lifecycle.ts"
 import { isOffset, START_OFFSET, type Offset } from "../protocol/offset.ts"
@@ -157,7 +158,10 @@ export interface ReadOptions {
    * @default JSON pages: the engine's longest string. SSE: 64 MiB. Bytes and text: none
    */
   maxPageBytes?: number | undefined
-  /** Called with what the session does: requests, responses, retries, transport changes, pauses, the end. */
+  /**
+   * Called with what the session does: requests, responses, retries, transport changes, pauses, the end, and each
+   * {@link ConnectionState}.
+   */
   observe?: ((event: StreamEvent) => void) | undefined
 }
 
@@ -177,6 +181,32 @@ export type SseFallbackReason =
   | "unsupported"
   | "malformed"
   | "lossy-text"
+
+/**
+ * What a session is at, for a user interface: `response.state`, and each change in `observe`.
+ *
+ * - `connecting`: no response has arrived yet.
+ * - `catching-up`: it delivers what is stored.
+ * - `live`: what was stored is delivered, and what is appended arrives at once. A connection that ends and is replaced without a
+ *   failure stays live.
+ * - `retrying`: the latest request failed. It lasts until a response arrives. While `onError` decides, the state does not change.
+ * - `offline`: as `retrying`, and the browser says that it has no network. It retries as soon as there is one.
+ * - `paused`: the page is hidden.
+ * - `ended`: final. `eof`: the stream is closed; `up-to-date`: a finite read has caught up.
+ */
+export type ConnectionState =
+  | { readonly kind: "connecting" | "catching-up" | "offline" }
+  | { readonly kind: "live"; readonly transport: Exclude<Transport, "catch-up"> }
+  | Retrying
+  | { readonly kind: "paused"; readonly reason: PauseReason }
+  | ({ readonly kind: "ended" } & Ending)
+
+/** How a session ended. */
+interface Ending {
+  readonly reason: "eof" | "up-to-date" | "cancelled" | "aborted" | "failed"
+  /** What it failed with. */
+  readonly error?: unknown
+}
 
 /** What a session does, as `observe` receives it. */
 export type StreamEvent =
@@ -215,12 +245,9 @@ export type StreamEvent =
   | { readonly kind: "offset-mismatch"; readonly offset: Offset; readonly nextOffset: Offset }
   | { readonly kind: "pause"; readonly reason: PauseReason }
   | { readonly kind: "resume"; readonly reason: PauseReason }
-  | {
-      readonly kind: "end"
-      /** `eof`: the stream is closed; `up-to-date`: a finite read has caught up. */
-      readonly reason: "eof" | "up-to-date" | "cancelled" | "aborted" | "failed"
-      readonly error?: unknown
-    }
+  | ({ readonly kind: "end" } & Ending)
+  /** Where the session is now; the first one is `connecting`. Comes before the event that explains it. */
+  | { readonly kind: "state"; readonly state: ConnectionState }
 
 /** Why a session pauses. */
 export type PauseReason = "hidden"

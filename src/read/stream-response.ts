@@ -1,6 +1,6 @@
 import type { ReadableStreamAsyncIterable } from "../platform/async-iterable-stream.ts"
 import type { Offset } from "../protocol/offset.ts"
-import type { LiveMode } from "./stream-options.ts"
+import type { ConnectionState, LiveMode } from "./stream-options.ts"
 
 /** What a callback of a subscription may return; the next batch waits for a promise. */
 export type CallbackResult = unknown
@@ -41,6 +41,8 @@ export interface StreamResponse<TJson = unknown> {
   readonly upToDate: boolean
   /** Whether what was delivered reaches the end of a closed stream. */
   readonly streamClosed: boolean
+  /** What the session is at. `observe` has each change. */
+  readonly state: ConnectionState
 
   /**
    * Collects bytes up to the first up-to-date page, then ends the session. Rejects with what ended the session before that

@@ -27,6 +27,7 @@ export interface ReadContext {
   /** The stream's content type, after the first response. */
   readonly contentType: string | undefined
   readonly events: SessionEvents
+  readonly dispatch: (event: SessionEvent) => void
   readonly platform: BodyPlatform
   /** Called with the bytes of text that arrive by a transport that carries bytes. */
   readonly onText: ((bytes: Uint8Array) => void) | undefined
@@ -123,7 +124,7 @@ class ReadAttempt implements RequestObserver, IdleListener {
 
   onRetry(notice: RetryNotice): void {
     this.#watch.heard()
-    this.#context.events.notify({ kind: "retry", transport: this.#read.transport, ...notice })
+    this.#context.dispatch({ kind: "request-retried", transport: this.#read.transport, ...notice })
   }
 
   onIdle({ error }: TransferFailure): void {

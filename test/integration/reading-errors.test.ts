@@ -328,20 +328,26 @@ describe("observe", () => {
     })
     expect(await consume(await opened, "json")).toBe("1\n2\n")
     const durationMs = expect.any(Number)
+    const error = expect.objectContaining({ code: "BUSY" })
+    const retrying = { kind: "retrying", error, attempt: 1, retryAtMs: expect.any(Number) }
     expect(events).toEqual([
+      { kind: "state", state: { kind: "connecting" } },
       { kind: "request", transport: "catch-up", offset: "-1", attempt: 1 },
       { kind: "response", transport: "catch-up", status: 503, durationMs },
+      { kind: "state", state: retrying },
       {
         kind: "retry",
         transport: "catch-up",
         attempt: 1,
         delayMs: expect.any(Number),
-        error: expect.objectContaining({ code: "BUSY" }),
+        error,
       },
       { kind: "request", transport: "catch-up", offset: "-1", attempt: 2 },
       { kind: "response", transport: "catch-up", status: 200, durationMs },
+      { kind: "state", state: { kind: "catching-up" } },
       { kind: "request", transport: "catch-up", offset: "o1", attempt: 1 },
       { kind: "response", transport: "catch-up", status: 200, durationMs },
+      { kind: "state", state: { kind: "ended", reason: "up-to-date" } },
       { kind: "end", reason: "up-to-date" },
     ])
   })
@@ -389,7 +395,7 @@ describe("observe", () => {
     const complained = vi.spyOn(console, "error").mockImplementation(() => undefined)
     const { opened } = open([second], { observe })
     expect(await consume(await opened, "json")).toBe("2\n")
-    expect(complained).toHaveBeenCalledTimes(3)
+    expect(complained).toHaveBeenCalledTimes(6)
     complained.mockRestore()
   })
 })

@@ -299,7 +299,8 @@ describe("a fetch of the caller's", () => {
     await expect.poll(() => bodies).toEqual(["first"])
     const retry = { kind: "retry", error: expect.objectContaining({ code: "TIMEOUT" }) }
     await expect.poll(() => events).toContainEqual(expect.objectContaining(retry))
-    await expect.poll(() => events.at(-1)).toMatchObject({ kind: "response" })
+    const reads = { kind: "state", state: { kind: "catching-up" } }
+    await expect.poll(() => events.at(-1)).toEqual(reads)
     controller.abort("left")
     expect(await gathered).toMatchObject({ cause: "left" })
     expect(bodies).toEqual(["first", "second"])

@@ -66,11 +66,19 @@ const trouble: fc.Arbitrary<SessionEvent> = fc.oneof(
   fc.record({ kind: fc.constant("request-failed"), error: fc.constant(error) }),
   fc.record({
     kind: fc.constant("error-handled"),
+    error: fc.constant(error),
     offset: fc.option(offsets, { nil: undefined }),
     retryAfterMs: fc.constantFrom(0, 2000),
     sinceLastMs: fc.constantFrom(0, 399, Infinity),
   }),
   fc.record({ kind: fc.constant("timer-fired") }),
+  fc.record({
+    kind: fc.constant("request-retried"),
+    transport: fc.constantFrom("catch-up", "long-poll"),
+    attempt: fc.constant(1),
+    delayMs: fc.constant(100),
+    error: fc.constant(error),
+  }),
 )
 
 const fromOutside: fc.Arbitrary<SessionEvent> = fc.oneof(
@@ -182,6 +190,16 @@ describe("whatever happens to a session", () => {
   it("invariant 6: the end is final", () => {
     always((before, _event, step) => {
       if (before.kind === "ended") expect(step).toEqual({ state: before, effects: [] })
+    })
+  })
+
+  it("what is retried is shown until a response arrives or the session pauses", () => {
+    always((before, event, { state: after }) => {
+      const { retrying } = before.context
+      if (before.kind === "ended" || after.kind === "ended" || retrying === undefined) return
+      const isOver = ["page", "opened"].includes(event.kind) || after.kind === "paused"
+      if (!isOver) expect(after.context.retrying).toBeDefined()
+      if (after.kind === "receiving") expect(after.context.retrying).toBeUndefined()
     })
   })
 
@@ -309,6 +327,7 @@ function useless(state: SessionState, trick: Mischief, serial: number): SessionE
     case "handling-error":
       return {
         kind: "error-handled",
+        error,
         offset: undefined,
         retryAfterMs: 0,
         sinceLastMs: Infinity,
@@ -386,5 +405,6 @@ function environment(
       logWarnings: true,
     },
     random,
+    nowMs: 1_700_000_000_000,
   }
 }

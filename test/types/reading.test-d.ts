@@ -4,6 +4,7 @@ import {
   stream,
   subscribe,
   type ByteChunk,
+  type ConnectionState,
   type JsonBatch,
   type LiveMode,
   type Offset,
@@ -75,6 +76,11 @@ describe("what a read is asked for", () => {
     expectTypeOf<{ url: string; pauseWhenHidden: false }>().toExtend<StreamOptions>()
   })
 
+  it("has a connection state that can be taken apart", () => {
+    expectTypeOf<StreamResponse["state"]>().toEqualTypeOf<ConnectionState>()
+    expectTypeOf(inWords).returns.toBeString()
+  })
+
   it("tells an observer a union that can be taken apart", () => {
     const observe = (event: StreamEvent): string => {
       switch (event.kind) {
@@ -93,6 +99,8 @@ describe("what a read is asked for", () => {
           return event.reason
         case "end":
           return event.reason
+        case "state":
+          return inWords(event.state)
       }
     }
     expectTypeOf({ url: "", observe }).toExtend<StreamOptions>()
@@ -167,3 +175,20 @@ describe("what a read gives", () => {
     expectTypeOf(response).toExtend<AsyncDisposable>()
   })
 })
+
+/** Every kind of connection state. */
+function inWords(state: ConnectionState): string {
+  switch (state.kind) {
+    case "connecting":
+    case "catching-up":
+    case "offline":
+      return state.kind
+    case "live":
+      return state.transport
+    case "retrying":
+      return `${state.error.message} ${state.attempt.toFixed()} ${new Date(state.retryAtMs).toISOString()}`
+    case "paused":
+    case "ended":
+      return state.reason
+  }
+}

@@ -35,6 +35,7 @@ export function connectionAfter(state: ConnectionState, event: StreamEvent): Con
       }
     case "transport":
     case "offset-mismatch":
+    case "state":
       return state
   }
 }
@@ -58,6 +59,8 @@ export function inWords(event: StreamEvent): string | undefined {
       return "resumed: the tab is back"
     case "end":
       return `ended: ${event.reason}`
+    case "state":
+      return undefined
   }
 }
 

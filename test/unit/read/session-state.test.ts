@@ -37,6 +37,7 @@ const env = {
     logWarnings: true,
   },
   random: 0.5,
+  nowMs: 1_700_000_000_000,
 }
 
 /** Where every state of the table is: at "here", which was the tail when the session got there. */
@@ -113,16 +114,25 @@ const events = {
   "sse-closed healthy": { kind: "sse-closed", ending: healthy },
   "sse-closed short": { kind: "sse-closed", ending: { ...healthy, livedMs: 3 } },
   "sse-closed unsupported": { kind: "sse-closed", ending: { ...healthy, kind: "unsupported" } },
+  "request-retried": {
+    kind: "request-retried",
+    transport: "catch-up",
+    attempt: 2,
+    delayMs: 100,
+    error,
+  },
   "poll-timed-out": { kind: "poll-timed-out", elapsedMs: 75_000 },
   "request-failed": { kind: "request-failed", error },
   "error-handled: retry": {
     kind: "error-handled",
+    error,
     offset: undefined,
     retryAfterMs: 0,
     sinceLastMs: Infinity,
   },
   "error-handled: elsewhere": {
     kind: "error-handled",
+    error,
     offset: "-1",
     retryAfterMs: 0,
     sinceLastMs: Infinity,
@@ -142,6 +152,8 @@ type EventName = keyof typeof events
 type Unnamed = Exclude<SessionEvent["kind"], (typeof events)[EventName]["kind"]>
 // Does not compile if an event has no name above.
 const everyEventIsNamed: [Unnamed] extends [never] ? true : Unnamed = true
+
+const end = { kind: "ended", reason: "eof" } as const
 
 const states: { [S in StateName]: SessionState } = {
   "requesting catch-up": requesting("catch-up"),
@@ -166,7 +178,7 @@ const states: { [S in StateName]: SessionState } = {
   },
   "handling-error sse": { kind: "handling-error", next: "sse", context: contextOf("sse") },
   paused: { kind: "paused", context: { ...here, hidden: true } },
-  ended: { kind: "ended", context: here, outcome: { kind: "eof" } },
+  ended: { kind: "ended", context: here, outcome: { kind: "eof" }, shown: end },
 }
 
 /** The event changes nothing. */
@@ -203,6 +215,8 @@ function fromOutside<S extends StateName, H extends StateName>(state: S, hidden:
   return {
     hidden,
     visible: state,
+    // Of a request that was made ahead, if this state makes none.
+    "request-retried": state,
     "live-changed: long-poll": state,
     "live-changed: none": state,
     cancel: "ended",
@@ -351,6 +365,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     ...unexpected,
     hidden: stays,
     visible: stays,
+    "request-retried": stays,
     "live-changed: long-poll": stays,
     "live-changed: none": stays,
     cancel: stays,
