@@ -10,6 +10,7 @@ import { referenceCases } from "./reference.ts"
 import { sessionsCases } from "./sessions.ts"
 import { slowServerCases } from "./slow-server.ts"
 import { sseCases } from "./sse.ts"
+import { subscriptionCases } from "./subscriptions.ts"
 
 /** Every case, in the order of the table. */
 export const benchCases: readonly BenchCase[] = [
@@ -24,4 +25,5 @@ export const benchCases: readonly BenchCase[] = [
   ...slowServerCases,
   ...packageCases,
   ...referenceCases,
+  ...subscriptionCases,
 ]
