@@ -7,7 +7,13 @@ import type {
   StreamCallOptions,
   WritableOptions,
 } from "./durable-stream-options.ts"
-import { endpointSymbol, createEndpoint, extendEndpoint, type Endpoint } from "./http/endpoint.ts"
+import {
+  checkSignal,
+  createEndpoint,
+  endpointSymbol,
+  extendEndpoint,
+  type Endpoint,
+} from "./http/endpoint.ts"
 import { checkFunction, checkObject } from "./http/option-checks.ts"
 import {
   checkHeaders,
@@ -16,9 +22,9 @@ import {
   type HeadersRecord,
 } from "./http/request-inputs.ts"
 import { headExistingStream, headStream, type HeadResult } from "./http/stream-head.ts"
+import { IdempotentProducer } from "./idempotent-producer.ts"
 import { randomId } from "./platform/random-id.ts"
 import { isWorkerd } from "./platform/runtime.ts"
-import { AbortableProducer } from "./producer/producer.ts"
 import { openStream } from "./read/session-response.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
 import { AppendQueue, type WriteTarget } from "./write/append-queue.ts"
@@ -259,19 +265,21 @@ export class DurableStream {
    * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
    */
   writable(options: WritableOptions = {}): WritableStream<Uint8Array | string> {
-    const { producerId, autoClaim = true, onError } = checkObject("options", options)
+    const { producerId, autoClaim, onError, signal } = checkObject("options", options)
     checkFunction("onError", onError)
-    return writableTo((fail) => {
+    // No other producer can have used a new id: its epoch is of no interest to the caller.
+    const epochs = producerId === undefined ? { epoch: undefined, autoClaim: true } : {}
+    return writableTo(checkSignal(signal), (given, fail) => {
       const onFailed = (error: Error) => {
         fail(error)
         return onError?.(error)
       }
-      return new AbortableProducer({
-        endpoint: this.#endpoint,
-        producerId: producerId ?? randomId(),
-        isNewId: producerId === undefined,
-        options: { ...options, autoClaim, onError: onFailed },
-        contentType: () => this.contentType,
+      return new IdempotentProducer(this, producerId ?? randomId(), {
+        ...options,
+        autoClaim: autoClaim ?? true,
+        ...epochs,
+        signal: given,
+        onError: onFailed,
       })
     })
   }

@@ -1,4 +1,4 @@
-import type { InvalidMessage, MessageContent } from "../protocol/message.ts"
+import type { InvalidMessage, MessageSnapshot } from "../protocol/message.ts"
 import { DurableStreamError } from "./durable-stream-error.ts"
 
 /**
@@ -15,10 +15,13 @@ export function invalidMessageError(
 }
 
 /** @throws the error of a message that is invalid */
-export function checkMessage(
-  message: MessageContent | InvalidMessage,
+export function checkMessage<T extends MessageSnapshot>(
+  message: T,
   stream: string,
-): MessageContent {
-  if (typeof message === "object" && "kind" in message) throw invalidMessageError(stream, message)
-  return message
+): Exclude<T, InvalidMessage> {
+  if (typeof message === "object" && "kind" in message && message.kind === "invalid") {
+    throw invalidMessageError(stream, message)
+  }
+  // What is left is not invalid; the compiler does not narrow a type parameter.
+  return message as Exclude<T, InvalidMessage>
 }

@@ -1,6 +1,6 @@
 import { addCallerStack } from "../errors/caller-stack.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { invalidMessageError } from "../errors/invalid-message-error.ts"
+import { checkMessage } from "../errors/invalid-message-error.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { onPageLifecycle } from "../platform/page-lifecycle.ts"
 import { encodeUtf8 } from "../platform/text.ts"
@@ -14,49 +14,29 @@ import {
 } from "../protocol/message.ts"
 import type { IdempotentAppendResult } from "./acknowledgements.ts"
 import { BatchBuilder, type BatchContent } from "./batch-content.ts"
-import { Deferred } from "./waits.ts"
+import type { ProducerSettings } from "./producer-options.ts"
+import { BufferLimit, Deferred } from "./waits.ts"
 
 const JSON_TYPE = "application/json"
 
-/** What an {@link Accumulator} works within. */
-export interface AccumulatorSettings {
+/** What an {@link Accumulator} notifies its owner of. */
+export interface AccumulatorOwner {
   /** The stream as error messages show it. */
   readonly stream: string
-  readonly maxBatchBytes: number
-  readonly maxBatchItems: number
-  readonly lingerMs: number
-  readonly maxBufferedBytes: number
-}
-
-/** What an {@link Accumulator} notifies its owner of. */
-export interface AccumulatorEvents {
   /** A batch cannot wait: it is full, or the page is being left. */
   onSealed(content: BatchContent): void
   /** The linger of the open batch is over. */
   onDue(): void
-  /** There is no room for a message of so many bytes; it was not queued. */
-  onNoRoom(bytes: number): void
 }
 
-/** A message that turned out to be none once the stream's content type was known. */
-export interface UnfitMessage {
-  readonly message: Uint8Array
-  readonly error: DurableStreamError
-  readonly reject: (error: Error) => void
-}
-
-/** What became of the messages that waited for the content type and are in no batch. */
-export interface OpenResult {
-  readonly unfit: readonly UnfitMessage[]
-  /** The `send()` calls of empty bodies. */
-  readonly empty: readonly Deferred<IdempotentAppendResult>[]
-}
-
-interface HeldMessage {
+/** A message that waits for the content type. */
+export interface HeldMessage {
   readonly message: MessageSnapshot
-  readonly byteLength: number
-  acknowledgement: Deferred<IdempotentAppendResult> | undefined
-  callerStack: object | undefined
+  /** That of the `send()` call that waits for it. */
+  acknowledgement?: Deferred<IdempotentAppendResult>
+  callerStack?: object | undefined
+  /** Why it turned out to be no message once the content type was known; none if it was empty. */
+  error?: Error
 }
 
 /**
@@ -64,8 +44,9 @@ interface HeldMessage {
  * content type is not known, messages are held.
  */
 export class Accumulator {
-  readonly #settings: AccumulatorSettings
-  readonly #events: AccumulatorEvents
+  readonly buffer: BufferLimit
+  readonly #settings: ProducerSettings
+  readonly #owner: AccumulatorOwner
   #contentType: string | undefined
   #builder: BatchBuilder | undefined
   #held: HeldMessage[] = []
@@ -73,9 +54,10 @@ export class Accumulator {
   #endLinger: (() => void) | undefined
   #lingerEndsMs = Infinity
 
-  constructor(settings: AccumulatorSettings, events: AccumulatorEvents) {
+  constructor(settings: ProducerSettings, owner: AccumulatorOwner) {
     this.#settings = settings
-    this.#events = events
+    this.#owner = owner
+    this.buffer = new BufferLimit(settings.highWaterMarkBytes, settings.maxBufferedBytes)
   }
 
   /** The stream's content type; undefined until {@link open}. */
@@ -98,19 +80,31 @@ export class Accumulator {
     return this.#endLinger !== undefined && monotonicMs() > this.#lingerEndsMs + 1000
   }
 
+  /** The messages that wait for the content type. */
+  get held(): readonly HeldMessage[] {
+    return this.#held
+  }
+
   /**
    * Takes a message.
    *
-   * @param bufferedBytes - what is not acknowledged already
-   * @returns its size in bytes; 0 for an empty body of a stream that is not JSON, which is no message
+   * @returns false for an empty body of a stream that is not JSON, which is no message
    * @throws DurableStreamError if it is no message of this stream, or `BUFFER_FULL`; nothing is taken then
    */
-  take(value: unknown, bufferedBytes: number): number {
-    if (this.#contentType === undefined) return this.#hold(value, bufferedBytes)
+  take(value: unknown): boolean {
+    if (this.#contentType === undefined) {
+      const message = checkMessage(takeSnapshot(value), this.#owner.stream)
+      this.#checkRoom(message)
+      this.#held.push({ message })
+      this.buffer.add(bytesOf(message).byteLength)
+      this.#linger()
+      return true
+    }
     const message = this.#encode(takeSnapshot(value, false), this.#contentType)
-    if (message.length === 0) return 0
-    this.#checkRoom(message, bufferedBytes)
-    return this.#add(message)
+    if (message.length === 0) return false
+    this.#checkRoom(message)
+    this.buffer.add(this.#add(message))
+    return true
   }
 
   /** Promises the acknowledgement of the message that was taken last. */
@@ -135,35 +129,27 @@ export class Accumulator {
     return hasValue && isJson ? JSON_TYPE : DEFAULT_CONTENT_TYPE
   }
 
-  /** Notes the content type. The held messages go into batches. */
-  open(contentType: string): OpenResult {
+  /** Notes the content type. The held messages go into batches. @returns those that do not */
+  open(contentType: string): HeldMessage[] {
     const { maxBatchBytes, maxBatchItems } = this.#settings
-    const isJson = isJsonContentType(contentType)
     this.#contentType = contentType
-    this.#builder = new BatchBuilder(isJson, maxBatchBytes, maxBatchItems)
-    const unfit: UnfitMessage[] = []
-    const empty: Deferred<IdempotentAppendResult>[] = []
-    for (const { message, acknowledgement, callerStack } of this.#held.splice(0)) {
+    const isJson = isJsonContentType(contentType)
+    const builder = (this.#builder = new BatchBuilder(isJson, maxBatchBytes, maxBatchItems))
+    const unfit = this.#held.splice(0).filter((held) => {
       try {
-        const content = this.#encode(message, contentType)
-        if (content.length > 0) {
-          this.#add(content)
-          acknowledgement?.resolve(this.#builder.acknowledgement(callerStack))
-        } else if (acknowledgement !== undefined) empty.push(acknowledgement)
+        const content = this.#encode(held.message, contentType)
+        if (content.length === 0) return true
+        this.#add(content)
+        held.acknowledgement?.resolve(builder.acknowledgement(held.callerStack))
+        return false
       } catch (error) {
-        unfit.push({
-          message: bytesOf(message),
-          // #encode throws nothing else.
-          error: error as DurableStreamError,
-          reject: (reason) => {
-            addCallerStack(reason, callerStack)
-            acknowledgement?.reject(reason)
-          },
-        })
+        // #encode throws nothing else.
+        held.error = error as Error
+        return true
       }
-    }
+    })
     if (this.count === 0) this.#endWaiting()
-    return { unfit, empty }
+    return unfit
   }
 
   /** Takes out the open batch; undefined if it is empty. */
@@ -186,7 +172,7 @@ export class Accumulator {
     const contentType = this.#contentType ?? DEFAULT_CONTENT_TYPE
     const builder = new BatchBuilder(isJsonContentType(contentType), Infinity)
     const message = last === undefined ? "" : this.#encode(last, contentType)
-    if (message.length > 0) builder.add(message)
+    if (message.length > 0) this.buffer.add(builder.add(message) ?? 0)
     const closed = builder.acknowledgement()
     return { content: builder.seal(true), closed }
   }
@@ -202,37 +188,8 @@ export class Accumulator {
     this.#builder?.lowerLimit(bytes)
   }
 
-  /** The messages that wait for the content type. */
-  held(): Uint8Array[] {
-    return this.#held.map(({ message }) => bytesOf(message))
-  }
-
-  /** Settles the `send()` calls of held messages. */
-  rejectHeld(error: unknown): void {
-    for (const { acknowledgement, callerStack } of this.#held) {
-      addCallerStack(error, callerStack)
-      acknowledgement?.reject(error)
-    }
-  }
-
-  #hold(value: unknown, bufferedBytes: number): number {
-    const message = takeSnapshot(value)
-    if (typeof message === "object" && "kind" in message && message.kind === "invalid") {
-      throw invalidMessageError(this.#settings.stream, message)
-    }
-    const { byteLength } = bytesOf(message)
-    this.#checkRoom(message, bufferedBytes)
-    this.#held.push({ message, byteLength, acknowledgement: undefined, callerStack: undefined })
-    this.#linger()
-    return byteLength
-  }
-
   #encode(message: MessageSnapshot, contentType: string): MessageContent {
-    const content = encodeMessage(message, contentType)
-    if (typeof content === "object" && "kind" in content) {
-      throw invalidMessageError(this.#settings.stream, content)
-    }
-    return content
+    return checkMessage(encodeMessage(message, contentType), this.#owner.stream)
   }
 
   #add(message: MessageContent): number {
@@ -242,7 +199,7 @@ export class Accumulator {
       const size = builder.add(message)
       if (size === undefined) {
         this.#endWaiting()
-        this.#events.onSealed(builder.seal())
+        this.#owner.onSealed(builder.seal())
         continue
       }
       // The owner sends it, once it has the acknowledgement of the message.
@@ -255,14 +212,15 @@ export class Accumulator {
   /** Gives the open batch a while to grow: one timer at a time, and none in a page that is left. */
   #linger(): void {
     if (this.#endLinger !== undefined || this.#isDue) return
-    this.#lingerEndsMs = monotonicMs() + this.#settings.lingerMs
+    const { lingerMs } = this.#settings
+    this.#lingerEndsMs = monotonicMs() + lingerMs
     const timer = setTimeout(() => {
       this.makeDue()
-      this.#events.onDue()
-    }, this.#settings.lingerMs)
+      this.#owner.onDue()
+    }, lingerMs)
     const unwatch = onPageLifecycle((event) => {
       const content = event === "hidden" || event === "departing" ? this.seal() : undefined
-      if (content !== undefined) this.#events.onSealed(content)
+      if (content !== undefined) this.#owner.onSealed(content)
     })
     this.#endLinger = () => {
       this.#endLinger = undefined
@@ -276,22 +234,30 @@ export class Accumulator {
     this.#endLinger?.()
   }
 
-  #checkRoom(message: MessageSnapshot, bufferedBytes: number): void {
-    const { maxBufferedBytes, stream } = this.#settings
-    const roomBytes = maxBufferedBytes - bufferedBytes
+  #checkRoom(message: MessageSnapshot): void {
+    const { bytes, maxBytes } = this.buffer
+    const roomBytes = maxBytes - bytes
     // Most messages need not be measured: no text takes more than three bytes for a UTF-16 unit.
     const isText = typeof message === "string"
     if ((isText || message instanceof Uint8Array) && message.length * 3 <= roomBytes) return
     const messageBytes = bytesOf(message).byteLength
     if (messageBytes <= roomBytes) return
-    this.#events.onNoRoom(messageBytes)
-    const why =
-      bufferedBytes === 0
-        ? `A message for ${stream} is larger than maxBufferedBytes (${maxBufferedBytes}) and was not queued.`
-        : `${bufferedBytes} bytes for ${stream} are not acknowledged, and this message would exceed maxBufferedBytes ` +
-          `(${maxBufferedBytes}). It was not queued: await ready, then append it again.`
-    throw new DurableStreamError(why, "BUFFER_FULL")
+    this.buffer.noteNoRoom(messageBytes)
+    const { stream } = this.#owner
+    throw new DurableStreamError(
+      bytes === 0
+        ? `A message for ${stream} is larger than maxBufferedBytes (${maxBytes}) and was not queued.`
+        : `${bytes} bytes for ${stream} are not acknowledged, and this message would exceed maxBufferedBytes ` +
+            `(${maxBytes}). It was not queued: await ready, then append it again.`,
+      "BUFFER_FULL",
+    )
   }
+}
+
+/** Rejects the `send()` call of a held message. */
+export function rejectHeld({ acknowledgement, callerStack }: HeldMessage, error: unknown): void {
+  addCallerStack(error, callerStack)
+  acknowledgement?.reject(error)
 }
 
 /** A message in bytes, as it would be sent. */
@@ -299,11 +265,4 @@ export function bytesOf(message: MessageSnapshot): Uint8Array {
   if (typeof message === "string") return encodeUtf8(message)
   if (!("kind" in message)) return message
   return encodeUtf8(message.kind === "value" ? message.json : "")
-}
-
-/** Whether two messages are the same bytes. */
-export function isSameMessage(one: MessageSnapshot | undefined, other: MessageSnapshot): boolean {
-  if (one === undefined) return false
-  const [a, b] = [bytesOf(one), bytesOf(other)]
-  return a.byteLength === b.byteLength && a.every((byte, index) => byte === b[index])
 }

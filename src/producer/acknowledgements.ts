@@ -9,126 +9,65 @@ export interface IdempotentAppendResult {
   duplicate: boolean
 }
 
-type Outcome =
-  | { readonly kind: "stored"; readonly result: IdempotentAppendResult }
-  | { readonly kind: "not-acknowledged"; readonly error: unknown }
+/** What became of messages: they are stored, or not acknowledged. */
+export type MessageOutcome =
+  { readonly result: IdempotentAppendResult } | { readonly error: unknown }
 
 /**
  * The `send()` calls of one batch, and of its halves if it is split. All are settled together, once the outcome of each part is
- * known.
+ * known. A rejection never surfaces as an unhandled one.
  *
  * A million of them may wait at a time, and what that costs is garbage collection. So there is one promise for the batch, and
  * each call gets one derived from it by a shared function. Those run in the order in which they were derived, so the function
  * knows whose turn it is. That takes half of what a promise with resolving functions for each message takes (measured:
  * bench, `producer-send`).
  */
-class AcknowledgementGroup {
-  readonly #settled: Promise<void>
+export class Acknowledgements {
+  /** How many messages the batch has; set when it is sealed. */
+  messageCount = 1
   #settle!: () => void
+  readonly #settled = new Promise<void>((resolve) => {
+    this.#settle = resolve
+  })
   /** The places of the messages that are waited for, ascending. */
   readonly #indexes: number[] = []
   readonly #promises: Promise<IdempotentAppendResult>[] = []
-  /** One outcome for all of them, or one for each. */
-  #outcome: Outcome | undefined
-  #outcomes: Outcome[] | undefined
-  /** Where the first calls come from, by their position. */
+  /** One outcome for all of them, or one for each message. */
+  #outcome: MessageOutcome | undefined
+  readonly #outcomes: MessageOutcome[] = []
+  /** Where the first calls come from, by their messages. */
   readonly #callerStacks: (object | undefined)[] = []
-  #unsettledCount = 0
+  #settledCount = 0
   #hasHandlers = false
   #turn = 0
 
-  constructor() {
-    this.#settled = new Promise<void>((resolve) => {
-      this.#settle = resolve
-    })
-  }
-
+  /** Promises the acknowledgement of the message at a place, which is higher with every call. */
   add(index: number, callerStack: object | undefined): Promise<IdempotentAppendResult> {
-    if (callerStack !== undefined) this.#callerStacks[this.#indexes.length] = callerStack
+    if (callerStack !== undefined) this.#callerStacks[index] = callerStack
     const promise = this.#settled.then(this.#next)
     this.#indexes.push(index)
     this.#promises.push(promise)
-    this.#unsettledCount++
     return promise
   }
 
   /** Notes the outcome of the messages from one place up to another. */
-  note(from: number, to: number, outcome: Outcome): void {
-    const first = this.#position(from)
-    const end = this.#position(to)
-    if (outcome.kind === "not-acknowledged" && first < end) {
-      addCallerStack(outcome.error, this.#callerStacks[first])
-      this.#handleRejections()
+  note(from: number, to: number, outcome: MessageOutcome): void {
+    if ("error" in outcome) {
+      const callerStack = this.#callerStacks.slice(from, to).find((stack) => stack !== undefined)
+      addCallerStack(outcome.error, callerStack)
+      // What failed is reported in other places too. Once for each promise.
+      if (!this.#hasHandlers) for (const promise of this.#promises) promise.catch(() => undefined)
+      this.#hasHandlers = true
     }
-    if (end - first === this.#indexes.length) this.#outcome = outcome
-    else {
-      this.#outcomes ??= new Array<Outcome>(this.#indexes.length)
-      this.#outcomes.fill(outcome, first, end)
-    }
-    this.#unsettledCount -= end - first
-    if (this.#unsettledCount === 0) this.#settle()
-  }
-
-  /** What failed is reported in other places too: no rejection surfaces as an unhandled one. Once for each promise. */
-  #handleRejections(): void {
-    if (this.#hasHandlers) return
-    this.#hasHandlers = true
-    for (const promise of this.#promises) promise.catch(() => undefined)
-  }
-
-  /** How many of the awaited messages are before a place. */
-  #position(index: number): number {
-    let low = 0
-    let high = this.#indexes.length
-    while (low < high) {
-      const middle = (low + high) >> 1
-      if ((this.#indexes[middle] ?? Infinity) < index) low = middle + 1
-      else high = middle
-    }
-    return low
+    if (to - from === this.messageCount) this.#outcome = outcome
+    else for (let index = from; index < to; index++) this.#outcomes[index] = outcome
+    this.#settledCount += to - from
+    if (this.#settledCount === this.messageCount) this.#settle()
   }
 
   readonly #next = (): IdempotentAppendResult => {
-    const outcome = this.#outcome ?? this.#outcomes?.[this.#turn++]
-    if (outcome?.kind === "stored") return outcome.result
+    const outcome = this.#outcome ?? this.#outcomes[this.#indexes[this.#turn++] ?? 0]
+    if (outcome !== undefined && "result" in outcome) return outcome.result
     throw outcome?.error
-  }
-}
-
-/** The `send()` calls that wait for the messages of a batch, or of a part of one that was split. */
-export class Acknowledgements {
-  readonly #group: AcknowledgementGroup
-  readonly #from: number
-  readonly #to: number
-
-  constructor(group: AcknowledgementGroup = new AcknowledgementGroup(), from = 0, to = Infinity) {
-    this.#group = group
-    this.#from = from
-    this.#to = to
-  }
-
-  /**
-   * Promises the acknowledgement of a message. A rejection never surfaces as an unhandled one.
-   *
-   * @param index - its place in the batch; larger with every call
-   * @param callerStack - where it was called, for the error
-   */
-  add(index: number, callerStack?: object): Promise<IdempotentAppendResult> {
-    return this.#group.add(index, callerStack)
-  }
-
-  /** All of them are stored. */
-  resolve(result: IdempotentAppendResult): void {
-    this.#group.note(this.#from, this.#to, { kind: "stored", result })
-  }
-
-  /** None of them is acknowledged. */
-  reject(error: unknown): void {
-    this.#group.note(this.#from, this.#to, { kind: "not-acknowledged", error })
-  }
-
-  /** Those for the messages from one place up to another. */
-  part(from: number, to: number): Acknowledgements {
-    return new Acknowledgements(this.#group, this.#from + from, Math.min(this.#to, this.#from + to))
   }
 }

@@ -1,7 +1,11 @@
 import { encodeUtf8 } from "../platform/text.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { encodeMessage, type MessageContent } from "../protocol/message.ts"
-import { Acknowledgements, type IdempotentAppendResult } from "./acknowledgements.ts"
+import {
+  Acknowledgements,
+  type IdempotentAppendResult,
+  type MessageOutcome,
+} from "./acknowledgements.ts"
 
 const OPEN = "[".charCodeAt(0)
 const COMMA = ",".charCodeAt(0)
@@ -13,102 +17,79 @@ const LEAST_CAPACITY = 1024
 
 let encoder: TextEncoder | undefined
 
-/** What a {@link BatchContent} is made of. */
-interface BatchContentFields {
+/** The messages of one request, sealed: the same bytes for every attempt, under whatever number. */
+export interface BatchContent {
   readonly body: Uint8Array
-  /** Where each message ends in the body. */
+  /** Where each message ends in the body. A batch that closes the stream may be without messages. */
   readonly ends: readonly number[]
-  /** Whether the messages are in a JSON array: a byte before each, one after the last. */
-  readonly isArray: boolean
-  /** The `send()` calls that wait for its messages. */
-  readonly acknowledgements: Acknowledgements
-  /** Whether the stream is closed with it. Such a batch may be without messages. */
+  /** How many bytes are before each message, and after the last: 1 in a JSON array. */
+  readonly frame: 0 | 1
   readonly closesStream: boolean
+  /** The `send()` calls that wait for its messages, and the place of its first message among theirs. */
+  readonly acknowledgements: Acknowledgements | undefined
+  readonly firstIndex: number
 }
 
-/** The messages of one request, sealed: the same bytes for every attempt, under whatever number. */
-export class BatchContent {
-  readonly #fields: BatchContentFields
+/** The messages, each a view of the body. */
+export function messagesOf({ body, ends, frame }: BatchContent): Uint8Array[] {
+  return ends.map((end, index) => body.subarray((ends[index - 1] ?? 0) + frame, end))
+}
 
-  constructor(fields: BatchContentFields) {
-    this.#fields = fields
-  }
+/** The bytes of its messages, without what is between them. */
+export function messageBytesOf({ body, ends, frame }: BatchContent): number {
+  return body.byteLength - frame * (ends.length + 1)
+}
 
-  get body(): Uint8Array {
-    return this.#fields.body
-  }
+/** Settles the `send()` calls of its messages. */
+export function settleContent(content: BatchContent, outcome: MessageOutcome): void {
+  const { acknowledgements, firstIndex, ends } = content
+  acknowledgements?.note(firstIndex, firstIndex + Math.max(1, ends.length), outcome)
+}
 
-  get acknowledgements(): Acknowledgements {
-    return this.#fields.acknowledgements
-  }
+/** The two halves of a batch of at least two messages. */
+export function splitContent(content: BatchContent): [BatchContent, BatchContent] {
+  const middle = content.ends.length >> 1
+  return [partOf(content, 0, middle), partOf(content, middle, content.ends.length)]
+}
 
-  get closesStream(): boolean {
-    return this.#fields.closesStream
+function partOf(content: BatchContent, from: number, to: number): BatchContent {
+  const { ends, frame, firstIndex, closesStream } = content
+  const start = ends[from - 1] ?? 0
+  const body = content.body.slice(start, (ends[to - 1] ?? 0) + frame)
+  if (frame === 1) {
+    body[0] = OPEN
+    body[body.length - 1] = CLOSE
   }
+  return {
+    ...content,
+    body,
+    ends: ends.slice(from, to).map((end) => end - start),
+    firstIndex: firstIndex + from,
+    closesStream: closesStream && to === ends.length,
+  }
+}
 
-  /** How many messages it has. */
-  get count(): number {
-    return this.#fields.ends.length
+/**
+ * The same messages for a stream of another content type.
+ *
+ * @returns undefined if they are no messages of such a stream, or nobody knows any more whether they are
+ */
+export function recodeContent(
+  content: BatchContent,
+  contentType: string,
+): BatchContent | undefined {
+  const isJson = isJsonContentType(contentType)
+  if (isJson === (content.frame === 1) || content.ends.length === 0) return content
+  // Strings and bytes are messages of every stream, other values are not; JSON is all that is left of both.
+  if (!isJson) return undefined
+  const builder = new BatchBuilder(true, Infinity)
+  for (const message of messagesOf(content)) {
+    const encoded = encodeMessage(message, contentType)
+    if (typeof encoded === "object" && "kind" in encoded) return undefined
+    builder.add(message)
   }
-
-  /** The bytes of its messages, without what is between them. */
-  get messageBytes(): number {
-    return this.#fields.isArray ? this.body.byteLength - this.count - 1 : this.body.byteLength
-  }
-
-  /** The messages, each a view of the body. */
-  messages(): Uint8Array[] {
-    return this.#fields.ends.map((end, index) => this.body.subarray(this.#startOf(index), end))
-  }
-
-  /** The two halves of a batch of at least two messages. */
-  split(): [BatchContent, BatchContent] {
-    const middle = this.count >> 1
-    return [this.#part(0, middle), this.#part(middle, this.count)]
-  }
-
-  /**
-   * The same messages for a stream of another content type.
-   *
-   * @returns undefined if they are no messages of such a stream, or nobody knows any more whether they are
-   */
-  recoded(contentType: string): BatchContent | undefined {
-    const isArray = isJsonContentType(contentType)
-    if (isArray === this.#fields.isArray || this.count === 0) return this
-    // Strings and bytes are messages of every stream, other values are not; JSON is all that is left of both.
-    if (!isArray) return undefined
-    const builder = new BatchBuilder(true, Infinity)
-    for (const message of this.messages()) {
-      const content = encodeMessage(message, contentType)
-      if (typeof content === "object" && "kind" in content) return undefined
-      builder.add(message)
-    }
-    const { body, ends } = builder.seal().#fields
-    return new BatchContent({ ...this.#fields, body, ends, isArray })
-  }
-
-  #part(from: number, to: number): BatchContent {
-    const frame = this.#fields.isArray ? 1 : 0
-    const start = this.#startOf(from) - frame
-    const ends = this.#fields.ends.slice(from, to)
-    const body = this.body.slice(start, (ends.at(-1) ?? start) + frame)
-    if (this.#fields.isArray) {
-      body[0] = OPEN
-      body[body.length - 1] = CLOSE
-    }
-    return new BatchContent({
-      ...this.#fields,
-      body,
-      ends: ends.map((end) => end - start),
-      acknowledgements: this.acknowledgements.part(from, to),
-      closesStream: this.closesStream && to === this.count,
-    })
-  }
-
-  #startOf(index: number): number {
-    const frame = this.#fields.isArray ? 1 : 0
-    return index === 0 ? frame : (this.#fields.ends[index - 1] ?? 0) + frame
-  }
+  const { body, ends, frame } = builder.seal()
+  return { ...content, body, ends, frame }
 }
 
 /**
@@ -116,15 +97,13 @@ export class BatchContent {
  * copy a message, and no object for it beyond the place where it ends.
  */
 export class BatchBuilder {
-  readonly #isArray: boolean
-  /** How many bytes are before each message, and after the last. */
   readonly #frame: 0 | 1
   readonly #limitItems: number
   #limitBytes: number
   #buffer = new Uint8Array(0)
   #length = 0
   #ends: number[] = []
-  #acknowledgements = new Acknowledgements()
+  #acknowledgements: Acknowledgements | undefined
   /** What the last batch took and an eighth: the next one is likely to take as much, and asks for room beyond its end. */
   #capacityHint = LEAST_CAPACITY
 
@@ -134,7 +113,6 @@ export class BatchBuilder {
    * @param limitItems - how many messages a batch has at most
    */
   constructor(isArray: boolean, limitBytes: number, limitItems = Infinity) {
-    this.#isArray = isArray
     this.#frame = isArray ? 1 : 0
     this.#limitBytes = limitBytes
     this.#limitItems = limitItems
@@ -147,10 +125,8 @@ export class BatchBuilder {
   /** Whether nothing can be added: there is no reason to wait for more messages. */
   get isFull(): boolean {
     // A body of several messages ends with the frame, and another message takes a frame and a byte at least.
-    return (
-      this.count >= this.#limitItems ||
-      this.#length + 2 * this.#frame + (this.count > 0 ? 1 : 0) > this.#limitBytes
-    )
+    const least = this.#length + 2 * this.#frame + (this.count > 0 ? 1 : 0)
+    return this.count >= this.#limitItems || least > this.#limitBytes
   }
 
   /** Makes batches smaller from now on, down to one message each. */
@@ -173,7 +149,7 @@ export class BatchBuilder {
         ? this.#encode(message, start, room)
         : this.#copy(typeof message === "string" ? encodeUtf8(message) : message, start, room)
     if (size === undefined) return undefined
-    if (this.#isArray) this.#buffer[this.#length] = this.count === 0 ? OPEN : COMMA
+    if (this.#frame === 1) this.#buffer[this.#length] = this.count === 0 ? OPEN : COMMA
     this.#length = start + size
     this.#ends.push(this.#length)
     return size
@@ -181,6 +157,7 @@ export class BatchBuilder {
 
   /** Promises the acknowledgement of the message that was added last. */
   acknowledgement(callerStack?: object): Promise<IdempotentAppendResult> {
+    this.#acknowledgements ??= new Acknowledgements()
     return this.#acknowledgements.add(Math.max(0, this.count - 1), callerStack)
   }
 
@@ -190,25 +167,27 @@ export class BatchBuilder {
    * @param closesStream - whether the stream is closed with it
    */
   seal(closesStream = false): BatchContent {
-    const length = this.count === 0 ? 0 : this.#length + this.#frame
-    if (this.#isArray && length > 0) this.#buffer[this.#length] = CLOSE
+    const frame = this.count === 0 ? 0 : this.#frame
+    const length = this.#length + frame
+    if (frame === 1) this.#buffer[this.#length] = CLOSE
     const view = this.#buffer.subarray(0, length)
-    const content = new BatchContent({
+    const acknowledgements = this.#acknowledgements
+    if (acknowledgements !== undefined) acknowledgements.messageCount = Math.max(1, this.count)
+    const content: BatchContent = {
       // A batch can wait for long: it keeps no more memory than it needs.
       body: this.#buffer.byteLength - length > length / 8 ? view.slice() : view,
       ends: this.#ends,
-      isArray: this.#isArray && length > 0,
-      acknowledgements: this.#acknowledgements,
+      frame,
       closesStream,
-    })
-    this.#capacityHint = Math.max(
-      LEAST_CAPACITY,
-      Math.min(length + (length >> 3), this.#limitBytes),
-    )
+      acknowledgements,
+      firstIndex: 0,
+    }
+    const likely = Math.min(length + (length >> 3), this.#limitBytes)
+    this.#capacityHint = Math.max(LEAST_CAPACITY, likely)
     this.#buffer = new Uint8Array(0)
     this.#length = 0
     this.#ends = []
-    this.#acknowledgements = new Acknowledgements()
+    this.#acknowledgements = undefined
     return content
   }
 

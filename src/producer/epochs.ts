@@ -1,5 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { backoffDelayMs, type Backoff } from "../http/backoff.ts"
+import { monotonicMs } from "../platform/clock.ts"
 import { epochAbove, freshEpoch } from "../protocol/fresh-epoch.ts"
 
 /** What identifies a batch to the server, together with the producer's id. */
@@ -17,15 +18,6 @@ const MAX_REJECTED_MESSAGES = 10
 const FREE_REJECTIONS = 4
 const MAX_REJECTION_DELAY_MS = 1000
 
-/** What {@link Epochs} are made with. */
-export interface EpochSettings {
-  /** The epoch to start with. Undefined: fresh ones. */
-  readonly epoch: number | undefined
-  readonly backoff: Backoff
-  /** The stream as error messages show it. */
-  readonly stream: string
-}
-
 /**
  * Assigns epochs and sequence numbers, and bounds how often a server's responses can make a producer begin an epoch.
  *
@@ -33,19 +25,29 @@ export interface EpochSettings {
  * the clock was never set), then a random step above every epoch that was seen.
  */
 export class Epochs {
-  readonly #settings: EpochSettings
+  /** Whether the producer chooses its epochs itself, so that no other can have used them. */
+  readonly choosesFresh: boolean
+  readonly #backoff: Backoff
+  readonly #stream: string
   #epoch: number
   #nextSeq = 0
-  #hasBegun = false
+  #hasBegun: boolean
   #highestAcknowledgedSeq = -1
   #bumpCount = 0
   #lastBumpMs = 0
   #rejectionCount = 0
   #rejectedMessageCount = 0
 
-  constructor(settings: EpochSettings) {
-    this.#settings = settings
-    this.#epoch = settings.epoch ?? 0
+  /**
+   * @param first - the epoch to start with; undefined: fresh ones
+   * @param stream - the stream as error messages show it
+   */
+  constructor(first: number | undefined, backoff: Backoff, stream: string) {
+    this.choosesFresh = first === undefined
+    this.#hasBegun = !this.choosesFresh
+    this.#epoch = first ?? 0
+    this.#backoff = backoff
+    this.#stream = stream
   }
 
   get epoch(): number {
@@ -56,11 +58,6 @@ export class Epochs {
     return this.#nextSeq
   }
 
-  /** Whether the producer chooses its epochs itself, so that no other can have used them. */
-  get choosesFresh(): boolean {
-    return this.#settings.epoch === undefined
-  }
-
   /** Takes the next number. */
   take(): BatchNumber {
     this.#beginFirst()
@@ -68,8 +65,8 @@ export class Epochs {
   }
 
   noteAcknowledged({ epoch, seq }: BatchNumber): void {
-    if (epoch === this.#epoch) {
-      this.#highestAcknowledgedSeq = Math.max(this.#highestAcknowledgedSeq, seq)
+    if (epoch === this.#epoch && seq > this.#highestAcknowledgedSeq) {
+      this.#highestAcknowledgedSeq = seq
     }
     this.#rejectionCount = 0
     this.#rejectedMessageCount = 0
@@ -80,52 +77,14 @@ export class Epochs {
     return epoch === this.#epoch && seq < this.#highestAcknowledgedSeq
   }
 
-  /**
-   * Begins an epoch above another one.
-   *
-   * @throws DurableStreamError `BAD_REQUEST` if there is none
-   */
-  beginAbove(epoch: number): void {
-    this.#begin(this.choosesFresh ? epochAbove(epoch) : epoch + 1)
-  }
-
-  /** Begins the next epoch. @throws as {@link beginAbove} does */
-  beginNext(): void {
-    this.#beginFirst()
-    this.beginAbove(this.#epoch)
-  }
-
-  /** Counts a bump. @returns how long to wait before it, in milliseconds; undefined if there were too many */
-  noteBump(nowMs: number): number | undefined {
-    if (nowMs - this.#lastBumpMs > BUMPS_PERIOD_MS) this.#bumpCount = 0
-    this.#lastBumpMs = nowMs
-    if (++this.#bumpCount > MAX_BUMPS) return undefined
-    return this.#bumpCount === 1 ? 0 : this.#delayMs(this.#bumpCount - 1)
-  }
-
-  /** Counts a rejection. @returns how long to wait before the next request, in milliseconds */
-  noteRejection(): number {
-    this.#rejectionCount++
-    if (this.#rejectionCount <= FREE_REJECTIONS) return 0
-    return Math.min(this.#delayMs(this.#rejectionCount - FREE_REJECTIONS), MAX_REJECTION_DELAY_MS)
-  }
-
-  /** Counts a rejected message. @returns whether it can still be the message's own fault */
-  noteRejectedMessage(): boolean {
-    return ++this.#rejectedMessageCount <= MAX_REJECTED_MESSAGES
-  }
-
-  #beginFirst(): void {
-    if (!this.#hasBegun && this.choosesFresh) {
-      this.#epoch = freshEpoch(Date.now()) ?? epochAbove(0)
-    }
-    this.#hasBegun = true
-  }
-
-  #begin(epoch: number): void {
+  /** Begins an epoch above another one, by default the current. @throws DurableStreamError `BAD_REQUEST` if there is none */
+  beginAbove(given?: number): void {
+    if (given === undefined) this.#beginFirst()
+    const above = given ?? this.#epoch
+    const epoch = this.choosesFresh ? epochAbove(above) : above + 1
     if (!Number.isSafeInteger(epoch)) {
       throw new DurableStreamError(
-        `${this.#settings.stream}: there is no epoch after ${Number.MAX_SAFE_INTEGER}. Use another producer id.`,
+        `${this.#stream}: there is no epoch after ${Number.MAX_SAFE_INTEGER}. Use another producer id.`,
         "BAD_REQUEST",
       )
     }
@@ -135,7 +94,31 @@ export class Epochs {
     this.#highestAcknowledgedSeq = -1
   }
 
-  #delayMs(attempt: number): number {
-    return backoffDelayMs(this.#settings.backoff, attempt, Math.random())
+  /** Counts a bump. @returns how long to wait before it, in milliseconds; undefined if there were too many */
+  noteBump(): number | undefined {
+    const nowMs = monotonicMs()
+    if (nowMs - this.#lastBumpMs > BUMPS_PERIOD_MS) this.#bumpCount = 0
+    this.#lastBumpMs = nowMs
+    return this.#bumpCount++ < MAX_BUMPS ? this.#delayMs(this.#bumpCount - 1) : undefined
+  }
+
+  /** Counts a rejection. @returns how long to wait before the next request, in milliseconds */
+  noteRejection(): number {
+    const delayMs = this.#delayMs(++this.#rejectionCount - FREE_REJECTIONS)
+    return Math.min(delayMs, MAX_REJECTION_DELAY_MS)
+  }
+
+  /** Counts a rejected message. @returns whether it can still be the message's own fault */
+  noteRejectedMessage(): boolean {
+    return ++this.#rejectedMessageCount <= MAX_REJECTED_MESSAGES
+  }
+
+  #beginFirst(): void {
+    if (!this.#hasBegun) this.#epoch = freshEpoch(Date.now()) ?? epochAbove(0)
+    this.#hasBegun = true
+  }
+
+  #delayMs(count: number): number {
+    return count > 0 ? backoffDelayMs(this.#backoff, count, Math.random()) : 0
   }
 }

@@ -17,21 +17,17 @@ const MAX_ROUND_TRIP_MS = 5000
  * busy one it was 25 times what the next ones took, and so was the spacing.
  */
 export class Pace {
+  /** Nothing is to be sent before, by the monotonic clock. */
+  nextSendMs = 0
   readonly #maxInFlight: number
   #roundTripMs = 0
   /** In units of the spacing that costs nothing; 0 until a request has overtaken another. */
   #factor = 0
   /** Requests up to this one were out when the last overtaking was seen: they tell of the same one. */
   #seenUpTo = 0
-  #nextSendMs = 0
 
   constructor(maxInFlight: number) {
     this.#maxInFlight = maxInFlight
-  }
-
-  /** Nothing is to be sent before, by the monotonic clock. */
-  get nextSendMs(): number {
-    return this.#nextSendMs
   }
 
   noteSend(nowMs: number): void {
@@ -39,7 +35,7 @@ export class Pace {
     const spacingMs = Math.min(fairMs, MAX_SPACING_MS)
     if (spacingMs < MIN_SPACING_MS) return
     // From the time when it was due, not from when the timer fired: timers are late, and the delays must not add up.
-    this.#nextSendMs = Math.max(this.#nextSendMs + spacingMs, nowMs)
+    this.nextSendMs = Math.max(this.nextSendMs + spacingMs, nowMs)
   }
 
   noteResponse(roundTripMs: number): void {
@@ -49,15 +45,10 @@ export class Pace {
     if (this.#factor > 1) this.#factor = Math.max(1, this.#factor * DECAY)
   }
 
-  /**
-   * Notes that a request came before one that was sent earlier.
-   *
-   * @param sendOrder - its place among all requests
-   * @param latestSendOrder - that of the latest request
-   */
+  /** Notes that a request came before one that was sent earlier. Requests are known by their places among all. */
   noteOutOfOrder(sendOrder: number, latestSendOrder: number): void {
     if (sendOrder <= this.#seenUpTo) return
     this.#seenUpTo = latestSendOrder
-    this.#factor = this.#factor === 0 ? 1 : Math.min(this.#factor * GROWTH, this.#maxInFlight)
+    this.#factor = Math.min(Math.max(1, this.#factor * GROWTH), this.#maxInFlight)
   }
 }

@@ -1,17 +1,10 @@
-import {
-  badOption,
-  checkBoolean,
-  checkDuration,
-  checkFunction,
-  checkNumber,
-  checkObject,
-} from "../http/option-checks.ts"
 import type { BackoffOverrides } from "../http/backoff.ts"
-import { checkSignal, type Endpoint, type FetchOptions } from "../http/endpoint.ts"
-import { callObserver } from "../platform/console.ts"
+import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
+import { badOption, checkOptions, RULES, type OptionRule } from "../http/option-checks.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
-import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
+import { callObserver } from "../platform/console.ts"
 import type { MessageSnapshot } from "../protocol/message.ts"
+import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
 import type { CloseResult } from "../protocol/offset.ts"
 
 /** The options of an idempotent producer. */
@@ -125,37 +118,11 @@ export type ProducerState =
   | { readonly kind: "detaching" | "detached"; readonly detached: Promise<void> }
   | { readonly kind: "failed"; readonly error: Error }
 
+const MIB = 1_048_576
+const MAX_TIMER_MS = 2_147_483_647
+
 /** Checked {@link IdempotentProducerOptions} with every default filled in, less what goes into the endpoint. */
-export interface ProducerSettings {
-  readonly producerId: string
-  /** The epoch to start with. Undefined: fresh ones. */
-  readonly epoch: number | undefined
-  readonly autoClaim: boolean
-  readonly maxBatchBytes: number
-  readonly maxBatchItems: number
-  readonly lingerMs: number
-  readonly maxInFlight: number
-  readonly signal: AbortSignal | undefined
-  /** Never throws. */
-  readonly onError: (error: Error) => void
-  readonly deliveryTimeoutMs: number
-  readonly highWaterMarkBytes: number
-  readonly maxBufferedBytes: number
-}
-
-const MIB = 1024 * 1024
-const MAX_TIMER_MS = 2 ** 31 - 1
-
-/** What a producer is made of. */
-export interface ProducerInput {
-  readonly endpoint: Endpoint
-  readonly producerId: string
-  /** Whether no other producer can have used the id. Default false. */
-  readonly isNewId?: boolean
-  readonly options?: IdempotentProducerOptions | undefined
-  /** The stream's content type, if it is known. Asked before the first message. */
-  readonly contentType: () => string | undefined
-}
+export type ProducerSettings = ReturnType<typeof resolveProducerOptions>
 
 /**
  * Checks options and fills in the defaults.
@@ -163,43 +130,45 @@ export interface ProducerInput {
  * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
  * @throws InvalidSignalError if the signal is none
  */
-export function resolveProducerOptions(
-  producerId: string,
-  options: IdempotentProducerOptions = {},
-): ProducerSettings {
-  checkObject("options", options)
-  const { maxBufferedBytes = Infinity, lingerMs = 5 } = options
-  const { maxBatchBytes = MIB, maxInFlight = 5, deliveryTimeoutMs = 120_000 } = options
-  const { autoClaim = false, maxBatchItems = Infinity, onError } = options
-  checkFunction("onError", onError)
-  const { epoch = autoClaim ? undefined : 0 } = options
+export function resolveProducerOptions(producerId: string, options: IdempotentProducerOptions) {
   checkProducerId(producerId)
-  checkSignal(options.signal)
-  const isDelay = (ms: number) => ms >= 0 && ms <= MAX_TIMER_MS
-  checkNumber("lingerMs", lingerMs, isDelay, `a number of milliseconds from 0 to ${MAX_TIMER_MS}`)
-  checkNumber(
-    "maxBufferedBytes",
-    maxBufferedBytes,
-    (bytes) => bytes > 0,
-    "a number of bytes above 0",
-  )
-  const { highWaterMarkBytes = Math.min(16 * MIB, Math.floor(maxBufferedBytes / 2)) } = options
-  checkNumber("highWaterMarkBytes", highWaterMarkBytes, (bytes) => bytes >= 0, "0 bytes or more")
+  const {
+    lingerMs = 5,
+    maxBatchBytes = MIB,
+    maxBatchItems = Infinity,
+  } = checkOptions(options, {
+    epoch: wholeNumber(0),
+    autoClaim: RULES.boolean,
+    maxBatchBytes: wholeNumber(1),
+    maxBatchItems: wholeNumber(1, "or Infinity", Infinity),
+    lingerMs: {
+      words: `a number of milliseconds from 0 to ${MAX_TIMER_MS}`,
+      isMet: (it) => RULES.amount.isMet(it) && Number(it) <= MAX_TIMER_MS,
+    },
+    maxInFlight: wholeNumber(1),
+    onError: RULES.function,
+    deliveryTimeoutMs: RULES.duration,
+    highWaterMarkBytes: RULES.amount,
+    maxBufferedBytes: { words: "a number of bytes above 0", isMet: RULES.duration.isMet },
+  })
+  const { autoClaim = false, maxInFlight = 5, maxBufferedBytes = Infinity, onError } = options
   return {
     producerId,
-    epoch: epoch === undefined ? undefined : checkWhole("epoch", epoch, 0),
-    autoClaim: checkBoolean("autoClaim", autoClaim),
-    maxBatchBytes: checkWhole("maxBatchBytes", maxBatchBytes, 1),
-    maxBatchItems:
-      maxBatchItems === Infinity ? Infinity : checkWhole("maxBatchItems", maxBatchItems, 1),
+    /** The epoch to start with. Undefined: fresh ones. */
+    epoch: options.epoch ?? (autoClaim ? undefined : 0),
+    autoClaim,
+    maxBatchBytes,
+    maxBatchItems,
     lingerMs,
-    maxInFlight: checkWhole("maxInFlight", maxInFlight, 1),
-    signal: options.signal,
-    onError: (error) => {
+    maxInFlight,
+    signal: checkSignal(options.signal),
+    /** Never throws. */
+    onError(error: Error) {
       callObserver("onError", () => onError?.(error))
     },
-    deliveryTimeoutMs: checkDuration("deliveryTimeoutMs", deliveryTimeoutMs),
-    highWaterMarkBytes,
+    deliveryTimeoutMs: options.deliveryTimeoutMs ?? 120_000,
+    highWaterMarkBytes:
+      options.highWaterMarkBytes ?? Math.min(16 * MIB, Math.floor(maxBufferedBytes / 2)),
     maxBufferedBytes,
   }
 }
@@ -215,12 +184,7 @@ function checkProducerId(producerId: unknown): void {
   }
 }
 
-function checkWhole(option: string, value: number, least: number): number {
-  const rule = `a whole number from ${least} to 2^53 - 1`
-  return checkNumber(
-    option,
-    value,
-    (number) => Number.isSafeInteger(number) && number >= least,
-    rule,
-  )
+function wholeNumber(least: number, orWords = "", or?: number): OptionRule {
+  const words = `a whole number from ${least} to 2^53 - 1 ${orWords}`.trim()
+  return { words, isMet: (it) => it === or || (Number.isSafeInteger(it) && Number(it) >= least) }
 }

@@ -3,13 +3,14 @@ import { FetchError, INDETERMINATE_HINT } from "../errors/fetch-error.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
 import { decodeUtf8 } from "../platform/text.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import type { BatchState } from "./batch-state.ts"
+import type { BatchState } from "./batch.ts"
 import type { FinalOutcome } from "./outcome.ts"
 
 /** What recovery looks at of a batch. */
 export interface BatchView {
   readonly state: BatchState
-  readonly messageCount: number
+  /** An end for each message. */
+  readonly content: { readonly ends: readonly unknown[] }
 }
 
 /**
@@ -23,12 +24,10 @@ export interface BatchView {
  * - `fail`: not at all.
  */
 export type Recovery =
-  | { readonly kind: "resume" }
+  | { readonly kind: "resume" | "ask-type" }
   | { readonly kind: "bump"; readonly above: number; readonly error: Error }
   | { readonly kind: "split"; readonly isTooLarge: boolean }
-  | { readonly kind: "drop"; readonly error: Error }
-  | { readonly kind: "ask-type" }
-  | { readonly kind: "fail"; readonly error: Error }
+  | { readonly kind: "drop" | "fail"; readonly error: Error }
 
 /** The producer to recover. */
 export interface RecoveryContext {
@@ -58,35 +57,43 @@ export function decideRecovery(
   batches: readonly BatchView[],
   { autoClaim, epoch, isTypeGuessed, stream }: RecoveryContext,
 ): Recovery {
+  const [head] = batches
+  const isIndeterminate = head !== undefined && isUnknown(head.state)
   const outcomes = batches.map(({ state }) =>
     state.kind === "rejected" ? state.outcome : undefined,
   )
-  const isIndeterminate = batches[0] !== undefined && effectOf(batches[0].state) === "unknown"
-  if (isTypeGuessed && !isIndeterminate && outcomes.some((outcome) => mayBeWrongType(outcome))) {
+  if (isTypeGuessed && !isIndeterminate && outcomes.some(mayBeWrongType)) {
     return { kind: "ask-type" }
   }
-  const failed = outcomes.find(
-    (outcome) => outcome?.kind === "failed" || outcome?.kind === "foreign-duplicate",
-  )
-  if (failed !== undefined) return { kind: "fail", error: failed.error }
-  const fenced = outcomes.find((outcome) => outcome?.kind === "fenced")
-  if (fenced?.kind === "fenced") {
-    const { error } = fenced
+  for (const outcome of outcomes) {
+    if (outcome?.kind === "failed" || outcome?.kind === "foreign-duplicate") {
+      return { kind: "fail", error: outcome.error }
+    }
+  }
+  for (const outcome of outcomes) {
+    if (outcome?.kind !== "fenced") continue
+    const { error } = outcome
+    const { currentEpoch } = error
     if (!autoClaim) return { kind: "fail", error }
-    if (isIndeterminate) return { kind: "fail", error: fencedIndeterminate(error, stream) }
-    const above = Math.max(epoch, error.currentEpoch)
-    return { kind: "bump", above, error: fencedTooOften(error, stream) }
+    const by = `by epoch ${currentEpoch}`
+    const text = isIndeterminate
+      ? `was fenced ${by} and a batch is indeterminate. ${INDETERMINATE_HINT}`
+      : `bumped its epoch again and again and is fenced ${by}. Another producer with the same id is running: give each its own id.`
+    const message = `${stream}: this producer ${text}`
+    const fatal = new StaleEpochError(currentEpoch, message, { cause: error })
+    if (isIndeterminate) return { kind: "fail", error: fatal }
+    return { kind: "bump", above: Math.max(epoch, currentEpoch), error: fatal }
   }
   const [first] = outcomes
   if (first?.kind === "gap") {
     const { error } = first
     const isForgotten = error.expectedSeq === 0 && error.receivedSeq > 0
-    if (!autoClaim || !isForgotten || isIndeterminate) return { kind: "fail", error }
-    return { kind: "bump", above: epoch, error }
+    const isRepairable = autoClaim && isForgotten && !isIndeterminate
+    return isRepairable ? { kind: "bump", above: epoch, error } : { kind: "fail", error }
   }
   if (first?.kind === "rejected") {
     const { error } = first
-    const count = batches[0]?.messageCount ?? 0
+    const count = head?.content.ends.length ?? 0
     if (isIndeterminate) return { kind: "fail", error: rejectedIndeterminate(error) }
     if (count > 1) return { kind: "split", isTooLarge: error.status === 413 }
     return { kind: count === 1 ? "drop" : "fail", error }
@@ -95,70 +102,42 @@ export function decideRecovery(
 }
 
 /**
- * How many of the batches, from the first, may be stored or may be yet. Behind one that is certainly not stored, none is.
+ * How many of the messages, from the first, may be stored or may be yet. Behind a batch that is certainly not stored, none is.
  */
 export function countIndeterminate(batches: readonly BatchView[]): number {
-  const known = batches.findIndex(({ state }) => !maybeStored(state))
-  return known === -1 ? batches.length : known
+  let count = 0
+  for (const { state, content } of batches) {
+    if (!maybeStored(state)) break
+    count += content.ends.length
+  }
+  return count
 }
 
-function maybeStored(state: BatchState): boolean {
-  if (effectOf(state) === "unknown") return true
-  if (state.kind !== "retrying" && state.kind !== "rejected") return false
+/** Whether a batch may be stored, or may be yet. */
+export function maybeStored(state: BatchState): boolean {
+  if (isUnknown(state)) return true
   // The server may store a copy of a request that came too early in its turn, unless it was fenced since.
   const isFenced = state.kind === "rejected" && state.outcome.kind === "fenced"
-  return state.earlier === "out-of-order" && !isFenced
+  return "earlier" in state && state.earlier === "out-of-order" && !isFenced
 }
 
-function effectOf(state: BatchState): "none" | "unknown" {
-  switch (state.kind) {
-    case "queued":
-      return "none"
-    case "retrying":
-    case "rejected":
-      return state.earlier === "unknown" ? "unknown" : "none"
-    case "in-flight":
-    case "acknowledged":
-    case "indeterminate":
-      return "unknown"
-  }
+function isUnknown(state: BatchState): boolean {
+  if (state.kind === "retrying" || state.kind === "rejected") return state.earlier === "unknown"
+  return state.kind !== "queued"
 }
 
 /** Servers reject a wrong content type with 409, 415 or 400. */
 function mayBeWrongType(outcome: FinalOutcome | undefined): boolean {
-  if (outcome?.kind === "rejected") return outcome.error.status === 400
-  const error = outcome?.kind === "failed" ? outcome.error : undefined
-  return error instanceof FetchError && error.code === "CONTENT_TYPE_MISMATCH"
+  if (!(outcome?.error instanceof FetchError)) return false
+  if (outcome.kind === "rejected") return outcome.error.status === 400
+  return outcome.error.code === "CONTENT_TYPE_MISMATCH"
 }
 
-function fencedTooOften(error: StaleEpochError, stream: string): StaleEpochError {
-  return new StaleEpochError(
-    error.currentEpoch,
-    `${stream}: this producer bumped its epoch again and again and is fenced by epoch ${error.currentEpoch}. Another producer ` +
-      "with the same id is running: give each its own id.",
-    { cause: error },
-  )
-}
-
-function fencedIndeterminate(error: StaleEpochError, stream: string): StaleEpochError {
-  return new StaleEpochError(
-    error.currentEpoch,
-    `${stream}: this producer was fenced by epoch ${error.currentEpoch} and a batch is indeterminate. ${INDETERMINATE_HINT}`,
-    { cause: error },
-  )
-}
-
-function rejectedIndeterminate(error: FetchError): FetchError {
-  const { status, text, json, headers, url, code } = error
-  return new FetchError(
-    status,
-    text,
-    json,
-    headers,
-    url,
-    `${error.message} An earlier attempt got no response. ${INDETERMINATE_HINT}`,
-    { code, cause: error, indeterminate: true },
-  )
+function rejectedIndeterminate(cause: FetchError): FetchError {
+  const { status, text, json, headers, url, code } = cause
+  const message = `${cause.message} An earlier attempt got no response. ${INDETERMINATE_HINT}`
+  const options = { code, cause, indeterminate: true }
+  return new FetchError(status, text, json, headers, url, message, options)
 }
 
 /** What `details` of the error for a rejected message holds. */
@@ -180,13 +159,9 @@ export function rejectedMessageError(
   cause: Error,
 ): DurableStreamError {
   const details: RejectedMessageDetails = { message, text: decodeUtf8(message) }
-  return new DurableStreamError(
-    `One message for ${stream} was rejected; the others go through. ${cause.message}`,
-    cause instanceof DurableStreamError ? cause.code : "UNKNOWN",
-    cause instanceof DurableStreamError ? cause.status : undefined,
-    details,
-    { cause },
-  )
+  const text = `One message for ${stream} was rejected; the others go through. ${cause.message}`
+  const { code = "UNKNOWN", status } = cause instanceof DurableStreamError ? cause : {}
+  return new DurableStreamError(text, code, status, details, { cause })
 }
 
 /**
@@ -206,14 +181,4 @@ export function deliveryTimeoutError(
   const message = `A batch for ${stream} was not acknowledged within ${timeoutMs} ms (deliveryTimeoutMs).${last}${hint}`
   const options = { code: "TIMEOUT", cause: lastError, indeterminate } as const
   return new FetchError(0, undefined, undefined, {}, stream, message, options)
-}
-
-/** A message that was rejected, as its producer reports it. */
-export interface RejectedMessage {
-  readonly message: Uint8Array
-  readonly index: number
-  readonly error: Error
-  readonly reject: (error: Error) => void
-  /** Whether the call that waits for it gets the error anyway. */
-  readonly isReported?: boolean
 }

@@ -1,36 +1,73 @@
-import fastq from "fastq"
 import { backoffDelayMs } from "../http/backoff.ts"
 import { warnOfOutage } from "../http/retry-loop.ts"
-import { MAX_TIMER_MS, sleep } from "../http/abort.ts"
+import { LinkedAbortController, MAX_TIMER_MS, sleep } from "../http/abort.ts"
+import type { Endpoint } from "../http/endpoint.ts"
+import { exchange, type StreamRequest } from "../http/request.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { debug } from "../platform/console.ts"
 import { onOnline } from "../platform/network.ts"
+import { takeKeepalive } from "../platform/page-lifecycle.ts"
+import {
+  CONTENT_TYPE_HEADER,
+  PRODUCER_EPOCH_HEADER,
+  PRODUCER_ID_HEADER,
+  PRODUCER_SEQ_HEADER,
+  STREAM_CLOSED_HEADER,
+} from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { IdempotentAppendResult } from "./acknowledgements.ts"
-import { Attempt, type SenderSettings } from "./attempt.ts"
-import type { BatchContent } from "./batch-content.ts"
-import { Batch, type SenderEvents } from "./batch.ts"
-import { Deadline } from "./deadline.ts"
-import { Epochs } from "./epochs.ts"
-import { maybeOutOfOrder, type FinalOutcome, type SendOutcome } from "./outcome.ts"
+import { recodeContent, splitContent, type BatchContent } from "./batch-content.ts"
+import { applyEvent, QUEUED, type Attempt, type Batch } from "./batch.ts"
+import { Epochs, type BatchNumber } from "./epochs.ts"
+import {
+  maybeOutOfOrder,
+  outcomeOfError,
+  outcomeOfResponse,
+  type FinalOutcome,
+  type SendOutcome,
+} from "./outcome.ts"
 import { Pace } from "./pace.ts"
+import type { ProducerSettings } from "./producer-options.ts"
 import {
   countIndeterminate,
   decideRecovery,
   deliveryTimeoutError,
-  type BatchView,
+  maybeStored,
   type Recovery,
 } from "./recovery.ts"
 
-type Phase = "sending" | "draining" | "stopped"
+/** A timer that fires so late was held up: the machine was suspended. */
+export const SUSPENDED_MS = 5000
+
+/** What a sender belongs to. */
+export interface SenderOwner {
+  readonly endpoint: Endpoint
+  /** Ends every request. */
+  readonly stopSignal: AbortSignal
+  contentType(): string
+  /** Whether the content type is a guess that no response has confirmed. */
+  isTypeGuessed(): boolean
+  /** A batch is stored. */
+  onAcknowledged(batch: Batch, result: IdempotentAppendResult): void
+  /** The server rejected a batch of one message; the others go through. */
+  onRejectedMessage(batch: Batch, error: Error): void
+  /** A batch was too large and is sent in halves. */
+  onTooLarge(bodyBytes: number): void
+  /** The content type may be a wrong guess. @returns the right one, if it is another; the guess is over in any case */
+  onTypeRejected(): Promise<string | undefined>
+  /** There may be room, and waits may be over. */
+  onProgress(): void
+  /** Nothing more will be sent. */
+  onFailed(error: Error): void
+}
 
 /**
  * Sends sealed batches, up to `maxInFlight` at a time, until each is settled.
  *
  * Success:
- * 1. A sealed batch waits in a queue until the window has a place for it.
+ * 1. A sealed batch waits until it is among the first `maxInFlight` that are not settled: in the window.
  * 2. {@link Sender.#next} decides which batch of the window is sent next. It gets its number with its first request.
- * 3. Acknowledged, it leaves the window, and the queue gives its place to another one.
+ * 3. Acknowledged, it leaves, and the window moves on.
  *
  * Failure ({@link Sender.#settle}):
  * 4. It can be repeated: after a back-off the first batch is sent again, alone. The others follow once one is acknowledged.
@@ -40,51 +77,37 @@ type Phase = "sending" | "draining" | "stopped"
  *    suspended meanwhile, it makes one more attempt before.
  */
 export class Sender {
-  readonly #settings: SenderSettings
-  readonly #events: SenderEvents
-  readonly #stream: string
+  readonly #settings: ProducerSettings
+  readonly #owner: SenderOwner
   readonly #epochs: Epochs
   readonly #pace: Pace
-  readonly #queue: fastq.queue<Batch>
-  /** The batches that are being delivered, in order. */
-  #window: Batch[] = []
-  /** The places of the window that the queue has given away. */
-  readonly #places: fastq.done[] = []
-  readonly #attempts = new Map<Batch, Attempt>()
-  /** Batches for the next epoch, while a restart waits for those before. */
-  #held: Batch[] | undefined
-  #phase: Phase = "sending"
+  /** The batches that are not settled, in order. */
+  readonly #batches: Batch[] = []
+  #phase: "sending" | "draining" | "stopped" = "sending"
   /** Only the first batch is sent until one is acknowledged: after a failure, and to begin an epoch. */
   #isProbing: boolean
+  /** Batches from this index on are for the next epoch: a restart waits for those before. */
+  #heldFrom = Infinity
   #notBeforeMs = 0
   #lastIndex = -1
   #sendOrder = 0
-  #unsentCount = 0
   /** The first batch that was accepted as new: no other producer has used the numbers from there on. */
   #firstNewIndex = Infinity
   #lastError: Error | undefined
   /** Since when, and how often, nothing but failures came. */
   #outage: { readonly sinceMs: number; tries: number; hasWarned: boolean } | undefined
   #endWait: (() => void) | undefined
-  /** That of the first batch. */
-  readonly #deadline = new Deadline<Batch>((wasSuspended) => this.#onDeadline(wasSuspended))
-  /** The deadline has passed while the machine was suspended, and the first batch gets one more attempt. */
-  #isLastAttempt = false
+  /** The batch whose deadline passed while the machine was suspended gets one more attempt, until then. */
+  #extension: { readonly batch: Batch; readonly deadlineMs: number } | undefined
 
-  constructor(settings: SenderSettings, events: SenderEvents) {
-    const { endpoint, epoch, autoClaim, maxInFlight } = settings
+  constructor(settings: ProducerSettings, owner: SenderOwner) {
+    const { backoff, url } = owner.endpoint
     this.#settings = settings
-    this.#events = events
-    this.#stream = describeUrl(endpoint.url)
-    this.#epochs = new Epochs({ epoch, backoff: endpoint.backoff, stream: this.#stream })
-    this.#pace = new Pace(maxInFlight)
+    this.#owner = owner
+    this.#epochs = new Epochs(settings.epoch, backoff, describeUrl(url))
+    this.#pace = new Pace(settings.maxInFlight)
     // The server takes up an epoch with its first batch only. One that may be fenced does not upload a window in vain.
-    this.#isProbing = autoClaim
-    this.#queue = fastq((batch: Batch, done: fastq.done) => {
-      this.#places.push(done)
-      this.#window.push(batch)
-      this.#sendAll()
-    }, maxInFlight)
+    this.#isProbing = settings.autoClaim
   }
 
   get epoch(): number {
@@ -97,18 +120,26 @@ export class Sender {
 
   /** How many batches were sent and are not settled. */
   get inFlightCount(): number {
-    return this.#window.reduce((count, batch) => count + (batch.isUnsent ? 0 : 1), 0)
+    return this.#batches.filter(({ state }) => state.kind !== "queued").length
   }
 
   /** How many messages no request under their number has carried. */
   get unsentCount(): number {
-    return this.#unsentCount
+    const countOf = ({ state, content }: Batch) =>
+      state.kind === "queued" ? content.ends.length : 0
+    return this.#batches.reduce((count, batch) => count + countOf(batch), 0)
+  }
+
+  /** How many messages, from the first that is not settled, may be stored although no response says so. */
+  get indeterminateCount(): number {
+    return countIndeterminate(this.#batches)
   }
 
   /** Whether a batch would be sent at once. */
   get hasRoom(): boolean {
     const places = this.#isProbing ? 1 : this.#settings.maxInFlight
-    return this.#phase === "sending" && this.#held === undefined && this.#window.length < places
+    const isHeld = this.#heldFrom < Infinity
+    return this.#phase === "sending" && !isHeld && this.#batches.length < places
   }
 
   /** The index of the newest batch, -1 before there is one. */
@@ -116,165 +147,215 @@ export class Sender {
     return this.#lastIndex
   }
 
-  /** The index of the first batch that is not settled; undefined if all are. */
-  get firstUnsettled(): number | undefined {
-    return (this.#window[0] ?? this.#held?.[0])?.index
-  }
-
-  /** Begins with a fresh epoch above another one. */
-  startAbove(epoch: number): void {
-    this.#epochs.beginAbove(epoch)
+  /** The batches that are not settled, in order. */
+  get unsettled(): readonly Batch[] {
+    return this.#batches
   }
 
   /** Sends a batch as soon as there is a place for it. */
   push(content: BatchContent): void {
-    const batch = new Batch(content, ++this.#lastIndex)
-    this.#unsentCount += content.count
-    if (this.#held !== undefined) this.#held.push(batch)
-    else this.#enqueue(batch)
+    this.#batches.push({ content, index: ++this.#lastIndex, state: QUEUED, attempt: undefined })
+    this.#sendAll()
+  }
+
+  /** Begins with a fresh epoch above another one. */
+  beginAbove(epoch: number): void {
+    this.#epochs.beginAbove(epoch)
   }
 
   /** Keeps back what is pushed from now on, until {@link release}. */
   hold(): void {
-    this.#held ??= []
+    this.#heldFrom = this.#lastIndex + 1
   }
 
-  /** Sends what was kept back. @param inNextEpoch - needs everything before to be settled @throws as `beginNext` of Epochs */
+  /** Sends what was kept back. @param inNextEpoch - needs everything before to be settled @throws as `beginAbove` of Epochs */
   release(inNextEpoch: boolean): void {
-    const held = this.#held ?? []
-    this.#held = undefined
+    this.#heldFrom = Infinity
     try {
-      if (inNextEpoch) {
-        this.#epochs.beginNext()
-        this.#isProbing = true
-      }
+      if (!inNextEpoch) return
+      this.#epochs.beginAbove()
+      this.#isProbing = true
     } finally {
-      for (const batch of held) this.#enqueue(batch)
+      this.#sendAll()
     }
   }
 
-  /** The batches that are not settled, in order. */
-  unsettled(): Batch[] {
-    return [...this.#window, ...this.#queue.getQueue(), ...(this.#held ?? [])]
-  }
-
-  /** How many messages, from the first that is not settled, may be stored although no response says so. */
-  indeterminateCount(): number {
-    return this.#window
-      .slice(0, countIndeterminate(this.#views()))
-      .reduce((count, { content }) => count + content.count, 0)
-  }
-
-  /** Ends everything. The settings' signal must be aborted as well, to end what is pending. */
+  /** Ends everything. The owner's signal must be aborted as well, to end what is pending. */
   stop(): void {
     if (this.#phase === "stopped") return
     this.#phase = "stopped"
     this.#acknowledgeImplicitly()
-    for (const batch of this.#window) {
-      const isPending = this.#attempts.get(batch)?.isRequestPending === true
-      if (batch.state.kind === "in-flight" && !isPending)
-        batch.apply({ kind: "fail", effect: "none" })
-      batch.apply({ kind: "abandon" })
+    for (const batch of this.#batches) {
+      if (batch.state.kind === "in-flight" && batch.attempt?.isRequestPending !== true) {
+        applyEvent(batch, { kind: "fail", effect: "none" })
+      }
+      applyEvent(batch, { kind: "abandon" })
     }
-    this.#window.push(...this.#queue.getQueue())
-    this.#queue.kill()
     this.#endWait?.()
-    this.#deadline.clear()
-  }
-
-  #enqueue(batch: Batch): void {
-    if (this.#phase === "stopped") this.#window.push(batch)
-    else this.#queue.push(batch)
   }
 
   /**
    * The one place that decides which batch may be sent next.
    *
    * 1. Batches are sent in order: the first one without a pending request is the candidate, and no other.
-   * 2. The first batch of the window may always be sent; another one only behind a batch whose request is pending, and not
-   *    while the sender is probing.
+   * 2. The first batch may always be sent; another one only behind batches whose requests are pending, fewer than
+   *    `maxInFlight`, and not while the sender is probing.
    * 3. One that was sent before is sent again only if the one before it was, so that what a server never takes is not
    *    repeated in a loop.
    * 4. Nothing is sent behind a batch whose pending request is older than that of the batch before it: it will be out of
    *    order, and so would be what follows.
    */
   #next(): Batch | undefined {
-    let previous: Batch | undefined
-    let pendingCount = 0
-    for (const batch of this.#window) {
-      if (batch.state.kind === "in-flight") {
-        if (previous !== undefined && batch.sendOrder < previous.sendOrder) return undefined
-        pendingCount++
-        previous = batch
-        continue
+    const pendingLimit = this.#isProbing ? 1 : this.#settings.maxInFlight
+    let previousOrder = 0
+    for (const [position, batch] of this.#batches.entries()) {
+      const { state, index } = batch
+      const sendOrder = "sendOrder" in state ? state.sendOrder : 0
+      if (state.kind !== "in-flight") {
+        const isInTurn = position === 0 || (position < pendingLimit && sendOrder <= previousOrder)
+        return isInTurn && index < this.#heldFrom ? batch : undefined
       }
-      if (previous === undefined) return batch
-      if (this.#isProbing || pendingCount >= this.#settings.maxInFlight) return undefined
-      return batch.sendOrder > previous.sendOrder ? undefined : batch
+      if (sendOrder < previousOrder) return undefined
+      previousOrder = sendOrder
     }
     return undefined
   }
 
-  /** Sends what may be sent now, and sets a timer for what may be sent later. */
+  /** Sends what may be sent now, and waits for what may be sent later, or for the first batch's deadline. */
   #sendAll(): void {
     this.#endWait?.()
+    let atMs = Infinity
     while (this.#phase === "sending") {
       const batch = this.#next()
       if (batch === undefined) break
       const nowMs = monotonicMs()
-      const atMs = Math.max(this.#notBeforeMs, this.#pace.nextSendMs)
-      if (atMs > nowMs) {
-        this.#wait(atMs - nowMs)
+      const mayBeSentAtMs = Math.max(this.#notBeforeMs, this.#pace.nextSendMs)
+      if (mayBeSentAtMs > nowMs) {
+        atMs = mayBeSentAtMs
         break
       }
       this.#send(batch, nowMs)
     }
-    this.#watchDeadline()
-  }
-
-  #wait(delayMs: number): void {
-    const timer = setTimeout(() => this.#sendAll(), Math.min(delayMs, MAX_TIMER_MS))
+    const wakeMs = Math.min(atMs, this.#deadlineMs)
+    // What is sent may end everything at once.
+    if (this.#isAt("stopped") || wakeMs === Infinity) return
+    this.#endWait?.()
+    const delayMs = Math.max(0, wakeMs - monotonicMs())
+    const timer = setTimeout(() => this.#onTimer(), Math.min(delayMs, MAX_TIMER_MS))
     // What failed without a network is sent as soon as there is one.
-    const unwatch = onOnline(() => {
-      this.#notBeforeMs = 0
-      this.#sendAll()
-    })
+    const unwatch =
+      atMs < Infinity
+        ? onOnline(() => {
+            this.#notBeforeMs = 0
+            this.#sendAll()
+          })
+        : undefined
     this.#endWait = () => {
       this.#endWait = undefined
       clearTimeout(timer)
-      unwatch()
+      unwatch?.()
     }
   }
 
+  /** When the first batch must be settled, by the monotonic clock. */
+  get #deadlineMs(): number {
+    const [first] = this.#batches
+    if (first === undefined || !("firstSentAtMs" in first.state)) return Infinity
+    if (this.#extension?.batch === first) return this.#extension.deadlineMs
+    return first.state.firstSentAtMs + this.#settings.deliveryTimeoutMs
+  }
+
+  #onTimer(): void {
+    const [first] = this.#batches
+    const lateMs = monotonicMs() - this.#deadlineMs
+    // Timers can be ahead of the clock after the machine was suspended.
+    if (first !== undefined && lateMs >= 0 && !this.#acknowledgeImplicitly()) {
+      if (lateMs < SUSPENDED_MS || this.#extension?.batch === first) {
+        this.#expire()
+        return
+      }
+      const { deliveryTimeoutMs } = this.#settings
+      const extensionMs = Math.min(this.#owner.endpoint.requestTimeoutMs, deliveryTimeoutMs)
+      this.#extension = { batch: first, deadlineMs: monotonicMs() + extensionMs }
+      // The connection of a request from before is likely to be gone.
+      first.attempt?.cancel()
+      this.#notBeforeMs = 0
+    }
+    this.#sendAll()
+  }
+
   #send(batch: Batch, nowMs: number): void {
-    if (batch.isUnsent) this.#unsentCount -= batch.content.count
-    const isFirst = this.#window[0] === batch
-    const number = batch.state.kind === "retrying" ? batch.state.number : this.#epochs.take()
-    const isClean = batch.state.kind !== "retrying" || batch.state.earlier === "none"
-    batch.apply({ kind: "send", number })
-    batch.noteSend(++this.#sendOrder, nowMs)
+    const { state } = batch
+    const isFirst = this.#batches[0] === batch
+    const number = state.kind === "retrying" ? state.number : this.#epochs.take()
+    const isClean = state.kind !== "retrying" || state.earlier === "none"
+    applyEvent(batch, { kind: "send", number, sendOrder: ++this.#sendOrder, nowMs })
     this.#pace.noteSend(nowMs)
-    const attempt = new Attempt(this.#settings)
-    this.#attempts.set(batch, attempt)
-    const context = () => ({
-      highestSentSeq: this.#epochs.nextSeq - 1,
-      mayBeForeign: isClean && this.#mayBeForeign(batch),
-    })
-    void attempt.run({ content: batch.content, number, context }).then((outcome) => {
+    const controller = new LinkedAbortController(this.#owner.stopSignal)
+    const attempt = { isRequestPending: false, cancel: () => controller.abort() }
+    batch.attempt = attempt
+    const sent = this.#request(batch, attempt, number, isClean, controller.signal)
+    void sent.then((outcome) => {
+      controller.end()
       // What was acknowledged implicitly meanwhile is settled.
-      if (this.#attempts.get(batch) !== attempt) return
-      this.#attempts.delete(batch)
-      if (this.#phase === "stopped") return
+      if (batch.attempt !== attempt) return
+      batch.attempt = undefined
+      if (this.#isAt("stopped")) return
       if (outcome.kind !== "cancelled") this.#pace.noteResponse(monotonicMs() - nowMs)
       this.#settle(batch, outcome, isFirst)
-      if (this.#phase === "draining" && this.#attempts.size === 0) void this.#recover()
+      const isDrained = this.#batches.every((one) => one.attempt === undefined)
+      if (this.#isAt("draining") && isDrained) void this.#recover()
       else this.#sendAll()
     })
   }
 
-  /** Another producer can have used the number if the epoch is not fresh, and nothing before was new to the server. */
-  #mayBeForeign(batch: Batch): boolean {
-    return !this.#epochs.choosesFresh && batch.index <= this.#firstNewIndex
+  /** Makes one request for a batch. Never rejects. */
+  async #request(
+    { content, index }: Batch,
+    attempt: Attempt,
+    number: BatchNumber,
+    isClean: boolean,
+    signal: AbortSignal,
+  ): Promise<SendOutcome> {
+    const { body, ends, closesStream } = content
+    const { endpoint } = this.#owner
+    const isEmpty = ends.length === 0
+    const releaseKeepalive = takeKeepalive(body.byteLength)
+    const request: StreamRequest = {
+      method: "POST",
+      operation: closesStream ? "close" : "append",
+      // The sender repeats it: when, depends on the other batches.
+      retry: "never",
+      headers: {
+        [CONTENT_TYPE_HEADER]: isEmpty ? undefined : this.#owner.contentType(),
+        [STREAM_CLOSED_HEADER]: closesStream ? "true" : undefined,
+        [PRODUCER_ID_HEADER]: this.#settings.producerId,
+        [PRODUCER_EPOCH_HEADER]: String(number.epoch),
+        [PRODUCER_SEQ_HEADER]: String(number.seq),
+      },
+      ...(!isEmpty && { body }),
+      keepalive: releaseKeepalive !== undefined,
+      observer: {
+        onRequest() {
+          attempt.isRequestPending = true
+        },
+      },
+    }
+    try {
+      const response = await exchange(endpoint, request, signal)
+      // Another producer can have used the number if the epoch is not fresh, and nothing before was new to the server.
+      const mayBeForeign = isClean && !this.#epochs.choosesFresh && index <= this.#firstNewIndex
+      const highestSentSeq = this.#epochs.nextSeq - 1
+      const sent = { url: endpoint.url, number, closesStream, highestSentSeq, mayBeForeign }
+      return outcomeOfResponse(response, sent)
+    } catch (error) {
+      const effect = attempt.isRequestPending ? "unknown" : "none"
+      if (signal.aborted) return { kind: "cancelled", effect }
+      return outcomeOfError(error, closesStream && isEmpty)
+    } finally {
+      releaseKeepalive?.()
+      attempt.isRequestPending = false
+    }
   }
 
   /** @param isFirst - whether everything before the batch was settled when it was sent */
@@ -284,65 +365,59 @@ export class Sender {
         this.#acknowledge(batch, outcome.result)
         return
       case "cancelled":
-        batch.apply({ kind: "fail", effect: outcome.effect })
+        applyEvent(batch, { kind: "fail", effect: outcome.effect })
         return
       case "retryable":
         this.#retry(batch, outcome)
         return
       default:
-        if (!isFirst && maybeOutOfOrder(outcome)) {
-          batch.apply({ kind: "out-of-order" })
-          this.#pace.noteOutOfOrder(batch.sendOrder, this.#sendOrder)
-        } else this.#reject(batch, outcome)
+        if (isFirst || !maybeOutOfOrder(outcome)) {
+          this.#reject(batch, outcome)
+          return
+        }
+        if ("sendOrder" in batch.state) {
+          this.#pace.noteOutOfOrder(batch.state.sendOrder, this.#sendOrder)
+        }
+        applyEvent(batch, { kind: "fail", effect: "out-of-order" })
     }
   }
 
   #acknowledge(batch: Batch, result: IdempotentAppendResult): void {
     if ("number" in batch.state) this.#epochs.noteAcknowledged(batch.state.number)
     if (!result.duplicate) this.#firstNewIndex = Math.min(this.#firstNewIndex, batch.index)
-    batch.apply({ kind: "acknowledge" })
+    applyEvent(batch, { kind: "acknowledge" })
     this.#isProbing = false
     this.#outage = undefined
-    this.#remove(batch)
-    this.#events.onAcknowledged(batch, result)
-    this.#events.onProgress()
+    this.#batches.splice(this.#batches.indexOf(batch), 1)
+    this.#owner.onAcknowledged(batch, result)
+    this.#owner.onProgress()
   }
 
   #retry(batch: Batch, { error, failure }: Extract<SendOutcome, { kind: "retryable" }>): void {
-    const { backoff, url, warnOnRetry } = this.#settings.endpoint
+    const { backoff, url, warnOnRetry } = this.#owner.endpoint
     const { effect, retryAfterMs, reason } = failure
     const nowMs = monotonicMs()
+    if (batch.state.kind !== "in-flight") return
+    const { failureCount, firstSentAtMs: sinceMs } = batch.state
     this.#lastError = error
-    const outage = (this.#outage ??= {
-      sinceMs: batch.firstSentAtMs ?? nowMs,
-      tries: 0,
-      hasWarned: !warnOnRetry,
-    })
+    const outage = (this.#outage ??= { sinceMs, tries: 0, hasWarned: !warnOnRetry })
     outage.tries++
     outage.hasWarned ||= warnOfOutage(url, reason, outage.tries, nowMs - outage.sinceMs)
-    if (batch.failureCount >= Math.min(backoff.maxRetries, failure.maxRetries)) {
+    if (failureCount >= Math.min(backoff.maxRetries, failure.maxRetries)) {
       this.#reject(batch, { kind: "failed", error, effect })
       return
     }
-    batch.apply({ kind: "fail", effect })
-    const delayMs = backoffDelayMs(backoff, batch.failureCount, Math.random(), retryAfterMs)
+    applyEvent(batch, { kind: "fail", effect })
+    const delayMs = backoffDelayMs(backoff, failureCount + 1, Math.random(), retryAfterMs)
     this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs + delayMs)
     this.#isProbing = true
-    if (backoff.debug) {
-      debug(`retry in ${Math.round(delayMs)} ms: ${error.message}`)
-    }
-    if (this.#isLastAttempt && this.#window[0] === batch) this.#expire()
+    if (backoff.debug) debug(`retry in ${Math.round(delayMs)} ms: ${error.message}`)
+    if (this.#extension?.batch === batch) this.#expire()
   }
 
   #reject(batch: Batch, outcome: FinalOutcome): void {
-    batch.apply({ kind: "reject", outcome })
+    applyEvent(batch, { kind: "reject", outcome })
     this.#phase = "draining"
-  }
-
-  /** Gives the places of settled batches back. The halves of a batch share one. */
-  #remove(batch: Batch): void {
-    this.#window.splice(this.#window.indexOf(batch), 1)
-    while (this.#places.length > this.#window.length) this.#places.pop()?.(null)
   }
 
   async #recover(): Promise<void> {
@@ -350,150 +425,112 @@ export class Sender {
     let recovery = this.#decideRecovery()
     try {
       if (recovery.kind === "ask-type") {
-        const isRecoded = this.#recode(await this.#events.onTypeRejected())
+        const isRecoded = this.#recode(await this.#owner.onTypeRejected())
         if (this.#isAt("stopped")) return
         if (!isRecoded) recovery = this.#decideRecovery()
       }
-      if (recovery.kind !== "resume" && recovery.kind !== "fail") {
-        // The first batch is certainly not stored, and the server stores in order.
-        for (const batch of this.#window.slice(1)) batch.apply({ kind: "prove-not-stored" })
-      }
-      const delayMs = this.#prepare(recovery)
-      if (delayMs > 0) await sleep(delayMs, this.#settings.stopSignal)
-      if (this.#isAt("stopped")) return
       if (recovery.kind !== "resume") {
+        const delayMs = this.#prepare(recovery)
+        if (delayMs > 0) await sleep(delayMs, this.#owner.stopSignal)
+        if (this.#isAt("stopped")) return
         this.#renumber(recovery.kind === "bump" ? recovery.above : this.#epochs.epoch)
       }
     } catch (error) {
       // What #prepare throws is an Error; an abort in the sleep comes with a stop, which the owner made.
-      if (!this.#isAt("stopped")) this.#events.onFailed(error as Error)
+      if (!this.#isAt("stopped")) this.#owner.onFailed(error as Error)
       return
     }
     this.#phase = "sending"
-    this.#events.onProgress()
+    this.#owner.onProgress()
     this.#sendAll()
   }
 
   #decideRecovery(): Recovery {
-    return decideRecovery(this.#views(), {
+    return decideRecovery(this.#batches, {
       autoClaim: this.#settings.autoClaim,
       epoch: this.#epochs.epoch,
-      isTypeGuessed: this.#settings.isTypeGuessed(),
-      stream: this.#stream,
+      isTypeGuessed: this.#owner.isTypeGuessed(),
+      stream: describeUrl(this.#owner.endpoint.url),
     })
   }
 
   /** Puts every batch in the form that a content type asks for. @returns whether that is possible */
   #recode(contentType: string | undefined): boolean {
     if (contentType === undefined) return false
-    const batches = this.unsettled()
-    const contents = batches.map(({ content }) => content.recoded(contentType))
+    const contents = this.#batches.map(({ content }) => recodeContent(content, contentType))
     if (contents.includes(undefined)) return false
-    for (const [index, batch] of batches.entries()) batch.recode(contents[index] ?? batch.content)
+    for (const [index, batch] of this.#batches.entries()) {
+      batch.content = contents[index] ?? batch.content
+    }
     return true
   }
 
   /** @returns how long to wait, in milliseconds @throws the error that fails the producer */
   #prepare(recovery: Recovery): number {
-    const [first] = this.#window
-    switch (recovery.kind) {
-      case "fail":
-        throw recovery.error
-      case "bump": {
-        const delayMs = this.#epochs.noteBump(monotonicMs())
-        if (delayMs === undefined) throw recovery.error
-        return delayMs
-      }
-      case "split": {
-        if (first === undefined) return 0
-        const { content, index } = first
-        if (recovery.isTooLarge) this.#events.onTooLarge(content.body.byteLength)
-        this.#window.splice(0, 1, ...content.split().map((half) => new Batch(half, index)))
-        this.#unsentCount += content.count
-        return this.#epochs.noteRejection()
-      }
-      case "drop":
-        if (first === undefined) return 0
-        if (!this.#epochs.noteRejectedMessage()) throw recovery.error
-        this.#remove(first)
-        this.#events.onRejectedMessage(first, recovery.error)
-        return this.#epochs.noteRejection()
-      case "ask-type":
-      case "resume":
-        return 0
+    const [first, ...others] = this.#batches
+    if (recovery.kind === "fail") throw recovery.error
+    // The first batch is certainly not stored, and the server stores in order.
+    for (const batch of others) applyEvent(batch, { kind: "prove-not-stored" })
+    if (recovery.kind === "bump") {
+      const delayMs = this.#epochs.noteBump()
+      if (delayMs === undefined) throw recovery.error
+      return delayMs
     }
+    if (first === undefined) return 0
+    const { content } = first
+    if (recovery.kind === "split") {
+      const newBatch = (half: BatchContent) => ({ ...first, content: half, state: QUEUED })
+      this.#batches.splice(0, 1, ...splitContent(content).map(newBatch))
+      if (recovery.isTooLarge) this.#owner.onTooLarge(content.body.byteLength)
+      return this.#epochs.noteRejection()
+    }
+    if (recovery.kind === "drop") {
+      if (!this.#epochs.noteRejectedMessage()) throw recovery.error
+      this.#batches.shift()
+      this.#owner.onRejectedMessage(first, recovery.error)
+      return this.#epochs.noteRejection()
+    }
+    return 0
   }
 
   #renumber(above: number): void {
     this.#epochs.beginAbove(above)
-    for (const batch of this.#window) {
-      if (!batch.isUnsent) this.#unsentCount += batch.content.count
-      batch.apply({ kind: "renumber" })
-    }
+    for (const batch of this.#batches) applyEvent(batch, { kind: "renumber" })
     this.#isProbing = true
   }
 
   /** A batch without a response is stored if a later one is: the server stores in order. @returns whether there was one */
   #acknowledgeImplicitly(): boolean {
-    const isForeign = this.#window.some(
+    const isForeign = this.#batches.some(
       ({ state }) => state.kind === "rejected" && state.outcome.kind === "foreign-duplicate",
     )
     if (isForeign) return false
-    let count = 0
-    for (;;) {
-      const [first] = this.#window
-      if (first === undefined || !("number" in first.state)) break
+    for (let hasFound = false; ; hasFound = true) {
+      const [first] = this.#batches
+      if (first === undefined || !("number" in first.state)) return hasFound
+      const { kind, earlier, number } = first.state
       // One that is certainly not stored was skipped by a server that does not keep to the order.
-      if (first.state.kind !== "in-flight" && first.state.earlier === "none") break
-      if (!this.#epochs.isImplicitlyAcknowledged(first.state.number)) break
-      this.#attempts.get(first)?.cancel()
-      this.#attempts.delete(first)
+      const isSkipped = kind !== "in-flight" && earlier === "none"
+      if (isSkipped || !this.#epochs.isImplicitlyAcknowledged(number)) return hasFound
+      first.attempt?.cancel()
+      first.attempt = undefined
       this.#acknowledge(first, { offset: "", duplicate: true })
-      count++
-    }
-    return count > 0
-  }
-
-  #watchDeadline(): void {
-    const [first] = this.#window
-    if (this.#phase === "stopped" || this.#deadline.subject === first) return
-    this.#isLastAttempt = false
-    if (first?.firstSentAtMs === undefined) this.#deadline.clear()
-    else this.#deadline.set(first, first.firstSentAtMs + this.#settings.deliveryTimeoutMs)
-  }
-
-  #onDeadline(wasSuspended: boolean): void {
-    const [first] = this.#window
-    if (first === undefined) return
-    if (this.#acknowledgeImplicitly()) this.#sendAll()
-    else if (!wasSuspended || this.#isLastAttempt) this.#expire()
-    else {
-      const { endpoint, deliveryTimeoutMs } = this.#settings
-      const extensionMs = Math.min(endpoint.requestTimeoutMs, deliveryTimeoutMs)
-      this.#deadline.set(first, monotonicMs() + extensionMs)
-      this.#isLastAttempt = true
-      // The connection of a request from before is likely to be gone.
-      this.#attempts.get(first)?.cancel()
-      this.#notBeforeMs = 0
-      this.#sendAll()
     }
   }
 
   #expire(): void {
-    const { endpoint, deliveryTimeoutMs } = this.#settings
+    const { deliveryTimeoutMs } = this.#settings
     this.stop()
-    const isIndeterminate = countIndeterminate(this.#views()) > 0
-    this.#events.onFailed(
-      deliveryTimeoutError(endpoint.url, deliveryTimeoutMs, isIndeterminate, this.#lastError),
+    const [first] = this.#batches
+    const isIndeterminate = first !== undefined && maybeStored(first.state)
+    const { url } = this.#owner.endpoint
+    this.#owner.onFailed(
+      deliveryTimeoutError(url, deliveryTimeoutMs, isIndeterminate, this.#lastError),
     )
   }
 
-  #views(): BatchView[] {
-    return this.#window.map(({ state, content }) => ({ state, messageCount: content.count }))
-  }
-
-  // A method, as the compiler would take the phase to be what it was before an await.
-  #isAt(phase: Phase): boolean {
+  // A method, as the compiler would take the phase to be what it was before a call or an await.
+  #isAt(phase: "sending" | "draining" | "stopped"): boolean {
     return this.#phase === phase
   }
 }

@@ -6,26 +6,14 @@ import { checkSignal } from "../http/endpoint.ts"
  * other places too, and a caller that waits for the promise still sees it.
  */
 export class Deferred<T> {
-  readonly promise: Promise<T>
-  #resolve!: (value: T | PromiseLike<T>) => void
-  #reject!: (error: unknown) => void
-
-  constructor() {
-    this.promise = new Promise<T>((resolve, reject) => {
-      this.#resolve = resolve
-      this.#reject = reject
-    })
-  }
-
-  resolve(value: T | PromiseLike<T>): void {
-    this.#resolve(value)
-  }
-
-  reject(error: unknown): void {
-    // Attached only now: a promise that resolves, as nearly all do, costs no second one.
-    this.promise.catch(() => undefined)
-    this.#reject(error)
-  }
+  resolve!: (value: T | PromiseLike<T>) => void
+  reject!: (error: unknown) => void
+  readonly promise = quiet(
+    new Promise<T>((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    }),
+  )
 }
 
 /** Marks a promise as one whose rejection may go unheard. */
@@ -52,7 +40,7 @@ export async function waitFor(
 interface Flush {
   readonly target: number
   readonly deferred: Deferred<void>
-  /** Whether it is a flush of the caller's, which reports rejected messages. */
+  /** Whether it reports rejected messages: it is a call of the program's. */
   readonly isReport: boolean
   error: Error | undefined
 }
@@ -71,9 +59,9 @@ export class FlushQueue {
   wait(target: number, isReport = true): Promise<void> {
     const error = isReport ? this.#unreported : undefined
     if (isReport) this.#unreported = undefined
-    const flush: Flush = { target, deferred: new Deferred<void>(), isReport, error }
-    this.#flushes.add(flush)
-    return flush.deferred.promise
+    const deferred = new Deferred<void>()
+    this.#flushes.add({ target, deferred, isReport, error })
+    return deferred.promise
   }
 
   /**
@@ -91,10 +79,10 @@ export class FlushQueue {
     if (!reported) this.#unreported ??= error
   }
 
-  /** Ends the waits that are over. @param firstUnsettled - the first batch that is not settled, undefined for none */
-  settle(firstUnsettled: number | undefined): void {
+  /** Ends the waits that are over. @param firstUnsettled - the first batch that is not settled; Infinity if all are */
+  settle(firstUnsettled: number): void {
     for (const flush of this.#flushes) {
-      if (firstUnsettled !== undefined && firstUnsettled <= flush.target) return
+      if (firstUnsettled <= flush.target) return
       this.#flushes.delete(flush)
       if (flush.error === undefined) flush.deferred.resolve()
       else flush.deferred.reject(flush.error)
@@ -103,7 +91,7 @@ export class FlushQueue {
 
   /** Ends every wait. */
   fail(error: Error): void {
-    for (const flush of this.#flushes) flush.deferred.reject(error)
+    for (const { deferred } of this.#flushes) deferred.reject(error)
     this.#flushes.clear()
   }
 }
@@ -113,17 +101,17 @@ export class FlushQueue {
  * that was turned away last.
  */
 export class BufferLimit {
+  readonly maxBytes: number
   readonly #highWaterMarkBytes: number
-  readonly #maxBufferedBytes: number
+  readonly #ready = Promise.resolve()
   #bytes = 0
   #awaitedBytes = 0
-  readonly #ready = Promise.resolve()
   #waiting: Deferred<void> | undefined
   #failure: Promise<void> | undefined
 
-  constructor(highWaterMarkBytes: number, maxBufferedBytes: number) {
+  constructor(highWaterMarkBytes: number, maxBytes: number) {
     this.#highWaterMarkBytes = highWaterMarkBytes
-    this.#maxBufferedBytes = maxBufferedBytes
+    this.maxBytes = maxBytes
   }
 
   get bytes(): number {
@@ -133,7 +121,7 @@ export class BufferLimit {
   get isHigh(): boolean {
     if (this.#bytes > this.#highWaterMarkBytes) return true
     // A message that is too large by itself never fits.
-    return this.#bytes > 0 && this.#bytes + this.#awaitedBytes > this.#maxBufferedBytes
+    return this.#bytes > 0 && this.#bytes + this.#awaitedBytes > this.maxBytes
   }
 
   /** One promise for all callers: awaiting it before each message costs nothing. */
@@ -164,6 +152,5 @@ export class BufferLimit {
   fail(error: Error): void {
     this.#failure = quiet(Promise.reject(error))
     this.#waiting?.reject(error)
-    this.#waiting = undefined
   }
 }

@@ -1,4 +1,5 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { LinkedAbortController } from "../http/abort.ts"
 import { byteView } from "../protocol/bytes.ts"
 import { WholeCharacters } from "../protocol/well-formed.ts"
 
@@ -10,18 +11,18 @@ export interface WritableSink {
   readonly ready: Promise<void>
   /** Delivers what was taken, then closes the stream. */
   close(): Promise<unknown>
-  /** Drops what was not delivered and releases everything. The stream stays open. */
-  abort(reason: unknown): void
 }
 
 /**
  * A WritableStream over a producer: its backpressure is the producer's, closing it closes the stream, aborting it does not.
  *
- * @param openSink - makes the producer; its failures go to `onError`
+ * @param parent - the caller's signal
+ * @param openSink - makes the producer, which drops what is not delivered when the signal aborts; its failures go to `onError`
  * @throws DurableStreamError `BAD_REQUEST` if the platform has no WritableStream
  */
 export function writableTo(
-  openSink: (onError: (error: unknown) => void) => WritableSink,
+  parent: AbortSignal | undefined,
+  openSink: (signal: AbortSignal, onError: (error: unknown) => void) => WritableSink,
 ): WritableStream<Uint8Array | string> {
   if (typeof WritableStream === "undefined") {
     throw new DurableStreamError(
@@ -30,6 +31,7 @@ export function writableTo(
     )
   }
   let sink: WritableSink
+  const controller = new LinkedAbortController(parent)
   const text = new WholeCharacters()
   /** Appends a chunk, once there is room for it. */
   const append = async (chunk: string | Uint8Array) => {
@@ -44,17 +46,17 @@ export function writableTo(
     }
   }
   return new WritableStream<Uint8Array | string>({
-    start(controller) {
+    start(stream) {
       // Old browsers have no such signal.
-      const { signal } = controller as Partial<WritableStreamDefaultController>
-      sink = openSink((error) => {
+      const { signal } = stream as Partial<WritableStreamDefaultController>
+      sink = openSink(controller.signal, (error) => {
         // A write that was taken cannot reject any more: the stream fails, and with it every later write and the close.
-        if (signal?.aborted !== true) controller.error(error)
-        sink.abort(error)
+        if (signal?.aborted !== true) stream.error(error)
+        controller.abort(error)
       })
       // abort() below waits for the write that is in flight, which waits for the server.
       signal?.addEventListener("abort", () => {
-        sink.abort(signal.reason)
+        controller.abort(signal.reason)
       })
     },
     async write(chunk) {
@@ -69,14 +71,15 @@ export function writableTo(
       try {
         await append(text.end())
         await sink.close()
+        controller.end()
       } catch (error) {
         // Nothing can be written any more.
-        sink.abort(error)
+        controller.abort(error)
         throw error
       }
     },
     abort(reason) {
-      sink.abort(reason)
+      controller.abort(reason)
     },
   })
 }

@@ -1,7 +1,12 @@
 import fc from "fast-check"
 import { describe, expect, it } from "vitest"
-import { BatchBuilder } from "../../../src/producer/batch-content.ts"
-import type { BatchContent as Batch } from "../../../src/producer/batch-content.ts"
+import {
+  BatchBuilder,
+  messageBytesOf,
+  messagesOf,
+  splitContent,
+  type BatchContent as Batch,
+} from "../../../src/producer/batch-content.ts"
 import type { MessageContent as Message } from "../../../src/protocol/message.ts"
 
 const decoder = new TextDecoder()
@@ -34,14 +39,14 @@ describe("BatchBuilder", () => {
         (messages, limitBytes, isArray) => {
           const batches = fill(new BatchBuilder(isArray, limitBytes), messages)
           const texts = messages.map((one) => (typeof one === "string" ? one : decoder.decode(one)))
-          const taken = batches.flatMap((batch) => batch.messages())
+          const taken = batches.flatMap((batch) => messagesOf(batch))
           expect(taken.map((bytes) => decoder.decode(bytes))).toEqual(texts)
           for (const batch of batches) {
-            if (batch.count > 1) expect(batch.body.byteLength).toBeLessThanOrEqual(limitBytes)
-            const bytes = batch.messages().reduce((sum, { byteLength }) => sum + byteLength, 0)
-            expect(batch.messageBytes).toBe(bytes)
+            if (batch.ends.length > 1) expect(batch.body.byteLength).toBeLessThanOrEqual(limitBytes)
+            const bytes = messagesOf(batch).reduce((sum, { byteLength }) => sum + byteLength, 0)
+            expect(messageBytesOf(batch)).toBe(bytes)
             if (isArray) {
-              const own = batch.messages().map((bytes) => decoder.decode(bytes))
+              const own = messagesOf(batch).map((bytes) => decoder.decode(bytes))
               expect(decoder.decode(batch.body)).toBe(`[${own.join(",")}]`)
             }
           }
@@ -90,21 +95,20 @@ describe("BatchBuilder", () => {
   })
 })
 
-describe("Batch.split", () => {
+describe("splitContent", () => {
   it("gives two batches with the same messages in the same order", () => {
     fc.assert(
       fc.property(fc.array(fc.json(), { minLength: 2 }), fc.boolean(), (messages, isArray) => {
         const builder = new BatchBuilder(isArray, Infinity)
         for (const one of messages) builder.add(one)
-        const [first, second] = builder.seal().split()
-        expect(first.count).toBeGreaterThan(0)
-        expect(second.count).toBeGreaterThan(0)
-        const taken = [first, second].flatMap((half) => half.messages())
+        const [first, second] = splitContent(builder.seal())
+        expect(first.ends.length).toBeGreaterThan(0)
+        expect(second.ends.length).toBeGreaterThan(0)
+        const taken = [first, second].flatMap((half) => messagesOf(half))
         expect(taken.map((bytes) => decoder.decode(bytes))).toEqual(messages)
         const separator = isArray ? "," : ""
         for (const half of [first, second]) {
-          const inner = half
-            .messages()
+          const inner = messagesOf(half)
             .map((bytes) => decoder.decode(bytes))
             .join(separator)
           expect(decoder.decode(half.body)).toBe(isArray ? `[${inner}]` : inner)

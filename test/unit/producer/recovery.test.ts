@@ -1,6 +1,6 @@
 import { describe, expect, it } from "vitest"
 import { FetchError, SequenceGapError, StaleEpochError } from "../../../src/index.ts"
-import type { BatchState, EarlierAttempts } from "../../../src/producer/batch-state.ts"
+import type { BatchState, EarlierAttempts } from "../../../src/producer/batch.ts"
 import type { FinalOutcome } from "../../../src/producer/outcome.ts"
 import {
   countIndeterminate,
@@ -31,16 +31,15 @@ const wrongType: FinalOutcome = {
 }
 const missing: FinalOutcome = { kind: "failed", error: httpError(404), ...none }
 
-const number = { epoch: 4, seq: 3 }
-const messageCount = 2
-const queued: BatchView = { state: { kind: "queued" }, messageCount }
-const view = (state: BatchState, count = messageCount): BatchView => ({
+const sent = { number: { epoch: 4, seq: 3 }, sendOrder: 1, firstSentAtMs: 0, failureCount: 0 }
+const view = (state: BatchState, count = 2): BatchView => ({
   state,
-  messageCount: count,
+  content: { ends: Array.from({ length: count }, (_, index) => index) },
 })
-const retrying = (earlier: EarlierAttempts) => view({ kind: "retrying", number, earlier })
-const rejected = (outcome: FinalOutcome, earlier: EarlierAttempts = "none", count = messageCount) =>
-  view({ kind: "rejected", number, earlier, outcome }, count)
+const queued = view({ kind: "queued" })
+const retrying = (earlier: EarlierAttempts) => view({ kind: "retrying", ...sent, earlier })
+const rejected = (outcome: FinalOutcome, earlier: EarlierAttempts = "none", count = 2) =>
+  view({ kind: "rejected", ...sent, earlier, outcome }, count)
 
 const claims: RecoveryContext = {
   autoClaim: true,
@@ -132,8 +131,8 @@ describe("decideRecovery", () => {
   })
 })
 
-describe("countIndeterminate", () => {
-  const pending = view({ kind: "in-flight", number, earlier: "none" })
+describe("countIndeterminate counts the messages", () => {
+  const pending = view({ kind: "in-flight", ...sent, earlier: "none" })
   it.each<[string, BatchView[], number]>([
     ["nothing is left", [], 0],
     ["nothing was sent", [queued, queued], 0],
@@ -148,7 +147,7 @@ describe("countIndeterminate", () => {
     ["the first was too early and is fenced now", [rejected(fenced, "out-of-order"), queued], 0],
     ["one was too early", [retrying("unknown"), retrying("out-of-order"), queued], 2],
     ["abandoned", [view({ kind: "indeterminate" }), queued], 1],
-  ])("%s", (_name, batches, expected) => {
-    expect(countIndeterminate(batches)).toBe(expected)
+  ])("%s", (_name, batches, expectedBatches) => {
+    expect(countIndeterminate(batches)).toBe(2 * expectedBatches)
   })
 })

@@ -5,10 +5,11 @@ import {
   type BatchEvent,
   type BatchState,
   type EarlierAttempts,
-} from "../../../src/producer/batch-state.ts"
+} from "../../../src/producer/batch.ts"
 import type { FinalOutcome } from "../../../src/producer/outcome.ts"
 
 const number = { epoch: 7, seq: 3 }
+const first = { number, sendOrder: 4, firstSentAtMs: 1000, failureCount: 0 }
 const outcome: FinalOutcome = {
   kind: "rejected",
   error: new FetchError(400, undefined, undefined, {}, "http://x"),
@@ -19,19 +20,31 @@ const unknownOutcome: FinalOutcome = { kind: "failed", error: new Error(), effec
 const queued: BatchState = { kind: "queued" }
 const acknowledged: BatchState = { kind: "acknowledged" }
 const indeterminate: BatchState = { kind: "indeterminate" }
-const inFlight = (earlier: EarlierAttempts): BatchState => ({ kind: "in-flight", number, earlier })
-const retrying = (earlier: EarlierAttempts): BatchState => ({ kind: "retrying", number, earlier })
+const inFlight = (earlier: EarlierAttempts, sent = first): BatchState => ({
+  kind: "in-flight",
+  ...sent,
+  earlier,
+})
+const retrying = (earlier: EarlierAttempts, failureCount = 0): BatchState => ({
+  kind: "retrying",
+  ...first,
+  earlier,
+  failureCount,
+})
 const rejected = (earlier: EarlierAttempts, by: FinalOutcome = outcome): BatchState => ({
   kind: "rejected",
-  number,
+  ...first,
   earlier,
   outcome: by,
 })
 
-const send: BatchEvent = { kind: "send", number }
+const send: BatchEvent = { kind: "send", number, sendOrder: 4, nowMs: 1000 }
+/** Takes neither a number nor a time. */
+const sendAgain: BatchEvent = { ...send, number: { epoch: 8, seq: 0 }, sendOrder: 9, nowMs: 2000 }
+const again = { ...first, sendOrder: 9 }
 const failNone: BatchEvent = { kind: "fail", effect: "none" }
 const failUnknown: BatchEvent = { kind: "fail", effect: "unknown" }
-const outOfOrder: BatchEvent = { kind: "out-of-order" }
+const outOfOrder: BatchEvent = { kind: "fail", effect: "out-of-order" }
 const acknowledge: BatchEvent = { kind: "acknowledge" }
 const reject: BatchEvent = { kind: "reject", outcome }
 const rejectUnknown: BatchEvent = { kind: "reject", outcome: unknownOutcome }
@@ -40,6 +53,7 @@ const renumber: BatchEvent = { kind: "renumber" }
 const abandon: BatchEvent = { kind: "abandon" }
 const events = [
   send,
+  sendAgain,
   failNone,
   failUnknown,
   outOfOrder,
@@ -57,6 +71,10 @@ const table: [BatchState, [BatchEvent, BatchState][]][] = [
     queued,
     [
       [send, inFlight("none")],
+      [
+        sendAgain,
+        inFlight("none", { ...again, number: { epoch: 8, seq: 0 }, firstSentAtMs: 2000 }),
+      ],
       [proveNotStored, queued],
       [renumber, queued],
       [abandon, queued],
@@ -65,8 +83,8 @@ const table: [BatchState, [BatchEvent, BatchState][]][] = [
   [
     inFlight("none"),
     [
-      [failNone, retrying("none")],
-      [failUnknown, retrying("unknown")],
+      [failNone, retrying("none", 1)],
+      [failUnknown, retrying("unknown", 1)],
       [outOfOrder, retrying("out-of-order")],
       [acknowledge, acknowledged],
       [reject, rejected("none")],
@@ -77,8 +95,8 @@ const table: [BatchState, [BatchEvent, BatchState][]][] = [
   [
     inFlight("out-of-order"),
     [
-      [failNone, retrying("out-of-order")],
-      [failUnknown, retrying("unknown")],
+      [failNone, retrying("out-of-order", 1)],
+      [failUnknown, retrying("unknown", 1)],
       [outOfOrder, retrying("out-of-order")],
       [acknowledge, acknowledged],
       [reject, rejected("out-of-order")],
@@ -89,8 +107,8 @@ const table: [BatchState, [BatchEvent, BatchState][]][] = [
   [
     inFlight("unknown"),
     [
-      [failNone, retrying("unknown")],
-      [failUnknown, retrying("unknown")],
+      [failNone, retrying("unknown", 1)],
+      [failUnknown, retrying("unknown", 1)],
       [outOfOrder, retrying("unknown")],
       [acknowledge, acknowledged],
       [reject, rejected("unknown")],
@@ -102,6 +120,7 @@ const table: [BatchState, [BatchEvent, BatchState][]][] = [
     retrying("none"),
     [
       [send, inFlight("none")],
+      [sendAgain, inFlight("none", again)],
       [acknowledge, acknowledged],
       [proveNotStored, retrying("none")],
       [renumber, queued],
@@ -112,6 +131,7 @@ const table: [BatchState, [BatchEvent, BatchState][]][] = [
     retrying("out-of-order"),
     [
       [send, inFlight("out-of-order")],
+      [sendAgain, inFlight("out-of-order", again)],
       [acknowledge, acknowledged],
       [proveNotStored, retrying("none")],
       [renumber, queued],
@@ -122,6 +142,7 @@ const table: [BatchState, [BatchEvent, BatchState][]][] = [
     retrying("unknown"),
     [
       [send, inFlight("unknown")],
+      [sendAgain, inFlight("unknown", again)],
       [acknowledge, acknowledged],
       [proveNotStored, retrying("none")],
       [abandon, indeterminate],
@@ -176,7 +197,7 @@ describe("an indeterminate batch", () => {
   it("never gets another number, whatever happens", () => {
     const reachable = new Set<string>()
     const visit = (state: BatchState): void => {
-      const key = JSON.stringify(state)
+      const key = JSON.stringify({ ...state, failureCount: undefined })
       if (reachable.has(key)) return
       reachable.add(key)
       for (const event of events.filter(({ kind }) => kind !== "prove-not-stored")) {
