@@ -22,9 +22,9 @@ import {
   type HeadersRecord,
 } from "./http/request-inputs.ts"
 import { headExistingStream, headStream, type HeadResult } from "./http/stream-head.ts"
-import { IdempotentProducer } from "./idempotent-producer.ts"
 import { randomId } from "./platform/random-id.ts"
 import { isWorkerd } from "./platform/runtime.ts"
+import { Producer } from "./producer/producer.ts"
 import { openStream } from "./read/session-response.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
 import { AppendQueue, type WriteTarget } from "./write/append-queue.ts"
@@ -274,7 +274,7 @@ export class DurableStream {
         fail(error)
         return onError?.(error)
       }
-      return new IdempotentProducer(this, producerId ?? randomId(), {
+      return new Producer(this.#endpoint, this, producerId ?? randomId(), {
         ...options,
         autoClaim: autoClaim ?? true,
         ...epochs,

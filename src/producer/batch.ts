@@ -1,3 +1,4 @@
+import type { Attempt } from "./attempt.ts"
 import type { BatchContent } from "./batch-content.ts"
 import type { BatchNumber } from "./epochs.ts"
 import type { FinalOutcome } from "./outcome.ts"
@@ -116,14 +117,6 @@ function worse({ earlier }: SentState, latest: EarlierAttempts): EarlierAttempts
   return latest
 }
 
-/** One request for a batch. */
-export interface Attempt {
-  /** Whether the request may have reached the server, and its response is not there. */
-  isRequestPending: boolean
-  /** Ends it. */
-  cancel(): void
-}
-
 /** A sealed batch on its way. */
 export interface Batch {
   /** Replaced only by the same messages in another form, which needs another number. */
@@ -132,6 +125,7 @@ export interface Batch {
   readonly index: number
   /** Changed by {@link applyEvent} alone. */
   state: BatchState
+  /** Its request, while that is pending. */
   attempt: Attempt | undefined
 }
 

@@ -122,7 +122,19 @@ const MIB = 1_048_576
 const MAX_TIMER_MS = 2_147_483_647
 
 /** Checked {@link IdempotentProducerOptions} with every default filled in, less what goes into the endpoint. */
-export type ProducerSettings = ReturnType<typeof resolveProducerOptions>
+export type ProducerSettings = {
+  readonly [Name in keyof DefaultedOptions]-?: Exclude<DefaultedOptions[Name], undefined>
+} & {
+  readonly producerId: string
+  /** Undefined: fresh ones. */
+  readonly epoch: number | undefined
+  readonly signal: AbortSignal | undefined
+}
+
+type DefaultedOptions = Omit<
+  IdempotentProducerOptions,
+  "epoch" | "signal" | "headers" | "fetch" | "fetchOptions" | "backoffOptions"
+>
 
 /**
  * Checks options and fills in the defaults.
@@ -130,7 +142,10 @@ export type ProducerSettings = ReturnType<typeof resolveProducerOptions>
  * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
  * @throws InvalidSignalError if the signal is none
  */
-export function resolveProducerOptions(producerId: string, options: IdempotentProducerOptions) {
+export function resolveProducerOptions(
+  producerId: string,
+  options: IdempotentProducerOptions,
+): ProducerSettings {
   checkProducerId(producerId)
   const {
     lingerMs = 5,
@@ -154,7 +169,6 @@ export function resolveProducerOptions(producerId: string, options: IdempotentPr
   const { autoClaim = false, maxInFlight = 5, maxBufferedBytes = Infinity, onError } = options
   return {
     producerId,
-    /** The epoch to start with. Undefined: fresh ones. */
     epoch: options.epoch ?? (autoClaim ? undefined : 0),
     autoClaim,
     maxBatchBytes,
@@ -162,7 +176,7 @@ export function resolveProducerOptions(producerId: string, options: IdempotentPr
     lingerMs,
     maxInFlight,
     signal: checkSignal(options.signal),
-    /** Never throws. */
+    // Never throws.
     onError(error: Error) {
       callObserver("onError", () => onError?.(error))
     },

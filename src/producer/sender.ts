@@ -1,23 +1,15 @@
 import { backoffDelayMs } from "../http/backoff.ts"
 import { warnOfOutage } from "../http/retry-loop.ts"
-import { LinkedAbortController, MAX_TIMER_MS, sleep } from "../http/abort.ts"
+import { MAX_TIMER_MS, sleep } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
-import { exchange, type StreamRequest } from "../http/request.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { debug } from "../platform/console.ts"
 import { onOnline } from "../platform/network.ts"
-import { takeKeepalive } from "../platform/page-lifecycle.ts"
-import {
-  CONTENT_TYPE_HEADER,
-  PRODUCER_EPOCH_HEADER,
-  PRODUCER_ID_HEADER,
-  PRODUCER_SEQ_HEADER,
-  STREAM_CLOSED_HEADER,
-} from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { IdempotentAppendResult } from "./acknowledgements.ts"
+import { Attempt } from "./attempt.ts"
 import { recodeContent, splitContent, type BatchContent } from "./batch-content.ts"
-import { applyEvent, QUEUED, type Attempt, type Batch } from "./batch.ts"
+import { applyEvent, QUEUED, type Batch } from "./batch.ts"
 import { Epochs, type BatchNumber } from "./epochs.ts"
 import {
   maybeOutOfOrder,
@@ -186,7 +178,7 @@ export class Sender {
     this.#phase = "stopped"
     this.#acknowledgeImplicitly()
     for (const batch of this.#batches) {
-      if (batch.state.kind === "in-flight" && batch.attempt?.isRequestPending !== true) {
+      if (batch.state.kind === "in-flight" && batch.attempt?.effect !== "unknown") {
         applyEvent(batch, { kind: "fail", effect: "none" })
       }
       applyEvent(batch, { kind: "abandon" })
@@ -291,12 +283,9 @@ export class Sender {
     const isClean = state.kind !== "retrying" || state.earlier === "none"
     applyEvent(batch, { kind: "send", number, sendOrder: ++this.#sendOrder, nowMs })
     this.#pace.noteSend(nowMs)
-    const controller = new LinkedAbortController(this.#owner.stopSignal)
-    const attempt = { isRequestPending: false, cancel: () => controller.abort() }
+    const attempt = new Attempt(this.#owner.stopSignal)
     batch.attempt = attempt
-    const sent = this.#request(batch, attempt, number, isClean, controller.signal)
-    void sent.then((outcome) => {
-      controller.end()
+    void this.#request(batch, attempt, number, isClean).then((outcome) => {
       // What was acknowledged implicitly meanwhile is settled.
       if (batch.attempt !== attempt) return
       batch.attempt = undefined
@@ -315,46 +304,21 @@ export class Sender {
     attempt: Attempt,
     number: BatchNumber,
     isClean: boolean,
-    signal: AbortSignal,
   ): Promise<SendOutcome> {
-    const { body, ends, closesStream } = content
     const { endpoint } = this.#owner
-    const isEmpty = ends.length === 0
-    const releaseKeepalive = takeKeepalive(body.byteLength)
-    const request: StreamRequest = {
-      method: "POST",
-      operation: closesStream ? "close" : "append",
-      // The sender repeats it: when, depends on the other batches.
-      retry: "never",
-      headers: {
-        [CONTENT_TYPE_HEADER]: isEmpty ? undefined : this.#owner.contentType(),
-        [STREAM_CLOSED_HEADER]: closesStream ? "true" : undefined,
-        [PRODUCER_ID_HEADER]: this.#settings.producerId,
-        [PRODUCER_EPOCH_HEADER]: String(number.epoch),
-        [PRODUCER_SEQ_HEADER]: String(number.seq),
-      },
-      ...(!isEmpty && { body }),
-      keepalive: releaseKeepalive !== undefined,
-      observer: {
-        onRequest() {
-          attempt.isRequestPending = true
-        },
-      },
-    }
+    const { closesStream, ends } = content
     try {
-      const response = await exchange(endpoint, request, signal)
+      const { producerId } = this.#settings
+      const contentType = this.#owner.contentType()
+      const response = await attempt.run(endpoint, { content, number, producerId, contentType })
       // Another producer can have used the number if the epoch is not fresh, and nothing before was new to the server.
       const mayBeForeign = isClean && !this.#epochs.choosesFresh && index <= this.#firstNewIndex
       const highestSentSeq = this.#epochs.nextSeq - 1
       const sent = { url: endpoint.url, number, closesStream, highestSentSeq, mayBeForeign }
       return outcomeOfResponse(response, sent)
     } catch (error) {
-      const effect = attempt.isRequestPending ? "unknown" : "none"
-      if (signal.aborted) return { kind: "cancelled", effect }
-      return outcomeOfError(error, closesStream && isEmpty)
-    } finally {
-      releaseKeepalive?.()
-      attempt.isRequestPending = false
+      if (attempt.isCancelled) return { kind: "cancelled", effect: attempt.effect }
+      return outcomeOfError(error, closesStream && ends.length === 0)
     }
   }
 

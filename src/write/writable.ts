@@ -30,8 +30,8 @@ export function writableTo(
       "BAD_REQUEST",
     )
   }
-  let sink: WritableSink
   const controller = new LinkedAbortController(parent)
+  let sink: WritableSink
   const text = new WholeCharacters()
   /** Appends a chunk, once there is room for it. */
   const append = async (chunk: string | Uint8Array) => {
@@ -49,22 +49,24 @@ export function writableTo(
     start(stream) {
       // Old browsers have no such signal.
       const { signal } = stream as Partial<WritableStreamDefaultController>
-      sink = openSink(controller.signal, (error) => {
+      const onError = (error: unknown) => {
         // A write that was taken cannot reject any more: the stream fails, and with it every later write and the close.
         if (signal?.aborted !== true) stream.error(error)
         controller.abort(error)
-      })
+      }
+      try {
+        sink = openSink(controller.signal, onError)
+      } catch (error) {
+        controller.end()
+        throw error
+      }
       // abort() below waits for the write that is in flight, which waits for the server.
-      signal?.addEventListener("abort", () => {
-        controller.abort(signal.reason)
-      })
+      signal?.addEventListener("abort", () => controller.abort(signal.reason))
     },
     async write(chunk) {
-      if (typeof chunk === "string") await append(text.push(chunk))
-      else {
-        await append(text.end())
-        await append(chunk)
-      }
+      const isText = typeof chunk === "string"
+      await append(isText ? text.push(chunk) : text.end())
+      if (!isText) await append(chunk)
       await sink.ready
     },
     async close() {
