@@ -41,7 +41,7 @@ function bodies(requests: readonly SeenRequest[]): string[] {
   return requests.map(({ body }) => body.toString())
 }
 
-/** A server that responses each request when it is told to. */
+/** A server that responds to each request when it is told to. */
 async function startGatedServer(handle: Misbehavior = stored) {
   const gates: (() => void)[] = []
   let cut = 0

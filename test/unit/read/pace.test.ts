@@ -23,7 +23,7 @@ interface Pace {
   offset: string
 }
 
-/** Lets a session read for ten minutes from a server that responses by a rule, and counts what it is asked. */
+/** Lets a session read for ten minutes from a server that responds by a rule, and counts what it is asked. */
 async function paceOf(
   respond: (asked: Asked) => Response | Promise<Response>,
   options: Partial<StreamOptions> = {},
