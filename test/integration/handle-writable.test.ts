@@ -53,6 +53,18 @@ describe("writable", () => {
     expect(await contentOf(handle)).toBe('[{"a":1},[2,3]]')
   })
 
+  it.each([403, 405, 501])("posts octets if the server rejects HEAD with %i", async (status) => {
+    const { fetch, calls } = scriptedFetch([
+      makeResponse(status),
+      makeResponse(200, { "stream-next-offset": "1" }),
+    ])
+    const writer = new DurableStream({ url: "https://h.test/s", fetch }).writable().getWriter()
+    await writer.write("a")
+    await writer.close()
+    expect(calls.map(({ init }) => init.method).slice(0, 2)).toEqual(["HEAD", "POST"])
+    expect(calls[1]?.headers["content-type"]).toBe("application/octet-stream")
+  })
+
   it("keeps a character whole whose halves come in two chunks", async () => {
     const handle = await createStream("text/plain")
     const writer = handle.writable({ lingerMs: 0, maxBatchBytes: 1 }).getWriter()

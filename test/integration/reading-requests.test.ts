@@ -43,6 +43,19 @@ describe("what a read asks for", () => {
     ])
   })
 
+  it("a cursor that was stored with the offset goes with the first live request", async () => {
+    const { fetch, calls } = scriptedFetch([
+      makeResponse(200, pageHeaders("o1"), "[]"),
+      makeResponse(200, pageHeaders("o2", { closed: true }), "[1]"),
+    ])
+    const options = { ...quick, url: "https://s.test/s", fetch, offset: "o1", cursor: "c 1" }
+    await consume(await stream({ ...options, live: "long-poll" }), "jsonBatches")
+    expect(calls.map(({ url }) => url)).toEqual([
+      "https://s.test/s?offset=o1",
+      "https://s.test/s?cursor=c%201&live=long-poll&offset=o1",
+    ])
+  })
+
   it("a query that the url brings stays in front byte for byte, less the reserved names", async () => {
     const { fetch, calls } = scriptedFetch(pages)
     const url = "https://s.test/s?b=2&sig=%2b+%7E'()&a&offset=9&live=sse&b=3&cursor=x#frag"

@@ -125,6 +125,25 @@ describe("what is no message", () => {
     }).toThrow(expect.objectContaining({ code: "BAD_REQUEST" }))
     expect(producer.bufferedBytes).toBe(0)
   })
+
+  it.each([
+    ["text/plain", "a\uD83D", "BAD_REQUEST"],
+    ["application/json", '"\uDE00"', "PARSE_ERROR"],
+    ["not known", "\uD83D", "BAD_REQUEST"],
+  ])("half of a character (%s): nothing is stored in its place", async (type, half, code) => {
+    const desk = new PostDesk()
+    desk.reply = (post) =>
+      post.method === "HEAD" ? post.respond(200, { "content-type": "text/plain" }) : post.accept()
+    const isKnown = type !== "not known"
+    const producer = desk.producer({ onError: () => undefined }, isKnown ? type : null)
+    producer.append("1")
+    const rejected = producer.send(half)
+    producer.append("2")
+    await expect(rejected).rejects.toMatchObject({ code })
+    await producer.flush().catch(() => undefined)
+    await producer.flush()
+    expect(desk.posts.at(-1)?.body).toBe(type === "application/json" ? "[1,2]" : "12")
+  })
 })
 
 describe("an unknown content type", () => {
