@@ -214,6 +214,17 @@ describe("fork", () => {
     expect(await contentOf(fork)).toBe("[1,2,3]")
   })
 
+  it.each<{ offset?: string; subOffset?: number }>([{ offset: "-1" }, { subOffset: 99 }])(
+    "says which offsets there are if the server rejects %j",
+    async (options) => {
+      const source = await createSource()
+      const error = await rejection(source.fork({ url: server.streamUrl("fork"), ...options }))
+      expect(error).toMatchObject({ code: "BAD_REQUEST" })
+      expect(error.message).toContain("-1 and now are not fork offsets")
+      expect(error.message).toContain("subOffset reaches only into the entry after the fork offset")
+    },
+  )
+
   it("names what is wrong", async () => {
     const source = await createSource()
     const missing = new DurableStream({ url: server.streamUrl("missing") })

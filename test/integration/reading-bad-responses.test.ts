@@ -270,6 +270,14 @@ describe("pages that are damaged", () => {
     expect(await consume(response, "json")).toBe("1\n2\n3\n")
   })
 
+  it("a first JSON page whose body was lost is read again, and none of its messages is skipped", async () => {
+    const lost = respond(200, { ...pageHeaders("5"), "content-length": "0" })
+    const whole = respond(200, pageHeaders("5"), "[1,2,3,4,5]")
+    await using server = await startMisbehavingServer(lost, whole)
+    const response = await stream({ ...quick, url: server.url, live: false })
+    expect(await response.json()).toEqual([1, 2, 3, 4, 5])
+  })
+
   it("a body that never comes whole ends the read once retries are used up", async () => {
     const short = breakOff({ ...pageHeaders("o2"), "content-length": "5" }, "[2")
     const backoffOptions = { ...quick.backoffOptions, maxRetries: 3 }
