@@ -16,6 +16,7 @@ const MAY_IMPORT = {
   write: ["http", "sse", "errors", "platform", "protocol"],
   producer: ["http", "sse", "errors", "platform", "protocol"],
   // A capability uses the entry points, and the types of what they give.
+  outbox: ["durable-stream.ts", "http", "errors", "platform", "protocol"],
   subscriptions: [
     "stream.ts",
     "durable-stream.ts",

@@ -22,6 +22,7 @@ export default defineConfig({
       folder("unit"),
       folder("property"),
       folder("integration"),
+      folder("databases", { testTimeout: 120_000, globalSetup: "test/databases/install.ts" }),
       folder("simulation", { testTimeout: 120_000 }),
       folder("docs", { testTimeout: 60_000 }),
       folder("package", { testTimeout: 120_000, globalSetup: "test/package/install.ts" }),

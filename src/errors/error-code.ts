@@ -34,6 +34,10 @@ export type DurableStreamErrorCode =
   | "PAGE_TOO_LARGE"
   | "SCHEMA"
   | SubscriptionErrorCode
+  | OutboxErrorCode
+
+/** The code of `@durable-streams/client/outbox`, beside those of every request. */
+export type OutboxErrorCode = "STORE_FAILED"
 
 /** The codes of `@durable-streams/client/subscriptions`, beside those of every request. */
 export type SubscriptionErrorCode =

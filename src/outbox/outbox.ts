@@ -1,0 +1,545 @@
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import type { DurableStreamErrorCode } from "../errors/error-code.ts"
+import { invalidMessageError } from "../errors/invalid-message-error.ts"
+import { LinkedAbortController, raceAbort, sleep } from "../http/abort.ts"
+import { backoffDelayMs } from "../http/backoff.ts"
+import { checkSignal } from "../http/endpoint.ts"
+import { badOption, checkOptions, RULES } from "../http/option-checks.ts"
+import { supportAsyncDispose } from "../platform/async-dispose.ts"
+import { callObserver } from "../platform/console.ts"
+import { onOnline } from "../platform/network.ts"
+import { randomId } from "../platform/random-id.ts"
+import { encodeUtf8 } from "../platform/text.ts"
+import { encodeMessage, takeSnapshot } from "../protocol/message.ts"
+import type { DurableStream } from "../durable-stream.ts"
+import { OutboxError } from "./outbox-error.ts"
+import {
+  checkOutboxOptions,
+  type OutboxEvent,
+  type OutboxOptions,
+  type OutboxSettings,
+} from "./outbox-options.ts"
+import { writeClosing, type OutboxFailure, type SealedBatch } from "./outbox-records.ts"
+import {
+  enqueueMessages,
+  openRecord,
+  prepareAttempt,
+  readPending,
+  readProgress,
+  readUndelivered,
+  resumeDelivery,
+  settleAttempt,
+  type EnqueueResult,
+  type Progress,
+  type SendOutcome,
+} from "./outbox-rules.ts"
+import type { StoreProgram } from "./outbox-store.ts"
+import { sendBatch } from "./send-batch.ts"
+
+/**
+ * What an outbox is doing.
+ *
+ * - `idle`: nothing waits.
+ * - `sending`: this opener, or another one, sends.
+ * - `retrying`: the last attempt failed; the next follows.
+ * - `paused`: the server rejected the credentials. Tried again once a minute, and after `resume()`.
+ * - `failed`: nothing is sent until `resume()`; `error` says why.
+ * - `closed`: this outbox has closed the stream.
+ * - `detached`: this opener does nothing any more.
+ */
+export type OutboxState =
+  "idle" | "sending" | "retrying" | "paused" | "failed" | "closed" | "detached"
+
+/** Delivery that was rejected for its credentials is tried again after this, in milliseconds. */
+const PAUSE_MS = 60_000
+
+/**
+ * Opens an outbox: a queue on disk whose messages are delivered to a stream exactly once and in order, through reloads, crashes
+ * and days offline.
+ *
+ * Delivery goes on by itself while a process has the outbox open. Several may have it open at the same time.
+ *
+ * @param stream - the handle; its headers, params, fetch and back-off apply
+ * @returns resolves once the store is open; the network is not needed
+ * @throws DurableStreamError `BAD_REQUEST` that names the option
+ * @throws OutboxError if the stored outbox belongs to another stream or content type, or newer code wrote it; `STORE_FAILED`
+ * @example
+ * ```ts no-run
+ * // Needs better-sqlite3.
+ * import Database from "better-sqlite3"
+ * import { DurableStream } from "@durable-streams/client"
+ * import { openOutbox, sqliteStore } from "@durable-streams/client/outbox"
+ *
+ * const db = new Database("shop.db")
+ * const stream = new DurableStream({ url: "https://streams.example.com/orders", contentType: "application/json" })
+ * const outbox = await openOutbox(stream, { store: sqliteStore(db) })
+ * db.transaction(() => {
+ *   db.prepare("INSERT INTO orders (id) VALUES (?)").run(1)
+ *   void outbox.append({ id: 1 }, { transaction: db })
+ * })()
+ * await outbox.flush()
+ * ```
+ */
+export async function openOutbox(stream: DurableStream, options: OutboxOptions): Promise<Outbox> {
+  const outbox = new Outbox(checkOutboxOptions(stream, options))
+  await outbox.open()
+  return outbox
+}
+
+/** An `append` that waits for its transaction. */
+interface WaitingAppend {
+  readonly bytes: Uint8Array
+  readonly resolve: () => void
+  readonly reject: (error: unknown) => void
+}
+
+/** An open outbox: see {@link openOutbox}. */
+export class Outbox {
+  readonly #settings: OutboxSettings
+  readonly #stop: LinkedAbortController
+  readonly #watchers = new Set<() => void>()
+  #state: OutboxState = "idle"
+  #error: OutboxError | undefined
+  #pending = { count: 0, bytes: 0 }
+  #waiting: WaitingAppend[] = []
+  #isAppending = false
+  #wake: (() => void) | undefined
+  /** Something happened that delivery has not looked at. */
+  #isNotified = false
+  #progressCount = 0
+  #failureCount = 0
+  #delivery: Promise<void> = Promise.resolve()
+
+  /** @internal Use {@link openOutbox}. */
+  constructor(settings: OutboxSettings) {
+    this.#settings = settings
+    this.#stop = new LinkedAbortController(settings.endpoint.signal, settings.signal)
+    supportAsyncDispose(this)
+  }
+
+  /** @internal */
+  async open(): Promise<void> {
+    const { store, name, config } = this.#settings
+    try {
+      await this.#transact(() => openRecord(config))
+      await this.#refresh()
+    } catch (error) {
+      this.#stop.end()
+      await store.close?.()
+      throw error
+    }
+    this.#delivery = this.#deliver(store.watch?.(name, () => this.#notify("message")))
+  }
+
+  /** How many messages are not acknowledged: counted in the store at the last look, with this opener's since then. */
+  get pendingCount(): number {
+    return this.#pending.count
+  }
+
+  /** The bytes of these messages. */
+  get pendingBytes(): number {
+    return this.#pending.bytes
+  }
+
+  get state(): OutboxState {
+    return this.#state
+  }
+
+  /** Why delivery failed; undefined unless the state is `failed`. */
+  get error(): OutboxError | undefined {
+    return this.#error
+  }
+
+  /**
+   * Queues a message on disk. Calls that overlap share a transaction of the store.
+   *
+   * @param message - as for `DurableStream.append`: on a JSON stream one value, else a string or bytes
+   * @param options - `transaction`: the caller's connection to the store's database, with a transaction open. The message is part of
+   *   it: it is delivered if the transaction is committed, and only then. On a synchronous database the message is written, and what
+   *   this rejects with is thrown, before the call returns
+   * @returns resolves once the message is on disk; with `transaction` once it is part of the transaction
+   * @throws OutboxError `BUFFER_FULL`, `ALREADY_CLOSED`, `STORE_FAILED`, or what delivery failed with; DurableStreamError
+   *   `PARSE_ERROR` or `BAD_REQUEST` for the message. It is not queued then, unless the error is `indeterminate`
+   */
+  append(message: unknown, options: { transaction?: unknown } = {}): Promise<void> {
+    const { transaction } = options
+    if (transaction !== undefined) return this.#appendWithin(transaction, this.#encode(message))
+    return new Promise((resolve, reject) => {
+      this.#waiting.push({ bytes: this.#encode(message), resolve, reject })
+      if (!this.#isAppending) void this.#appendWaiting()
+    })
+  }
+
+  /**
+   * Resolves once everything that was in the store at the call is acknowledged, by whichever opener.
+   *
+   * @throws OutboxError what delivery failed with; FetchBackoffAbortError on abort. The messages stay in the store
+   */
+  async flush(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    let last: number | undefined
+    await this.#until(options.signal, ({ firstId, lastId }) => firstId > (last ??= lastId))
+  }
+
+  /**
+   * Closes the stream behind the messages that are queued. Every opener's later `append` fails with `ALREADY_CLOSED`. Safe to call again.
+   *
+   * @returns resolves once the stream is closed
+   * @throws OutboxError what delivery failed with; FetchBackoffAbortError on abort. The closure stays in the store
+   */
+  async close(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    checkSignal(options.signal)
+    await this.#transact(() => writeClosing(true))
+    this.#notify("message")
+    await this.#until(options.signal, ({ isClosed }) => isClosed)
+  }
+
+  /**
+   * Waits until everything is delivered, then ends this opener. With a signal that aborts, it ends at once. What is not delivered
+   * stays in the store for the next opener.
+   *
+   * @returns resolves once nothing of the opener is left
+   */
+  async detach(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
+    // What prevents delivery is no reason to stay.
+    if (this.#state !== "detached") await this.flush(options).catch(() => undefined)
+    await this[Symbol.asyncDispose]()
+  }
+
+  /** Ends this opener at once, for `await using`. What is not delivered stays in the store for the next opener. */
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stop.abort()
+    await this.#delivery
+  }
+
+  /**
+   * Goes on after a failure, as the program decides about the batch that failed (the first messages of `undelivered()`):
+   *
+   * - `{ resend: true }`: it is not in the stream, and is sent under a new number.
+   * - `{ skip: true }`: it is in the stream, or not wanted, and is dropped.
+   * - nothing: the cause is gone, and it is sent under the same number. Safe in every case.
+   *
+   * @throws OutboxError `BUSY` while a request with the batch may still arrive, which can take three minutes
+   */
+  async resume(
+    decision: { resend?: boolean | undefined; skip?: boolean | undefined } = {},
+  ): Promise<void> {
+    const { resend, skip } = checkOptions(decision, { resend: RULES.boolean, skip: RULES.boolean })
+    if (resend === true && skip === true) throw badOption("skip", "omitted beside resend", skip)
+    const resumption = resend === true ? "resend" : skip === true ? "skip" : "retry"
+    const openMs = await this.#transact(() => resumeDelivery(resumption))
+    if (openMs > 0) {
+      throw this.#makeError(
+        `a request with the batch may still arrive. Look at the stream again in ${Math.ceil(openMs / 1000)} s, then decide.`,
+        "BUSY",
+      )
+    }
+    await this.#refresh()
+    this.#error = undefined
+    this.#failureCount = 0
+    if (this.#state === "failed") this.#set("idle")
+    this.#notify("program")
+  }
+
+  /** The messages that are not acknowledged, in order; the first `indeterminateCount` of them may be in the stream. */
+  undelivered(): Promise<{ messages: Uint8Array[]; indeterminateCount: number }> {
+    return this.#transact(readUndelivered)
+  }
+
+  /** Keeps Vue from wrapping the outbox in a proxy, which cannot reach private members. */
+  get [Symbol.toStringTag](): string {
+    return "Outbox"
+  }
+
+  #encode(message: unknown): Uint8Array {
+    const { config } = this.#settings
+    if (this.#stop.signal.aborted) throw this.#detachedError()
+    const content = encodeMessage(takeSnapshot(message), config.contentType)
+    if (typeof content === "string") return encodeUtf8(content)
+    if ("kind" in content) throw invalidMessageError(config.url, content)
+    return content
+  }
+
+  #appendWithin(transaction: unknown, bytes: Uint8Array): Promise<void> {
+    const { store, name, maxPendingBytes } = this.#settings
+    if (store.join === undefined) {
+      throw badOption("transaction", "omitted (the store cannot join one)", transaction)
+    }
+    const finish = ([result]: readonly EnqueueResult[]) => {
+      if (result !== undefined) this.#checkQueued(result, bytes)
+      this.#notify("message")
+    }
+    const program = () => enqueueMessages([bytes], maxPendingBytes)
+    const results = store.join(name, transaction, program)
+    if (!Array.isArray(results)) return Promise.resolve(results).then(finish)
+    finish(results)
+    return Promise.resolve()
+  }
+
+  /** Queues what waits in one transaction after another: what is appended meanwhile shares the next one. */
+  async #appendWaiting(): Promise<void> {
+    this.#isAppending = true
+    // Calls of the same turn share the first one.
+    await Promise.resolve()
+    while (this.#waiting.length > 0) {
+      const appends = this.#waiting
+      this.#waiting = []
+      await this.#appendTogether(appends).catch((error: unknown) => {
+        for (const { reject } of appends) reject(error)
+      })
+    }
+    this.#isAppending = false
+  }
+
+  async #appendTogether(appends: readonly WaitingAppend[]): Promise<void> {
+    const messages = appends.map(({ bytes }) => bytes)
+    const { maxPendingBytes } = this.#settings
+    const results = await this.#transact(() => enqueueMessages(messages, maxPendingBytes))
+    results.forEach((result, index) => {
+      const { bytes, resolve, reject } = appends[index] as WaitingAppend // One result for each.
+      try {
+        this.#checkQueued(result, bytes)
+        const { count, bytes: pendingBytes } = this.#pending
+        this.#pending = { count: count + 1, bytes: pendingBytes + bytes.byteLength }
+        resolve()
+      } catch (error) {
+        reject(error)
+      }
+    })
+    this.#notify("message")
+  }
+
+  #checkQueued(result: EnqueueResult, { byteLength: bytes }: Uint8Array): void {
+    switch (result.kind) {
+      case "queued":
+        return this.#observe({ kind: "queued", count: 1, bytes })
+      case "closed":
+        throw this.#makeError("it is closed, nothing can be appended.", "ALREADY_CLOSED")
+      case "full":
+        throw this.#makeError(
+          `${result.pendingBytes} bytes wait, and ${bytes} more would exceed maxPendingBytes (${this.#settings.maxPendingBytes}). Append again after flush().`,
+          "BUFFER_FULL",
+        )
+      case "failed":
+        throw this.#errorOf(result.failure)
+    }
+  }
+
+  async #deliver(unwatch: (() => void) | undefined): Promise<void> {
+    const { store, pollIntervalMs } = this.#settings
+    const { signal } = this.#stop
+    while (!signal.aborted) {
+      this.#isNotified = false
+      try {
+        await this.#deliverNext(signal)
+      } catch (error) {
+        // Nothing but #transact throws. The next transaction shows what the store has.
+        const failure = error as OutboxError
+        if (failure.code === "STORE_FAILED") await this.#retry(failure, pollIntervalMs)
+        else {
+          this.#fail(failure)
+          await this.#wait(pollIntervalMs)
+        }
+      }
+    }
+    unwatch?.()
+    this.#set("detached")
+    this.#stop.end()
+    await store.close?.()
+  }
+
+  /** Makes one attempt, or waits for a reason to make one. */
+  async #deliverNext(signal: AbortSignal): Promise<void> {
+    const { endpoint, limits, pollIntervalMs } = this.#settings
+    const attemptId = randomId()
+    const next = await this.#transact(() => prepareAttempt(limits, attemptId))
+    switch (next.kind) {
+      case "busy":
+        this.#set("sending")
+        return this.#wait(Math.min(next.forMs, pollIntervalMs))
+      case "idle":
+      case "closed":
+        await this.#refresh()
+        this.#set(next.kind)
+        return this.#wait(pollIntervalMs, "message")
+      case "failed":
+        this.#fail(this.#errorOf(next.failure))
+        return this.#wait(pollIntervalMs)
+      case "send": {
+        const { outbox, batch, isNew } = next
+        if (this.#state !== "retrying" && this.#state !== "paused") this.#set("sending")
+        const { epoch, seq, ids, body } = batch
+        if (isNew) {
+          this.#observe({ kind: "sealed", epoch, seq, count: ids.length, bytes: body.byteLength })
+        }
+        this.#observe({ kind: "sent", epoch, seq })
+        const outcome = await sendBatch(endpoint, outbox, batch, signal)
+        return this.#settle(batch, attemptId, outcome)
+      }
+    }
+  }
+
+  async #settle(batch: SealedBatch, attemptId: string, outcome: SendOutcome): Promise<void> {
+    const settlement = await this.#transact(() => settleAttempt(batch, attemptId, outcome))
+    switch (settlement.kind) {
+      case "acknowledged": {
+        const { epoch, seq, ids, body } = batch
+        this.#failureCount = 0
+        const { count, bytes } = this.#pending
+        this.#pending = {
+          count: Math.max(0, count - ids.length),
+          bytes: Math.max(0, bytes - body.byteLength),
+        }
+        this.#observe({ kind: "acknowledged", epoch, seq, count: ids.length })
+        this.#set("sending")
+        return this.#progressed()
+      }
+      case "failed":
+        return this.#fail(this.#errorOf(settlement.failure))
+      case "retry":
+        if (outcome.kind === "acknowledged" || this.#stop.signal.aborted) return
+        if (outcome.kind === "paused") return this.#pause(outcome)
+        return this.#retry(outcome, "retryAfterMs" in outcome ? outcome.retryAfterMs : 0)
+      case "unsealed":
+      case "ignored":
+        return
+    }
+  }
+
+  #pause({ code, message }: { readonly code: string; readonly message: string }): Promise<void> {
+    this.#set("paused")
+    this.#observe({ kind: "paused", code, message })
+    return this.#wait(PAUSE_MS)
+  }
+
+  #retry(
+    { code, message }: { readonly code: string; readonly message: string },
+    atLeastMs: number,
+  ): Promise<void> {
+    const { backoff } = this.#settings
+    const delayMs = backoffDelayMs(backoff, ++this.#failureCount, Math.random(), atLeastMs)
+    this.#set("retrying")
+    this.#observe({ kind: "retrying", code, message, delayMs })
+    return this.#wait(delayMs)
+  }
+
+  /**
+   * Waits; less long if the network comes back or `resume` is called.
+   *
+   * @param reason - `message`: also if a message was queued. It is no reason to repeat what failed
+   */
+  async #wait(ms: number, reason?: "message"): Promise<void> {
+    if (reason !== undefined && this.#isNotified) return
+    const { signal } = this.#stop
+    const aborted = await sleep(ms, signal, (wake) => {
+      this.#wake = wake
+      const unwatch = onOnline(wake)
+      return () => {
+        this.#wake = undefined
+        unwatch()
+      }
+    }).catch((error: unknown) => error)
+    if (aborted !== undefined && !(aborted instanceof FetchBackoffAbortError)) throw aborted
+  }
+
+  #notify(reason: "message" | "program"): void {
+    this.#isNotified = true
+    if (reason === "program" || this.#state === "idle") this.#wake?.()
+  }
+
+  /** Waits until the store's progress meets a condition. */
+  async #until(
+    given: AbortSignal | undefined,
+    isMet: (progress: Progress) => boolean,
+  ): Promise<void> {
+    const linked = new LinkedAbortController(checkSignal(given))
+    const { signal } = linked
+    try {
+      for (;;) {
+        const { signal: stop } = this.#stop
+        const seen = this.#progressCount
+        const progress = await raceAbort(this.#transact(readProgress), signal)
+        if (isMet(progress)) return
+        if (progress.failure !== undefined) throw this.#errorOf(progress.failure)
+        if (stop.aborted) throw this.#detachedError()
+        if (seen !== this.#progressCount) continue
+        await sleep(this.#settings.pollIntervalMs, signal, (wake) => {
+          this.#watchers.add(wake)
+          return () => this.#watchers.delete(wake)
+        })
+      }
+    } finally {
+      linked.end()
+    }
+  }
+
+  async #refresh(): Promise<void> {
+    this.#pending = await this.#transact(readPending)
+  }
+
+  /** A transaction of this outbox. @throws OutboxError also for what the store throws */
+  async #transact<T>(program: () => StoreProgram<T>): Promise<T> {
+    const { store, name } = this.#settings
+    try {
+      return await store.transact(name, program)
+    } catch (cause) {
+      if (cause instanceof OutboxError) {
+        cause.message = cause.message.replace(/^The outbox/, `Outbox ${name}`)
+        throw cause
+      }
+      // Any value may be asked for a property, but null and undefined.
+      const { indeterminate, message } = Object(cause) as {
+        indeterminate?: unknown
+        message?: unknown
+      }
+      throw this.#makeError(`its store failed: ${String(message ?? cause)}`, "STORE_FAILED", {
+        indeterminate: indeterminate === true,
+        cause,
+      })
+    }
+  }
+
+  #fail(error: OutboxError): void {
+    if (this.#state === "failed") return
+    this.#error = error
+    this.#set("failed")
+    this.#observe({ kind: "failed", error })
+  }
+
+  #errorOf({ code, message, indeterminate }: OutboxFailure): OutboxError {
+    const advice = indeterminate
+      ? "The first batch of undelivered() may be in the stream: look, then resume({ resend: true }) or resume({ skip: true })."
+      : "Call resume() once the cause is gone, or resume({ skip: true }) to drop the batch."
+    // The rules store codes of this package.
+    const known = code as DurableStreamErrorCode
+    return this.#makeError(`it cannot deliver: ${message} ${advice}`, known, { indeterminate })
+  }
+
+  #detachedError(): OutboxError {
+    return this.#makeError("it is detached. Open it again.", "ALREADY_CLOSED")
+  }
+
+  #makeError(
+    message: string,
+    code: DurableStreamErrorCode,
+    options?: { indeterminate?: boolean; cause?: unknown },
+  ): OutboxError {
+    return new OutboxError(`Outbox ${this.#settings.name}: ${message}`, code, options)
+  }
+
+  #set(state: OutboxState): void {
+    if (this.#state === state) return
+    if (state !== "failed") this.#error = undefined
+    this.#state = state
+    this.#progressed()
+  }
+
+  #progressed(): void {
+    this.#progressCount++
+    for (const wake of [...this.#watchers]) wake()
+  }
+
+  #observe(event: OutboxEvent): void {
+    const { observe } = this.#settings
+    if (observe !== undefined) callObserver("observe", () => observe(event))
+  }
+}

@@ -1,0 +1,75 @@
+import { join } from "node:path"
+import { setImmediate as turn } from "node:timers/promises"
+import { describe, expect, it } from "vitest"
+import { operate, sqliteStore, testOutboxStore } from "../../src/outbox/index.ts"
+import { hasSqlite, openDatabase, testFolder } from "./sqlite.ts"
+
+describe.skipIf(!hasSqlite)("sqliteStore with better-sqlite3", () => {
+  it.each(["DELETE", "WAL"])("passes testOutboxStore on a file, journal %s", async (journal) => {
+    const file = join(await testFolder(), "test.db")
+    openDatabase(file).pragma(`journal_mode = ${journal}`)
+    await testOutboxStore(() => sqliteStore(openDatabase(file)))
+  })
+
+  it("passes testOutboxStore in memory", async () => {
+    const db = openDatabase(":memory:")
+    await testOutboxStore(() => sqliteStore(db))
+  })
+
+  it.each([
+    ["file", "test.db"],
+    ["memory", ":memory:"],
+  ])("does nothing in a transaction of the caller's: %s", async (kind, name) => {
+    const file = kind === "file" ? join(await testFolder(), name) : name
+    const db = openDatabase(file)
+    const store = sqliteStore(db)
+    db.exec("BEGIN IMMEDIATE")
+    let isDone = false
+    const put = store.transact("o", () => enqueue("outside"))
+    void put.then(() => (isDone = true))
+    store.join!("o", db, () => enqueue("inside"))
+    for (let n = 0; n < 20; n++) await turn()
+    expect(isDone).toBe(false)
+    db.exec("ROLLBACK")
+    await put
+    expect(await queue(store)).toEqual(["outside"])
+  })
+
+  it("commits on a connection of its own with full sync", async () => {
+    const db = openDatabase(join(await testFolder(), "test.db"))
+    db.pragma("synchronous = OFF")
+    const pragmas: string[] = []
+    const { exec } = Object.getPrototypeOf(db) as { exec: (sql: string) => unknown }
+    Object.getPrototypeOf(db).exec = function (sql: string) {
+      pragmas.push(sql)
+      return exec.call(this, sql)
+    }
+    try {
+      await sqliteStore(db).transact("o", () => enqueue("a"))
+    } finally {
+      Object.getPrototypeOf(db).exec = exec
+    }
+    expect(pragmas).toContain("PRAGMA synchronous = FULL")
+    expect(db.pragma("synchronous", { simple: true })).toBe(0)
+  })
+
+  it("rejects a transaction that is not open, and what is no database", async () => {
+    const db = openDatabase(join(await testFolder(), "test.db"))
+    const store = sqliteStore(db)
+    expect(() => store.join!("o", db, () => enqueue("a"))).toThrow(
+      "The option transaction must be a connection with an open transaction",
+    )
+    expect(() => sqliteStore("test.db" as never)).toThrow("The option db must be a database of")
+  })
+})
+
+function enqueue(text: string) {
+  return operate({ kind: "enqueue", bytes: new TextEncoder().encode(text) })
+}
+
+async function queue(store: ReturnType<typeof sqliteStore>): Promise<string[]> {
+  const messages = await store.transact("o", () =>
+    operate({ kind: "messages", afterId: -1, maxCount: 9 } as const),
+  )
+  return messages.map(({ bytes }) => new TextDecoder().decode(bytes))
+}

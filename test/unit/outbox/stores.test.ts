@@ -1,0 +1,69 @@
+import "fake-indexeddb/auto"
+import { describe, expect, it } from "vitest"
+import {
+  indexedDbStore,
+  testOutboxStore,
+  type OutboxStore,
+  type StoreOperation,
+  type StoreProgram,
+} from "../../../src/outbox/index.ts"
+import { MemoryDatabase, memoryStore } from "../../support/memory-outbox-store.ts"
+
+describe("testOutboxStore", () => {
+  it("passes the store of IndexedDB", async () => {
+    await testOutboxStore(() => indexedDbStore("conformance"))
+  })
+
+  it.each(["serial", "concurrent"] as const)(
+    "passes the store in memory with %s transactions, which other tests use",
+    async (isolation) => {
+      const database = new MemoryDatabase({ isolation })
+      await testOutboxStore(() => memoryStore(database))
+    },
+  )
+
+  it.each<[string, (store: OutboxStore) => OutboxStore, string]>([
+    [
+      "forgets bytes",
+      (store) =>
+        editing(store, (it) =>
+          it.kind === "put" ? { ...it, record: { json: it.record.json } } : it,
+        ),
+      "keeps records with their bytes",
+    ],
+    [
+      "does not lock",
+      (store) => editing(store, (it) => (it.kind === "get" ? { kind: "get", key: it.key } : it)),
+      "isolates transactions",
+    ],
+    [
+      "ignores the id under which a message is put back",
+      (store) =>
+        editing(store, (it) => (it.kind === "enqueue" ? { kind: "enqueue", bytes: it.bytes } : it)),
+      "puts messages back",
+    ],
+    [
+      "mixes outboxes",
+      (store) => ({ ...store, transact: (_, program) => store.transact("one", program) }),
+      "keeps outboxes apart",
+    ],
+  ])("names the rule that a store breaks that %s", async (_, broken, rule) => {
+    const database = new MemoryDatabase({ isolation: "concurrent" })
+    await expect(testOutboxStore(() => broken(memoryStore(database)))).rejects.toThrow(rule)
+  })
+})
+
+type Edit = (operation: StoreOperation) => StoreOperation
+
+/** A store that does other operations than it is told. */
+function editing(store: OutboxStore, edit: Edit): OutboxStore {
+  return {
+    transact: (outbox, program) => store.transact(outbox, () => edited(program(), edit)),
+  }
+}
+
+function* edited<T>(program: StoreProgram<T>, edit: Edit): StoreProgram<T> {
+  let step = program.next()
+  while (!step.done) step = program.next(yield edit(step.value))
+  return step.value
+}
