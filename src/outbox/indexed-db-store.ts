@@ -43,11 +43,11 @@ export function indexedDbStore(name: string): OutboxStore {
       const transaction = db.transaction([RECORDS, MESSAGES], "readwrite", { durability: "strict" })
       // What a request fails with comes first.
       transaction.done.catch(() => undefined)
-      let isQueued = false
+      const kinds = new Set<string>()
       let result: T
       try {
         result = await runAsync(program(), (operation) => {
-          isQueued ||= operation.kind === "enqueue"
+          kinds.add(operation.kind)
           return execute(transaction, outbox, operation)
         })
       } catch (error) {
@@ -55,7 +55,7 @@ export function indexedDbStore(name: string): OutboxStore {
         throw error
       }
       await transaction.done
-      if (isQueued && typeof BroadcastChannel !== "undefined") {
+      if (kinds.has("enqueue") && typeof BroadcastChannel !== "undefined") {
         channel ??= new BroadcastChannel(channelName)
         channel.postMessage(outbox)
       }
@@ -130,9 +130,10 @@ async function execute(
 ): Promise<unknown> {
   const records = transaction.objectStore(RECORDS)
   const messages = transaction.objectStore(MESSAGES)
-  const page = (afterId: number, count: number): Promise<MessageRow[]> => {
+  const page = async (afterId: number, count: number) => {
     const range = IDBKeyRange.bound([outbox, afterId], [outbox, Infinity], true)
-    return messages.index("queue").getAll(range, Math.min(count, 2 ** 32 - 1))
+    // Only this module writes it.
+    return (await messages.index("queue").getAll(range, count)) as MessageRow[]
   }
   switch (operation.kind) {
     case "get":

@@ -10,7 +10,7 @@ import type { OutboxStore } from "./outbox-store.ts"
 
 /** What an outbox does, as `observe` reports it. */
 export type OutboxEvent =
-  | { readonly kind: "queued"; readonly count: number; readonly bytes: number }
+  | { readonly kind: "queued"; readonly bytes: number }
   | {
       readonly kind: "sealed"
       readonly epoch: number

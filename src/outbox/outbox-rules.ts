@@ -274,10 +274,11 @@ export function* settleAttempt(
 }
 
 function* acknowledge(
-  { failure: _, limit, ...outbox }: OutboxRecord,
+  { limit, ...given }: OutboxRecord,
   batch: SealedBatch,
   storedSeq = 0,
 ): StoreProgram<Settlement> {
+  const outbox = withoutFailure(given)
   // While a batch is sealed, its number is the highest of its epoch in this store.
   if (storedSeq > batch.seq) return yield* fail(outbox, foreignFailure)
   yield* deleteBatch()
@@ -318,9 +319,9 @@ function* unseal(outbox: OutboxRecord, batch: SealedBatch): StoreProgram<void> {
   yield* beginEpoch(outbox)
 }
 
-function* beginEpoch({ failure, ...outbox }: OutboxRecord): StoreProgram<void> {
-  const epoch = epochAbove(Math.max(outbox.epoch, failure?.currentEpoch ?? 0))
-  yield* writeOutbox({ ...outbox, epoch, nextSeq: 0 })
+function* beginEpoch(outbox: OutboxRecord): StoreProgram<void> {
+  const epoch = epochAbove(Math.max(outbox.epoch, outbox.failure?.currentEpoch ?? 0))
+  yield* writeOutbox({ ...withoutFailure(outbox), epoch, nextSeq: 0 })
 }
 
 function* fail(outbox: OutboxRecord, failure: OutboxFailure): StoreProgram<Settlement> {
@@ -343,8 +344,7 @@ export function* resumeDelivery(resumption: Resumption): StoreProgram<number> {
   const outbox = yield* readOpened("update")
   const batch = yield* readBatch()
   if (resumption === "retry" || batch === undefined) {
-    const { failure: _, ...rest } = outbox
-    yield* writeOutbox(rest)
+    yield* writeOutbox(withoutFailure(outbox))
     return 0
   }
   const nowMs = yield* operate({ kind: "now" })
@@ -421,7 +421,11 @@ function isForgotten(batch: SealedBatch, nowMs: number, retentionMs: number): bo
   const attemptsMs = batch.openAttempts.map(({ atMs }) => atMs)
   const ageMs = nowMs - Math.min(batch.unknown?.firstMs ?? Infinity, ...attemptsMs)
   // A clock that went back, or was never set, cannot determine the age.
-  return ageMs < 0 || ageMs > retentionMs || freshEpoch(nowMs) === undefined
+  return ageMs < 0 || ageMs >= retentionMs || freshEpoch(nowMs) === undefined
+}
+
+function withoutFailure({ failure: _failure, ...outbox }: OutboxRecord): OutboxRecord {
+  return outbox
 }
 
 function isIndeterminate(batch: SealedBatch | undefined): boolean {

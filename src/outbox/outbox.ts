@@ -1,4 +1,3 @@
-import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import type { DurableStreamErrorCode } from "../errors/error-code.ts"
 import { invalidMessageError } from "../errors/invalid-message-error.ts"
 import { LinkedAbortController, raceAbort, sleep } from "../http/abort.ts"
@@ -13,6 +12,7 @@ import { encodeUtf8 } from "../platform/text.ts"
 import { encodeMessage, takeSnapshot } from "../protocol/message.ts"
 import type { DurableStream } from "../durable-stream.ts"
 import { OutboxError } from "./outbox-error.ts"
+import { GroupedAppends } from "./grouped-appends.ts"
 import {
   checkOutboxOptions,
   type OutboxEvent,
@@ -86,23 +86,18 @@ export async function openOutbox(stream: DurableStream, options: OutboxOptions):
   return outbox
 }
 
-/** An `append` that waits for its transaction. */
-interface WaitingAppend {
-  readonly bytes: Uint8Array
-  readonly resolve: () => void
-  readonly reject: (error: unknown) => void
-}
-
 /** An open outbox: see {@link openOutbox}. */
 export class Outbox {
   readonly #settings: OutboxSettings
   readonly #stop: LinkedAbortController
   readonly #watchers = new Set<() => void>()
+  readonly #appends = new GroupedAppends((messages) => {
+    const { maxPendingBytes } = this.#settings
+    return this.#transact(() => enqueueMessages(messages, maxPendingBytes))
+  })
   #state: OutboxState = "idle"
   #error: OutboxError | undefined
   #pending = { count: 0, bytes: 0 }
-  #waiting: WaitingAppend[] = []
-  #isAppending = false
   #wake: (() => void) | undefined
   /** Something happened that delivery has not looked at. */
   #isNotified = false
@@ -110,14 +105,22 @@ export class Outbox {
   #failureCount = 0
   #delivery: Promise<void> = Promise.resolve()
 
-  /** @internal Use {@link openOutbox}. */
+  /**
+   * Use {@link openOutbox}.
+   *
+   * @internal
+   */
   constructor(settings: OutboxSettings) {
     this.#settings = settings
     this.#stop = new LinkedAbortController(settings.endpoint.signal, settings.signal)
     supportAsyncDispose(this)
   }
 
-  /** @internal */
+  /**
+   * Opens the store and begins delivery.
+   *
+   * @internal
+   */
   async open(): Promise<void> {
     const { store, name, config } = this.#settings
     try {
@@ -164,10 +167,7 @@ export class Outbox {
   append(message: unknown, options: { transaction?: unknown } = {}): Promise<void> {
     const { transaction } = options
     if (transaction !== undefined) return this.#appendWithin(transaction, this.#encode(message))
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ bytes: this.#encode(message), resolve, reject })
-      if (!this.#isAppending) void this.#appendWaiting()
-    })
+    return this.#append(message)
   }
 
   /**
@@ -259,6 +259,14 @@ export class Outbox {
     return content
   }
 
+  async #append(message: unknown): Promise<void> {
+    const bytes = this.#encode(message)
+    this.#checkQueued(await this.#appends.push(bytes), bytes)
+    const { count, bytes: pendingBytes } = this.#pending
+    this.#pending = { count: count + 1, bytes: pendingBytes + bytes.byteLength }
+    this.#notify("message")
+  }
+
   #appendWithin(transaction: unknown, bytes: Uint8Array): Promise<void> {
     const { store, name, maxPendingBytes } = this.#settings
     if (store.join === undefined) {
@@ -275,43 +283,11 @@ export class Outbox {
     return Promise.resolve()
   }
 
-  /** Queues what waits in one transaction after another: what is appended meanwhile shares the next one. */
-  async #appendWaiting(): Promise<void> {
-    this.#isAppending = true
-    // Calls of the same turn share the first one.
-    await Promise.resolve()
-    while (this.#waiting.length > 0) {
-      const appends = this.#waiting
-      this.#waiting = []
-      await this.#appendTogether(appends).catch((error: unknown) => {
-        for (const { reject } of appends) reject(error)
-      })
-    }
-    this.#isAppending = false
-  }
-
-  async #appendTogether(appends: readonly WaitingAppend[]): Promise<void> {
-    const messages = appends.map(({ bytes }) => bytes)
-    const { maxPendingBytes } = this.#settings
-    const results = await this.#transact(() => enqueueMessages(messages, maxPendingBytes))
-    results.forEach((result, index) => {
-      const { bytes, resolve, reject } = appends[index] as WaitingAppend // One result for each.
-      try {
-        this.#checkQueued(result, bytes)
-        const { count, bytes: pendingBytes } = this.#pending
-        this.#pending = { count: count + 1, bytes: pendingBytes + bytes.byteLength }
-        resolve()
-      } catch (error) {
-        reject(error)
-      }
-    })
-    this.#notify("message")
-  }
-
   #checkQueued(result: EnqueueResult, { byteLength: bytes }: Uint8Array): void {
     switch (result.kind) {
       case "queued":
-        return this.#observe({ kind: "queued", count: 1, bytes })
+        this.#observe({ kind: "queued", bytes })
+        return
       case "closed":
         throw this.#makeError("it is closed, nothing can be appended.", "ALREADY_CLOSED")
       case "full":
@@ -391,10 +367,12 @@ export class Outbox {
         }
         this.#observe({ kind: "acknowledged", epoch, seq, count: ids.length })
         this.#set("sending")
-        return this.#progressed()
+        this.#progressed()
+        return
       }
       case "failed":
-        return this.#fail(this.#errorOf(settlement.failure))
+        this.#fail(this.#errorOf(settlement.failure))
+        return
       case "retry":
         if (outcome.kind === "acknowledged" || this.#stop.signal.aborted) return
         if (outcome.kind === "paused") return this.#pause(outcome)
@@ -430,15 +408,16 @@ export class Outbox {
   async #wait(ms: number, reason?: "message"): Promise<void> {
     if (reason !== undefined && this.#isNotified) return
     const { signal } = this.#stop
-    const aborted = await sleep(ms, signal, (wake) => {
+    const watch = (wake: () => void) => {
       this.#wake = wake
       const unwatch = onOnline(wake)
       return () => {
         this.#wake = undefined
         unwatch()
       }
-    }).catch((error: unknown) => error)
-    if (aborted !== undefined && !(aborted instanceof FetchBackoffAbortError)) throw aborted
+    }
+    // Nothing but an abort rejects, which delivery sees by itself.
+    await sleep(ms, signal, watch).catch(() => undefined)
   }
 
   #notify(reason: "message" | "program"): void {

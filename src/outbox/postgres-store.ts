@@ -12,7 +12,11 @@ export interface PostgresClient {
   query(sql: string, values?: unknown[]): Promise<{ rows: Record<string, unknown>[] }>
   on(event: "notification", listener: (message: { payload?: string | undefined }) => void): unknown
   on(event: "error", listener: (error: Error) => void): unknown
-  removeListener(event: string, listener: (...parameters: never[]) => void): unknown
+  removeListener(
+    event: "notification",
+    listener: (message: { payload?: string | undefined }) => void,
+  ): unknown
+  removeListener(event: "error", listener: (error: Error) => void): unknown
 }
 
 /** What a store needs of a `pg` Pool. */
@@ -124,12 +128,35 @@ async function inTransaction<T>(
     await client.query("COMMIT")
   } catch (error) {
     onLost()
-    // The server says so if it has not committed, unless it was about to end. Errors are objects, which take a property.
+    // The server says so if it has not committed, unless it was about to end.
     const isUnknown = /^$|^(08|57|XX)/.test(sqlStateOf(error))
+    // What pg throws is an Error.
     throw isUnknown ? Object.assign(error as Error, { indeterminate: true }) : error
   }
   return result
 }
+
+const SQL = {
+  get: "SELECT json, bytes FROM durable_outbox_records WHERE outbox = $1 AND key = $2",
+  // A row to lock: of two transactions that make it, one waits for the other.
+  reserve:
+    "INSERT INTO durable_outbox_records (outbox, key, json) VALUES ($1, $2, '') ON CONFLICT DO NOTHING",
+  put:
+    "INSERT INTO durable_outbox_records (outbox, key, json, bytes) VALUES ($1, $2, $3, $4) " +
+    "ON CONFLICT (outbox, key) DO UPDATE SET json = excluded.json, bytes = excluded.bytes",
+  delete: "DELETE FROM durable_outbox_records WHERE outbox = $1 AND key = $2",
+  enqueue: "INSERT INTO durable_outbox_messages (outbox, bytes) VALUES ($1, $2) RETURNING id",
+  restore: "INSERT INTO durable_outbox_messages (outbox, bytes, id) VALUES ($1, $2, $3)",
+  messages:
+    "SELECT id, bytes FROM durable_outbox_messages WHERE outbox = $1 AND id > $2 ORDER BY id LIMIT $3",
+  remove: "DELETE FROM durable_outbox_messages WHERE outbox = $1 AND id = ANY($2)",
+  size:
+    "SELECT count(*) AS count, coalesce(sum(length(bytes)), 0) AS bytes, coalesce(max(id), -1) AS last " +
+    "FROM durable_outbox_messages WHERE outbox = $1",
+  now: "SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now",
+}
+
+type Query = (sql: string, ...values: unknown[]) => Promise<Record<string, unknown>[]>
 
 async function execute(
   client: PostgresClient,
@@ -137,75 +164,61 @@ async function execute(
   operation: StoreOperation,
   isAnnouncing: boolean,
 ): Promise<unknown> {
-  const query = async (sql: string, ...values: unknown[]) => (await client.query(sql, values)).rows
+  const query: Query = async (sql, ...values) => (await client.query(sql, values)).rows
   switch (operation.kind) {
-    case "get": {
-      const { key, lock } = operation
-      const select =
-        "SELECT json, bytes FROM durable_outbox_records WHERE outbox = $1 AND key = $2" +
-        (lock === undefined ? "" : lock === "update" ? " FOR UPDATE" : " FOR SHARE")
-      let [row] = await query(select, outbox, key)
-      if (row === undefined && lock === "update") {
-        // A row to lock: of two transactions that make it, one waits for the other.
-        const insert =
-          "INSERT INTO durable_outbox_records (outbox, key, json) VALUES ($1, $2, '') ON CONFLICT DO NOTHING"
-        await query(insert, outbox, key)
-        ;[row] = await query(select, outbox, key)
-      }
-      if (row === undefined || row["json"] === "") return undefined
-      const bytes = row["bytes"] === null ? undefined : bytesOf(row)
-      return { json: row["json"], bytes }
-    }
+    case "get":
+      return readRecord(query, outbox, operation)
     case "put": {
       const { json, bytes = null } = operation.record
-      const upsert =
-        "INSERT INTO durable_outbox_records (outbox, key, json, bytes) VALUES ($1, $2, $3, $4) " +
-        "ON CONFLICT (outbox, key) DO UPDATE SET json = excluded.json, bytes = excluded.bytes"
-      return void (await query(upsert, outbox, operation.key, json, bytes))
+      await query(SQL.put, outbox, operation.key, json, bytes)
+      return undefined
     }
     case "delete":
-      return void (await query(
-        "DELETE FROM durable_outbox_records WHERE outbox = $1 AND key = $2",
-        outbox,
-        operation.key,
-      ))
+      await query(SQL.delete, outbox, operation.key)
+      return undefined
     case "enqueue": {
       const { id, bytes } = operation
-      const [columns, values] = id === undefined ? ["", ""] : [", id", ", $3"]
-      const insert = `INSERT INTO durable_outbox_messages (outbox, bytes${columns}) VALUES ($1, $2${values}) RETURNING id`
-      const [row] = await query(insert, outbox, bytes, ...(id === undefined ? [] : [id]))
+      if (id !== undefined) {
+        await query(SQL.restore, outbox, bytes, id)
+        return id
+      }
+      const [row] = await query(SQL.enqueue, outbox, bytes)
       // It is delivered if the transaction is committed.
-      if (isAnnouncing && id === undefined) await query("SELECT pg_notify($1, $2)", CHANNEL, outbox)
+      if (isAnnouncing) await query("SELECT pg_notify($1, $2)", CHANNEL, outbox)
       return Number(row?.["id"])
     }
     case "messages": {
-      const select =
-        "SELECT id, bytes FROM durable_outbox_messages WHERE outbox = $1 AND id > $2 ORDER BY id LIMIT $3"
-      const rows = await query(select, outbox, operation.afterId, operation.maxCount)
+      const rows = await query(SQL.messages, outbox, operation.afterId, operation.maxCount)
       return rows.map((row) => ({ id: Number(row["id"]), bytes: bytesOf(row) }))
     }
     case "remove":
-      return void (await query(
-        "DELETE FROM durable_outbox_messages WHERE outbox = $1 AND id = ANY($2)",
-        outbox,
-        operation.ids,
-      ))
+      await query(SQL.remove, outbox, operation.ids)
+      return undefined
     case "size": {
-      const select =
-        "SELECT count(*) AS count, coalesce(sum(length(bytes)), 0) AS bytes, coalesce(max(id), -1) AS last " +
-        "FROM durable_outbox_messages WHERE outbox = $1"
-      const [row = {}] = await query(select, outbox)
-      return {
-        count: Number(row["count"]),
-        bytes: Number(row["bytes"]),
-        lastId: Number(row["last"]),
-      }
+      const [{ count, bytes, last } = {}] = await query(SQL.size, outbox)
+      return { count: Number(count), bytes: Number(bytes), lastId: Number(last) }
     }
     case "now": {
-      const [row = {}] = await query("SELECT extract(epoch FROM clock_timestamp()) * 1000 AS now")
-      return Number(row["now"])
+      const [row] = await query(SQL.now)
+      return Number(row?.["now"])
     }
   }
+}
+
+async function readRecord(
+  query: Query,
+  outbox: string,
+  { key, lock }: Extract<StoreOperation, { kind: "get" }>,
+): Promise<unknown> {
+  const locking = lock === undefined ? "" : lock === "update" ? " FOR UPDATE" : " FOR SHARE"
+  const select = () => query(SQL.get + locking, outbox, key)
+  let [row] = await select()
+  if (row === undefined && lock === "update") {
+    await query(SQL.reserve, outbox, key)
+    ;[row] = await select()
+  }
+  if (row === undefined || row["json"] === "") return undefined
+  return { json: row["json"], bytes: row["bytes"] === null ? undefined : bytesOf(row) }
 }
 
 function bytesOf(row: Record<string, unknown>): Uint8Array {

@@ -93,25 +93,30 @@ export function sqliteStore(db: SqliteDatabase): OutboxStore {
 
 type Executor = (outbox: string, operation: StoreOperation) => unknown
 
+const RECORDS = "durable_outbox_records"
+const MESSAGES = "durable_outbox_messages"
+
+function prepareAll(db: SqliteDatabase) {
+  return {
+    get: db.prepare(`SELECT json, bytes FROM ${RECORDS} WHERE outbox = ? AND key = ?`),
+    put: db.prepare(`REPLACE INTO ${RECORDS} (outbox, key, json, bytes) VALUES (?, ?, ?, ?)`),
+    drop: db.prepare(`DELETE FROM ${RECORDS} WHERE outbox = ? AND key = ?`),
+    enqueue: db.prepare(
+      `INSERT INTO ${MESSAGES} (id, outbox, size, bytes) VALUES (?, ?, ?, ?) RETURNING id`,
+    ),
+    messages: db.prepare(
+      `SELECT id, bytes FROM ${MESSAGES} WHERE outbox = ? AND id > ? ORDER BY id LIMIT ?`,
+    ),
+    remove: db.prepare(`DELETE FROM ${MESSAGES} WHERE outbox = ? AND id = ?`),
+    size: db.prepare(
+      "SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes, coalesce(max(id), -1) AS lastId " +
+        `FROM ${MESSAGES} WHERE outbox = ?`,
+    ),
+  }
+}
+
 function makeExecutor(db: SqliteDatabase): Executor {
-  const get = db.prepare(
-    "SELECT json, bytes FROM durable_outbox_records WHERE outbox = ? AND key = ?",
-  )
-  const put = db.prepare(
-    "REPLACE INTO durable_outbox_records (outbox, key, json, bytes) VALUES (?, ?, ?, ?)",
-  )
-  const drop = db.prepare("DELETE FROM durable_outbox_records WHERE outbox = ? AND key = ?")
-  const enqueue = db.prepare(
-    "INSERT INTO durable_outbox_messages (id, outbox, size, bytes) VALUES (?, ?, ?, ?) RETURNING id",
-  )
-  const messages = db.prepare(
-    "SELECT id, bytes FROM durable_outbox_messages WHERE outbox = ? AND id > ? ORDER BY id LIMIT ?",
-  )
-  const remove = db.prepare("DELETE FROM durable_outbox_messages WHERE outbox = ? AND id = ?")
-  const size = db.prepare(
-    "SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes, coalesce(max(id), -1) AS lastId " +
-      "FROM durable_outbox_messages WHERE outbox = ?",
-  )
+  const { get, put, drop, enqueue, messages, remove, size } = prepareAll(db)
   return (outbox, operation) => {
     switch (operation.kind) {
       case "get": {

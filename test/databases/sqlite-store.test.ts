@@ -27,7 +27,7 @@ describe.skipIf(!hasSqlite)("sqliteStore with better-sqlite3", () => {
     let isDone = false
     const put = store.transact("o", () => enqueue("outside"))
     void put.then(() => (isDone = true))
-    store.join!("o", db, () => enqueue("inside"))
+    void store.join!("o", db, () => enqueue("inside"))
     for (let n = 0; n < 20; n++) await turn()
     expect(isDone).toBe(false)
     db.exec("ROLLBACK")

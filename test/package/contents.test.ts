@@ -69,13 +69,14 @@ describe("the packed package", () => {
   })
 
   // The aim is 1.2 MB: it follows the size of src/, of which the package has the text, two builds and their maps.
-  it("takes 1.43 MB at most", () => {
+  // The outbox takes 0.2 MB of it.
+  it("takes 1.65 MB at most", () => {
     const sizes = files
       .map((file) => statSync(join(packageFolder, file)))
       .filter((entry) => entry.isFile())
     const bytes = sizes.reduce((sum, { size }) => sum + size, 0)
     console.log(`unpacked: ${(bytes / 1e6).toFixed(2)} MB`)
-    expect(bytes).toBeLessThanOrEqual(1_430_000)
+    expect(bytes).toBeLessThanOrEqual(1_650_000)
   })
 
   it("imports only its own files and its dependencies", () => {
