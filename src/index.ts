@@ -87,7 +87,12 @@ export {
 export type { CloseResult, Offset } from "./protocol/offset.ts"
 
 export type { IdempotentAppendResult } from "./producer/acknowledgements.ts"
-export type { IdempotentProducerOptions, WaitOptions } from "./producer/producer-options.ts"
+export type {
+  IdempotentProducerOptions,
+  ProducerConnectionState,
+  ProducerEvent,
+  WaitOptions,
+} from "./producer/producer-options.ts"
 export type { RejectedMessageDetails } from "./producer/recovery.ts"
 
 export type {

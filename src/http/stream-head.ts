@@ -10,7 +10,7 @@ import { headerOf, integerHeader, saysClosed } from "../protocol/response-metada
 import { LinkedAbortController } from "./abort.ts"
 import type { Endpoint } from "./endpoint.ts"
 import { exchange, type StreamRequest } from "./request.ts"
-import type { RetryPolicy } from "./retry-loop.ts"
+import type { RetryNotice, RetryPolicy } from "./retry-loop.ts"
 
 /** What `head()` found out about a stream that exists. */
 export interface ExistingStream {
@@ -77,6 +77,7 @@ export async function headExistingStream(
 export async function askContentType(
   endpoint: Endpoint,
   signal?: AbortSignal,
+  onRetry?: (notice: RetryNotice) => void,
 ): Promise<string | undefined> {
   const limited = new LinkedAbortController(endpoint.signal, signal)
   const head = { isSlow: false }
@@ -92,7 +93,10 @@ export async function askContentType(
       }, CONTENT_TYPE_TIMEOUT_MS)
     },
     onResponse: stopTimer,
-    onRetry: stopTimer,
+    onRetry(notice: RetryNotice) {
+      stopTimer()
+      onRetry?.(notice)
+    },
   }
   try {
     const { headers } = await exchange(endpoint, { ...HEAD, observer }, limited.signal)

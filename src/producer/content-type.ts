@@ -1,6 +1,7 @@
 import { Deadline } from "../http/deadline.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { transferError } from "../http/failure.ts"
+import type { RetryNotice } from "../http/retry-loop.ts"
 import { askContentType } from "../http/stream-head.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { SUSPENDED_MS } from "./sender.ts"
@@ -16,6 +17,7 @@ export async function findContentType(
   endpoint: Endpoint,
   timeoutMs: number,
   signal: AbortSignal,
+  onRetry: (notice: RetryNotice) => void,
 ): Promise<string | undefined> {
   let limitMs = timeoutMs
   for (let isExtended = false; ; isExtended = true) {
@@ -25,7 +27,7 @@ export async function findContentType(
       transferError(endpoint.url, { kind: "timeout", reason }),
     )
     try {
-      return await askContentType(endpoint, limit.signal)
+      return await askContentType(endpoint, limit.signal, onRetry)
     } catch (error) {
       const wasSuspended = monotonicMs() - startedAtMs >= limitMs + SUSPENDED_MS
       if (limit.timeout === undefined || isExtended || !wasSuspended) throw limit.timeout ?? error

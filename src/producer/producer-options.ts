@@ -2,10 +2,11 @@ import type { BackoffOverrides } from "../http/backoff.ts"
 import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
 import { badOption, checkOptions, RULES, type OptionRule } from "../http/option-checks.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
+import type { RetryNotice, Retrying } from "../http/retry-loop.ts"
 import { callObserver } from "../platform/console.ts"
 import type { MessageSnapshot } from "../protocol/message.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
-import type { CloseResult } from "../protocol/offset.ts"
+import type { CloseResult, Offset } from "../protocol/offset.ts"
 
 /** The options of an idempotent producer. */
 export interface IdempotentProducerOptions {
@@ -62,6 +63,8 @@ export interface IdempotentProducerOptions {
    * caller's own. What it throws is logged and changes nothing.
    */
   onError?: ((error: Error) => void) | undefined
+  /** Called with what the producer does: retries, acknowledgements, and each {@link ProducerConnectionState}. */
+  observe?: ((event: ProducerEvent) => void) | undefined
   /**
    * How failed requests are retried.
    *
@@ -88,6 +91,39 @@ export interface IdempotentProducerOptions {
    */
   maxBufferedBytes?: number | undefined
 }
+
+/**
+ * What a producer's connection is at, for a user interface: `producer.connection`, and each change in `observe`.
+ *
+ * - `idle`: everything is acknowledged.
+ * - `sending`: messages are queued or in flight.
+ * - `retrying`: a request failed. It lasts until a batch is acknowledged.
+ * - `offline`: as `retrying`, and the browser says that it has no network. It retries as soon as there is one.
+ * - `ended`: final, for the reason that is the producer's `state`.
+ */
+export type ProducerConnectionState =
+  | { readonly kind: "idle" | "sending" | "offline" }
+  | Retrying
+  | {
+      readonly kind: "ended"
+      readonly reason: "closed" | "detached" | "failed"
+      /** What it failed with. */
+      readonly error?: Error
+    }
+
+/** What a producer does, as `observe` receives it. */
+export type ProducerEvent =
+  | ({ readonly kind: "retry" } & RetryNotice)
+  | {
+      readonly kind: "acknowledged"
+      readonly messageCount: number
+      /** Behind the batch; empty if the server did not say. */
+      readonly offset: Offset
+      /** Whether an earlier attempt had stored it. */
+      readonly duplicate: boolean
+    }
+  /** What the connection is at now. Comes before the event that explains it. */
+  | { readonly kind: "state"; readonly state: ProducerConnectionState }
 
 /** Ends a wait. */
 export interface WaitOptions {
@@ -162,11 +198,13 @@ export function resolveProducerOptions(
     },
     maxInFlight: wholeNumber(1),
     onError: RULES.function,
+    observe: RULES.function,
     deliveryTimeoutMs: RULES.duration,
     highWaterMarkBytes: RULES.amount,
     maxBufferedBytes: { words: "a number of bytes above 0", isMet: RULES.duration.isMet },
   })
-  const { autoClaim = false, maxInFlight = 5, maxBufferedBytes = Infinity, onError } = options
+  const { autoClaim = false, maxInFlight = 5, maxBufferedBytes = Infinity } = options
+  const { onError, observe } = options
   return {
     producerId,
     epoch: options.epoch ?? (autoClaim ? undefined : 0),
@@ -179,6 +217,10 @@ export function resolveProducerOptions(
     // Never throws.
     onError(error: Error) {
       callObserver("onError", () => onError?.(error))
+    },
+    /** Never throws. */
+    observe(event: ProducerEvent) {
+      if (observe !== undefined) callObserver("observe", () => observe(event))
     },
     deliveryTimeoutMs: options.deliveryTimeoutMs ?? 120_000,
     highWaterMarkBytes:

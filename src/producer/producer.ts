@@ -5,6 +5,8 @@ import { checkMessage } from "../errors/invalid-message-error.ts"
 import { LinkedAbortController } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { headExistingStream } from "../http/stream-head.ts"
+import type { RetryNotice, Retrying } from "../http/retry-loop.ts"
+import { isOffline } from "../platform/network.ts"
 import { isWorkerd } from "../platform/runtime.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import { takeSnapshot, type MessageSnapshot } from "../protocol/message.ts"
@@ -19,6 +21,7 @@ import { asError } from "./outcome.ts"
 import {
   resolveProducerOptions,
   type IdempotentProducerOptions,
+  type ProducerConnectionState,
   type ProducerSettings,
   type ProducerState,
   type WaitOptions,
@@ -29,6 +32,11 @@ import { FlushQueue, quiet, waitFor } from "./waits.ts"
 
 /** How many of the send() calls of a batch know where they were called from. A stack costs 2 µs and half a kilobyte. */
 const MAX_TRACED_SENDS = 32
+
+// One object for each: a change of what users are shown is another object.
+const IDLE: ProducerConnectionState = { kind: "idle" }
+const SENDING: ProducerConnectionState = { kind: "sending" }
+const OFFLINE: ProducerConnectionState = { kind: "offline" }
 
 /**
  * A producer's life, and the way of a message through it.
@@ -54,6 +62,9 @@ export class Producer {
   readonly #flushes = new FlushQueue()
   readonly #isWorkerd = isWorkerd()
   #state: ProducerState = { kind: "open" }
+  /** What failed, until a batch is acknowledged. */
+  #retrying: Retrying | undefined
+  #connection: ProducerConnectionState = IDLE
   /** Whether the content type is a guess that no response has confirmed. */
   #isTypeGuessed = false
   #opening: Promise<void> | undefined
@@ -87,6 +98,7 @@ export class Producer {
       stopSignal: signal,
       contentType: () => this.#accumulator.contentType ?? "",
       isTypeGuessed: () => this.#isTypeGuessed,
+      onRetry: (notice) => this.#onRetry(notice),
       onAcknowledged: (batch, result) => this.#onAcknowledged(batch, result),
       onRejectedMessage: ({ content, index }, error) => {
         const [message = new Uint8Array(0)] = messagesOf(content)
@@ -97,6 +109,7 @@ export class Producer {
       onTypeRejected: () => this.#askAgain(),
       onProgress: () => {
         this.#sendDue()
+        this.#showConnection()
         this.#flushes.settle(this.#firstUnsettled)
       },
       onFailed: (error) => this.#fail(error),
@@ -110,6 +123,11 @@ export class Producer {
   /** `closed`, `detached` and `failed` are final. */
   get state(): ProducerState["kind"] {
     return this.#state.kind
+  }
+
+  /** What the connection is at. `observe` has each change. */
+  get connection(): ProducerConnectionState {
+    return this.#connection
   }
 
   /**
@@ -308,7 +326,9 @@ export class Producer {
   #take(body: unknown): boolean {
     this.#checkRequest()
     if (this.#accumulator.contentType === undefined) void this.#open()
-    return this.#accumulator.take(body)
+    const isTaken = this.#accumulator.take(body)
+    if (this.#connection === IDLE) this.#showConnection()
+    return isTaken
   }
 
   /** @throws DurableStreamError if what is queued will not be sent any more */
@@ -348,7 +368,9 @@ export class Producer {
 
   #findType(): Promise<string | undefined> {
     const { deliveryTimeoutMs } = this.#settings
-    return findContentType(this.#endpoint, deliveryTimeoutMs, this.#controller.signal)
+    const { signal } = this.#controller
+    const onRetry = this.#onRetry.bind(this)
+    return findContentType(this.#endpoint, deliveryTimeoutMs, signal, onRetry)
   }
 
   /** @returns the content type if it is another than what was guessed */
@@ -365,6 +387,8 @@ export class Producer {
 
   #use(contentType: string): void {
     if (this.#accumulator.contentType !== undefined || this.#state.kind === "failed") return
+    this.#retrying = undefined
+    this.#showConnection()
     for (const held of this.#accumulator.open(contentType)) {
       const { message, error, acknowledgement } = held
       if (error === undefined) acknowledgement?.resolve(this.#sendNothing())
@@ -377,7 +401,9 @@ export class Producer {
   }
 
   #push(content: BatchContent | undefined): void {
-    if (content !== undefined) this.#sender.push(content)
+    if (content === undefined) return
+    this.#sender.push(content)
+    if (this.#connection === IDLE) this.#showConnection()
   }
 
   /** Seals late: while the window is full, the open batch grows rather than wait as one of many small ones. */
@@ -432,7 +458,7 @@ export class Producer {
       if (this.#state.kind === "failed") throw this.#state.error
       const { content, closed } = this.#accumulator.sealClosing(last)
       this.#last = undefined
-      this.#sender.push(content)
+      this.#push(content)
       return (await closed).offset
     } catch (error) {
       // Without a failure the final message is the caller's again.
@@ -461,13 +487,47 @@ export class Producer {
     }
   }
 
+  #onRetry(notice: RetryNotice): void {
+    const { error, attempt, delayMs } = notice
+    this.#retrying = { kind: "retrying", error, attempt, retryAtMs: Date.now() + delayMs }
+    this.#showConnection()
+    this.#settings.observe({ kind: "retry", ...notice })
+  }
+
+  /** Reports what the connection is at, if that has changed. */
+  #showConnection(): void {
+    const connection = this.#connectionNow()
+    if (connection === this.#connection) return
+    this.#connection = connection
+    this.#settings.observe({ kind: "state", state: connection })
+  }
+
+  #connectionNow(): ProducerConnectionState {
+    const state = this.#state
+    if (this.#connection.kind === "ended") return this.#connection
+    switch (state.kind) {
+      case "failed":
+        return { kind: "ended", reason: state.kind, error: state.error }
+      case "closed":
+      case "detached":
+        return { kind: "ended", reason: state.kind }
+      default:
+        if (this.#firstUnsettled === Infinity) return IDLE
+        if (this.#retrying === undefined) return SENDING
+        return isOffline() ? OFFLINE : this.#retrying
+    }
+  }
+
   #onAcknowledged({ content, index }: Batch, result: IdempotentAppendResult): void {
     this.#isTypeGuessed = false
+    this.#retrying = undefined
     if (result.offset !== "" && index >= (this.#lastOffset?.index ?? 0)) {
       this.#lastOffset = { index, offset: result.offset }
     }
     settleContent(content, { result })
     this.#accumulator.buffer.remove(messageBytesOf(content))
+    this.#showConnection()
+    this.#settings.observe({ kind: "acknowledged", messageCount: content.ends.length, ...result })
   }
 
   /**
@@ -509,6 +569,7 @@ export class Producer {
     this.#push(this.#accumulator.seal())
     this.#accumulator.makeDue()
     this.#controller.abort()
+    this.#showConnection()
   }
 
   /** Whether messages wait for the content type. */

@@ -1,5 +1,5 @@
 import { backoffDelayMs } from "../http/backoff.ts"
-import { warnOfOutage } from "../http/retry-loop.ts"
+import { warnOfOutage, type RetryNotice } from "../http/retry-loop.ts"
 import { MAX_TIMER_MS, sleep } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { monotonicMs } from "../platform/clock.ts"
@@ -39,6 +39,8 @@ export interface SenderOwner {
   contentType(): string
   /** Whether the content type is a guess that no response has confirmed. */
   isTypeGuessed(): boolean
+  /** A batch failed and is sent again. */
+  onRetry(notice: RetryNotice): void
   /** A batch is stored. */
   onAcknowledged(batch: Batch, result: IdempotentAppendResult): void
   /** The server rejected a batch of one message; the others go through. */
@@ -375,6 +377,7 @@ export class Sender {
     const delayMs = backoffDelayMs(backoff, failureCount + 1, Math.random(), retryAfterMs)
     this.#notBeforeMs = Math.max(this.#notBeforeMs, nowMs + delayMs)
     this.#isProbing = true
+    this.#owner.onRetry({ attempt: outage.tries, delayMs, error })
     if (backoff.debug) debug(`retry in ${Math.round(delayMs)} ms: ${error.message}`)
     if (this.#extension?.batch === batch) this.#expire()
   }
