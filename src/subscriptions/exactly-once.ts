@@ -1,3 +1,4 @@
+import type { SqliteDatabase } from "../platform/sqlite-database.ts"
 import type { Offset } from "../protocol/offset.ts"
 import type { BatchContext } from "./worker-options.ts"
 
@@ -15,15 +16,6 @@ export class OffsetMismatchError extends Error {
       `The store has handled ${path} up to ${storedOffset}; the batch starts at ${startOffset}.`,
     )
     this.storedOffset = storedOffset
-  }
-}
-
-/** What {@link sqliteOffsets} needs of a database: `better-sqlite3`, `node:sqlite` and `bun:sqlite` have it. */
-export interface SqliteDatabase {
-  exec(sql: string): unknown
-  prepare(sql: string): {
-    get(...parameters: string[]): unknown
-    run(...parameters: string[]): unknown
   }
 }
 
