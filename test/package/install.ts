@@ -1,9 +1,10 @@
 import { execFile } from "node:child_process"
-import { cp, mkdir, mkdtemp, readdir, rm, stat, writeFile } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { promisify } from "node:util"
 import type { TestProject } from "vitest/node"
+import { installLocked } from "../support/install-locked.ts"
 
 const REPOSITORY = resolve(import.meta.dirname, "../..")
 const run = promisify(execFile)
@@ -33,28 +34,16 @@ export default async function install(project: TestProject): Promise<() => Promi
   await run("npm", ["install", "--prefer-offline", "--no-audit", "--no-fund", `../${tarball}`], {
     cwd: consumer,
   })
-  project.provide("compilersFolder", await installLocked("compilers"))
+  project.provide("compilersFolder", await installLocked(join(import.meta.dirname, "compilers")))
   const dependants = join(home, "dependants")
   const options = { recursive: true }
-  await cp(await installLocked("dependants"), join(dependants, "node_modules"), options)
+  // Without peers: of the AI SDK the tests need the messages' shape only.
+  const modules = await installLocked(join(import.meta.dirname, "dependants"))
+  await cp(modules, join(dependants, "node_modules"), options)
   await rm(join(dependants, "node_modules/@durable-streams/client"), options)
   await cp(join(consumer, "node_modules"), join(dependants, "node_modules"), options)
   project.provide("dependantsFolder", dependants)
   project.provide("consumerFolder", consumer)
   project.provide("packageFolder", join(consumer, "node_modules/@durable-streams/client"))
   return () => rm(home, { recursive: true })
-}
-
-/** Installs what a folder here locks, unless that is there since the lock file last changed. */
-async function installLocked(name: "compilers" | "dependants"): Promise<string> {
-  const folder = join(import.meta.dirname, name)
-  const modules = join(folder, "node_modules")
-  const changedMs = async (file: string) => (await stat(file).catch(() => undefined))?.mtimeMs ?? 0
-  const installedMs = await changedMs(join(modules, ".package-lock.json"))
-  if (installedMs < (await changedMs(join(folder, "package-lock.json")))) {
-    // Peers are left out: of the AI SDK the tests need the messages' shape only.
-    const options = ["--prefer-offline", "--no-audit", "--no-fund", "--legacy-peer-deps"]
-    await run("npm", ["ci", ...options], { cwd: folder })
-  }
-  return modules
 }
