@@ -37,8 +37,3 @@ function currentConnection(): NetworkConnection | undefined {
   // The DOM's types do not know the property.
   return (navigator as Navigator & { readonly connection?: NetworkConnection }).connection
 }
-
-/** Whether the platform knows that there is no network. Browsers do; other platforms do not say. */
-export function isOffline(): boolean {
-  return typeof navigator !== "undefined" && navigator.onLine === false
-}

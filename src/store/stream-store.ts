@@ -12,7 +12,7 @@ import type { StreamBatch } from "../read/stream-response.ts"
 import { stream } from "../stream.ts"
 import type { StreamPersistence } from "./stream-persistence.ts"
 import { ViewRecord, type Checkpoint } from "./view-record.ts"
-import { statusAfter, type StreamStoreStatus } from "./view-status.ts"
+import { statusOf, type StreamStoreStatus } from "./view-status.ts"
 
 /** The options of {@link createStreamStore}: those of `stream()`, and what is made of the messages. */
 export interface StreamStoreOptions<TValue, TMessage = unknown> extends Omit<
@@ -382,10 +382,12 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
 
   #observe(event: StreamEvent): void {
     if (event.kind === "offset-mismatch") this.#startOver()
-    const status = statusAfter(event, this.status, this.#unfinished)
-    const isTroubled = status === "retrying" || status === "offline"
-    const error = event.kind === "retry" ? event.error : this.#readError
-    this.#set({ status }, isTroubled ? error : undefined)
+    // It follows the state `offline`, which does not say it.
+    if (event.kind === "retry" && this.status === "offline") this.#set({}, event.error)
+    if (event.kind !== "state") return
+    const { state } = event
+    const status = statusOf(state, this.#unfinished) ?? this.status
+    this.#set({ status }, state.kind === "retrying" ? state.error : undefined)
   }
 
   #apply(batch: StreamBatch<TMessage>): void {

@@ -1,5 +1,4 @@
-import { isOffline } from "../platform/network.ts"
-import type { StreamEvent } from "../read/stream-options.ts"
+import type { ConnectionState } from "../read/stream-options.ts"
 
 /**
  * What a view is doing:
@@ -8,7 +7,7 @@ import type { StreamEvent } from "../read/stream-options.ts"
  * - `catching-up`: there is a value, which has not reached the tail
  * - `live`: up to date, and following
  * - `retrying`: a request failed and is retried; `error` says with what
- * - `offline`: the same, and the platform says that there is no network
+ * - `offline`: the same, and the browser says that it has no network
  * - `paused`: the page is hidden, or nobody listens
  * - `closed`: the stream is closed, and the view has all of it
  * - `failed`: reading ended with `error`; `refresh()` begins again
@@ -17,33 +16,15 @@ export type StreamStoreStatus =
   "loading" | "catching-up" | "live" | "retrying" | "offline" | "paused" | "closed" | "failed"
 
 /**
- * The status after an event of the session.
+ * The status of a view whose session is at a state.
  *
- * @param before - the status until then
- * @param reading - the status while the tail has not been reached
+ * @param unfinished - the status before the tail is reached
+ * @returns undefined after the session: how it ended the view knows by itself
  */
-export function statusAfter(
-  event: StreamEvent,
-  before: StreamStoreStatus,
-  reading: "loading" | "catching-up",
-): StreamStoreStatus {
-  const isTroubled = before === "retrying" || before === "offline"
-  const isLive =
-    (event.kind === "request" || event.kind === "response") && event.transport !== "catch-up"
-  switch (event.kind) {
-    case "retry":
-      return isOffline() ? "offline" : "retrying"
-    case "pause":
-      return "paused"
-    case "resume":
-      return reading
-    case "request":
-      // A live request starts at the tail. That a retry works only its response shows.
-      return isLive && !isTroubled ? "live" : before
-    case "response":
-      if (!isTroubled || event.status >= 400) return before
-      return isLive ? "live" : reading
-    default:
-      return before
-  }
+export function statusOf(
+  { kind }: ConnectionState,
+  unfinished: "loading" | "catching-up",
+): StreamStoreStatus | undefined {
+  if (kind === "ended") return undefined
+  return kind === "connecting" || kind === "catching-up" ? unfinished : kind
 }

@@ -4,11 +4,8 @@ import { runProducer } from "./producers/producer.ts"
 import { runReader } from "./readers/reader.ts"
 import type { RunOptions } from "./simulation-failure.ts"
 import { runSubscriptions } from "./subscriptions/subscriptions.ts"
-<<<<<<< HEAD
 import { runWebhooks } from "./subscriptions/webhooks.ts"
-=======
 import { runViews } from "./views/views.ts"
->>>>>>> c9c630f (Add materialised views that are stored with their offset)
 
 /** What can be simulated, by the name given to `--only`. */
 const suites: Record<string, (seed: number, options: RunOptions) => Promise<void>> = {
@@ -16,11 +13,8 @@ const suites: Record<string, (seed: number, options: RunOptions) => Promise<void
   producers: runProducer,
   "compare-and-set": runCompareAndSet,
   subscriptions: runSubscriptions,
-<<<<<<< HEAD
   webhooks: runWebhooks,
-=======
   views: runViews,
->>>>>>> c9c630f (Add materialised views that are stored with their offset)
 }
 
 const USAGE = `npm run simulate -- [--seeds N] [--start S] [--only ${Object.keys(suites).join("|")}] [--seed S --verbose]`
