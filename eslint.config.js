@@ -26,6 +26,17 @@ const MAY_IMPORT = {
     "platform",
     "protocol",
   ],
+  store: ["stream.ts", "read", "http", "errors", "platform", "protocol"],
+  // The hooks are a view and a producer in a component.
+  react: [
+    "store",
+    "durable-stream.ts",
+    "durable-stream-options.ts",
+    "idempotent-producer.ts",
+    "producer",
+    "http",
+    "platform",
+  ],
 }
 
 const layerZones = [

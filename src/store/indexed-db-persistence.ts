@@ -51,7 +51,7 @@ function openDatabase(name: string, onClose: () => void): Promise<IDBDatabase> {
     const request = indexedDB.open(name, 1)
     request.onupgradeneeded = () => request.result.createObjectStore(STORE)
     request.onerror = () => {
-      reject(request.error)
+      reject(request.error ?? new Error(`${name} cannot be opened`))
     }
     request.onsuccess = () => {
       const database = request.result
@@ -77,7 +77,7 @@ function completion(transaction: IDBTransaction | null): Promise<void> {
     }
     // An error of a request aborts its transaction.
     transaction.onabort = () => {
-      reject(transaction.error)
+      reject(transaction.error ?? new Error("aborted"))
     }
   })
 }

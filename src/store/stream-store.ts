@@ -81,15 +81,15 @@ export interface StreamStoreState<TValue> {
  */
 export interface StreamStore<TValue> extends AsyncDisposable {
   /** The view. The same object until it changes. */
-  getSnapshot(): TValue
+  readonly getSnapshot: () => TValue
   /** The view with its status. The same object until one of both changes. */
-  getState(): StreamStoreState<TValue>
+  readonly getState: () => StreamStoreState<TValue>
   /**
    * Calls back with the view at once, and whenever the view or its status changes.
    *
    * @returns a function that ends the subscription
    */
-  subscribe(listener: (value: TValue) => void): () => void
+  readonly subscribe: (listener: (value: TValue) => void) => () => void
   readonly status: StreamStoreStatus
   /** See {@link StreamStoreState}. */
   readonly error: unknown
@@ -102,15 +102,15 @@ export interface StreamStore<TValue> extends AsyncDisposable {
    * @returns resolves once the view is up to date; rejects with what reading failed with. It raises no unhandled rejection: `error`
    *   has it too
    */
-  refresh(): Promise<void>
+  readonly refresh: () => Promise<void>
   /**
    * Discards the view and its record, and reads from the start if there are listeners. For a user who signs out, also call `destroy()`.
    *
    * @returns resolves once the record is deleted; rejects if the storage fails, without an unhandled rejection
    */
-  clear(): Promise<void>
+  readonly clear: () => Promise<void>
   /** Ends the view: saves it, and releases everything. Listeners are called no more. Never rejects. */
-  destroy(): Promise<void>
+  readonly destroy: () => Promise<void>
 }
 
 /**
@@ -165,7 +165,7 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
   #readError: unknown
   #storageError: unknown
   /** What `refresh` waits with. */
-  readonly #waiters: ((error?: unknown) => void)[] = []
+  readonly #waiters: { resolve: () => void; reject: (error: unknown) => void }[] = []
   #isDestroyed = false
 
   constructor(options: StreamStoreOptions<TValue, TMessage>) {
@@ -241,12 +241,9 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
 
   readonly refresh = (): Promise<void> => {
     const upToDate = new Promise<void>((resolve, reject) => {
-      this.#waiters.push((error) => {
-        if (error === undefined) resolve()
-        else reject(error)
-      })
+      this.#waiters.push({ resolve, reject })
     })
-    if (this.#isDestroyed) this.#settleWaiters(this.#destroyedError())
+    if (this.#isDestroyed) this.#settleWaiters({ error: this.#destroyedError() })
     else {
       this.#stop()
       this.#set({ status: this.#unfinished }, undefined)
@@ -270,7 +267,7 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
     this.#isDestroyed = true
     this.#listeners.clear()
     this.#stop()
-    this.#settleWaiters(this.#destroyedError())
+    this.#settleWaiters({ error: this.#destroyedError() })
     await session?.ended
     await this.#record.flush()
   };
@@ -428,7 +425,7 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
       this.#state = next
       for (const listener of this.#listeners) this.#notify(listener)
     }
-    if (next.status === "failed") this.#settleWaiters(next.error)
+    if (next.status === "failed") this.#settleWaiters({ error: next.error })
     if (next.status === "live" || next.status === "closed") this.#settleWaiters()
   }
 
@@ -436,9 +433,12 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
     callObserver("subscribe", () => call(this.#state.data))
   }
 
-  #settleWaiters(error?: unknown): void {
+  #settleWaiters(failure?: { readonly error: unknown }): void {
     if (this.#waiters.length === 0) return
-    for (const settle of this.#waiters.splice(0)) settle(error)
+    for (const { resolve, reject } of this.#waiters.splice(0)) {
+      if (failure === undefined) resolve()
+      else reject(failure.error)
+    }
     this.#stopIfUnused()
   }
 
@@ -448,9 +448,9 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
   }
 }
 
-/** JavaScript callers can give anything. */
 function checkStoreOptions<TValue, TMessage>(options: StreamStoreOptions<TValue, TMessage>): void {
   const isPersistence = (it: unknown) =>
+    // Any value may be asked for a property.
     typeof (it as Partial<StreamPersistence> | null)?.load === "function"
   checkOptions(options, {
     reduce: RULES.function,
@@ -466,7 +466,8 @@ function checkStoreOptions<TValue, TMessage>(options: StreamStoreOptions<TValue,
       isMet: (it) => it !== false,
     },
   })
-  if (options.reduce === undefined) throw badOption("reduce", "a function", undefined)
+  // JavaScript callers can omit it.
+  if ((options.reduce as unknown) === undefined) throw badOption("reduce", "a function", undefined)
   if ((options.serialize === undefined) !== (options.deserialize === undefined)) {
     throw badOption("serialize", "given together with deserialize", options.serialize)
   }
@@ -476,6 +477,7 @@ function checkStoreOptions<TValue, TMessage>(options: StreamStoreOptions<TValue,
 function messagesOf<TMessage>(batch: StreamBatch<TMessage>): readonly TMessage[] {
   if ("items" in batch) return batch.items
   const content = "text" in batch ? batch.text : batch.data
+  // As above.
   return content.length === 0 ? [] : [content as TMessage]
 }
 

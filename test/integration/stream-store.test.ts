@@ -115,8 +115,9 @@ describe("a view", () => {
   it("requests nothing before it has a listener, stops after the last one, and continues there", async () => {
     const handle = await createNumbers(1)
     const offsets: string[] = []
-    const observe = (event: StreamEvent) =>
-      void (event.kind === "request" && offsets.push(event.offset))
+    const observe = (event: StreamEvent) => {
+      if (event.kind === "request") offsets.push(event.offset)
+    }
     const store = listOf(handle.url, { observe })
     expect(offsets).toEqual([])
     const unsubscribe = store.subscribe(() => undefined)
@@ -134,8 +135,9 @@ describe("a view", () => {
   it("goes on reading if a listener comes back in the same turn", async () => {
     const handle = await createNumbers(1)
     const requests: string[] = []
-    const observe = (event: StreamEvent) =>
-      void (event.kind === "request" && requests.push(event.transport))
+    const observe = (event: StreamEvent) => {
+      if (event.kind === "request") requests.push(event.transport)
+    }
     const store = listOf(handle.url, { observe, live: "long-poll" })
     store.subscribe(() => undefined)()
     store.subscribe(() => undefined)()
@@ -591,7 +593,7 @@ describe("an option", () => {
         initial: 0,
         reduce: (n: number) => n,
         ...options,
-      } as StreamStoreOptions<number>)
+      })
     expect(create).toThrow(new RegExp(`The option ${name}`))
   })
 })

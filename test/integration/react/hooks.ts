@@ -1,17 +1,21 @@
+import type * as React from "react"
 import type { FunctionComponent, ReactNode } from "react"
+import type * as Client from "react-dom/client"
 import type { Root } from "react-dom/client"
+import type * as Server from "react-dom/server"
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it, vi } from "vitest"
 import { DurableStream } from "../../../src/index.ts"
+import type * as Hooks from "../../../src/react/index.ts"
 import type { UseDurableStreamOptions } from "../../../src/react/index.ts"
 import { localStoragePersistence, type StoredView } from "../../../src/store/index.ts"
 import { startReferenceServer, type ReferenceServer } from "../../support/reference-server.ts"
 
 /** A version of React, and the hooks on it. */
 export interface ReactVersion {
-  readonly react: typeof import("react")
-  readonly client: typeof import("react-dom/client")
-  readonly server: typeof import("react-dom/server")
-  readonly hooks: typeof import("../../../src/react/index.ts")
+  readonly react: typeof React
+  readonly client: typeof Client
+  readonly server: typeof Server
+  readonly hooks: typeof Hooks
 }
 
 type Options = UseDurableStreamOptions<number[], number>
@@ -267,7 +271,7 @@ export function itHooksInto({ react, client, server: rendering, hooks }: ReactVe
       return `${writer.pendingCount} pending, ${code}`
     }
     const messagesOf = async (url: string) =>
-      (await new DurableStream({ url }).stream<unknown>({ live: false })).json()
+      (await new DurableStream({ url }).stream({ live: false })).json()
 
     it("stores what is appended once and in order, and counts what is pending", async () => {
       const { url } = await createNumbers()

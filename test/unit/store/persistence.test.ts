@@ -110,7 +110,7 @@ describe("indexedDbPersistence", () => {
       ...record,
       offset: `0000_00${10 + ((n * 7) % 20)}`,
     }))
-    await Promise.all(records.map((each, n) => (n % 2 === 0 ? first : second).save(each)))
+    await Promise.all(records.map(async (each, n) => (n % 2 === 0 ? first : second).save(each)))
     expect(await first.load()).toMatchObject({ offset: "0000_0029" })
   })
 
