@@ -2,7 +2,7 @@ import { describe, expect, it } from "vitest"
 import { DurableStream } from "../../src/durable-stream.ts"
 import type { DurableStreamOptions } from "../../src/durable-stream-options.ts"
 import { FetchError } from "../../src/errors/fetch-error.ts"
-import { ModelServer } from "../support/model-server/server.ts"
+import { ModelServer } from "../../src/testing/server.ts"
 import { rejection } from "../support/rejection.ts"
 import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
-import type { ModelResponse } from "../../support/model-server/messages.ts"
-import { offsetOf } from "../../support/model-server/offsets.ts"
-import { ModelServer } from "../../support/model-server/server.ts"
+import type { ModelResponse } from "../../../src/testing/messages.ts"
+import { offsetOf } from "../../../src/testing/offsets.ts"
+import { ModelServer } from "../../../src/testing/server.ts"
 
 const STREAM = new URL("http://model.test/stream")
 

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, expect, it, vi } from "vitest"
-import type { ModelResponse, ModelClock } from "../../support/model-server/messages.ts"
-import { ModelServer } from "../../support/model-server/server.ts"
+import type { ModelResponse, ModelClock } from "../../../src/testing/messages.ts"
+import { ModelServer } from "../../../src/testing/server.ts"
 import { startReferenceServer, type ReferenceServer } from "../../support/reference-server.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import {

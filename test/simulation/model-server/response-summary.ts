@@ -1,4 +1,4 @@
-import type { ModelResponse } from "../../support/model-server/messages.ts"
+import type { ModelResponse } from "../../../src/testing/messages.ts"
 
 /** What a response means to a client, in a form in which two servers' responses can be compared. */
 export interface ResponseSummary {

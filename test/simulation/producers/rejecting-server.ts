@@ -3,9 +3,9 @@ import {
   type ModelClock,
   type ModelRequest,
   type ModelResponse,
-} from "../../support/model-server/messages.ts"
-import { readProducerHeaders } from "../../support/model-server/producers.ts"
-import { ModelServer } from "../../support/model-server/server.ts"
+} from "../../../src/testing/messages.ts"
+import { readProducerHeaders } from "../../../src/testing/producers.ts"
+import { ModelServer } from "../../../src/testing/server.ts"
 import type { RejectionRule } from "./scenario.ts"
 
 /** What a message contains that a {@link RejectingServer} does not accept. */

@@ -1,4 +1,4 @@
-import { positionOf } from "../../support/model-server/offsets.ts"
+import { positionOf } from "../../../src/testing/offsets.ts"
 import type { RequestRecord } from "../../support/faulty-network/request-record.ts"
 import type { Checkpoint } from "./consumers.ts"
 import type { ReaderOutcome } from "./run.ts"

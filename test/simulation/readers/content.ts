@@ -1,4 +1,4 @@
-import type { ModelServer } from "../../support/model-server/server.ts"
+import type { ModelServer } from "../../../src/testing/server.ts"
 import type { SeededRandom } from "../../support/seeded-random.ts"
 import type { VirtualClock } from "../../support/virtual-clock.ts"
 import type { ContentKind, ReaderScenario } from "./scenario.ts"

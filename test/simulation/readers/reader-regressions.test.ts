@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { stream, type StreamOptions } from "../../../src/index.ts"
 import { FaultyNetwork, type NetworkChoices } from "../../support/faulty-network/network.ts"
-import { ModelServer } from "../../support/model-server/server.ts"
+import { ModelServer } from "../../../src/testing/server.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import type { VirtualClock } from "../../support/virtual-clock.ts"
 import { runInVirtualTime, type VirtualRunReport } from "../../support/virtual-time.ts"

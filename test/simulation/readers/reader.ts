@@ -1,6 +1,6 @@
 import { stream } from "../../../src/index.ts"
 import { describeRecord } from "../../support/faulty-network/request-record.ts"
-import { positionOf } from "../../support/model-server/offsets.ts"
+import { positionOf } from "../../../src/testing/offsets.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import { runInVirtualTime, type VirtualRunReport } from "../../support/virtual-time.ts"
 import { checkContent, checkCompleteness, checkStart, type Evidence } from "./content-checks.ts"

@@ -6,8 +6,8 @@ import {
   type StreamResponse,
 } from "../../../src/index.ts"
 import { FaultyNetwork } from "../../support/faulty-network/network.ts"
-import { ModelServer } from "../../support/model-server/server.ts"
-import { offsetOf } from "../../support/model-server/offsets.ts"
+import { ModelServer } from "../../../src/testing/server.ts"
+import { offsetOf } from "../../../src/testing/offsets.ts"
 import type { SeededRandom } from "../../support/seeded-random.ts"
 import type { VirtualClock } from "../../support/virtual-clock.ts"
 import { Collected, consume } from "./consumers.ts"

@@ -6,11 +6,11 @@ import {
 } from "../../../src/subscriptions/index.ts"
 import { FaultyNetwork } from "../../support/faulty-network/network.ts"
 import { describeRecord } from "../../support/faulty-network/request-record.ts"
-import { offsetOf, positionOf } from "../../support/model-server/offsets.ts"
+import { offsetOf, positionOf } from "../../../src/testing/offsets.ts"
 import {
   SubscriptionModelServer,
   type ModelWake,
-} from "../../support/model-server/subscriptions.ts"
+} from "../../../src/testing/subscriptions.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import type { VirtualClock } from "../../support/virtual-clock.ts"
 import { runInVirtualTime } from "../../support/virtual-time.ts"

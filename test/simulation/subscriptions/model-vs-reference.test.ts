@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it, onTestFinished, vi } from "vitest"
-import { SubscriptionModelServer } from "../../support/model-server/subscriptions.ts"
+import { SubscriptionModelServer } from "../../../src/testing/subscriptions.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import { startSubscriptionServer } from "../../support/subscription-server.ts"
 

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest"
 import { runWorker, Subscriptions } from "../../../src/subscriptions/index.ts"
 import { FaultyNetwork } from "../../support/faulty-network/network.ts"
-import { SubscriptionModelServer } from "../../support/model-server/subscriptions.ts"
+import { SubscriptionModelServer } from "../../../src/testing/subscriptions.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import { runInVirtualTime } from "../../support/virtual-time.ts"
 

@@ -1,5 +1,5 @@
 import { webhookHandler } from "../../../src/subscriptions/index.ts"
-import type { ModelWake } from "../../support/model-server/subscriptions.ts"
+import type { ModelWake } from "../../../src/testing/subscriptions.ts"
 import type { RunOptions } from "../simulation-failure.ts"
 import { describeEvent, FleetRun, ID, ROOT, runFleet, type FleetProcess } from "./fleet.ts"
 

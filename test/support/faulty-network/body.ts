@@ -1,5 +1,5 @@
 import type { FaultName, FaultPlan } from "./faults.ts"
-import type { ResponseBody, ModelClock } from "../model-server/messages.ts"
+import type { ResponseBody, ModelClock } from "../../../src/testing/messages.ts"
 import type { TrackedBody } from "../tracked-body.ts"
 
 const MAX_PIECES = 5

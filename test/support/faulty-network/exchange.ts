@@ -1,6 +1,6 @@
 import type { FaultPlan } from "./faults.ts"
 import { pumpBody } from "./body.ts"
-import type { ModelResponse, ModelClock } from "../model-server/messages.ts"
+import type { ModelResponse, ModelClock } from "../../../src/testing/messages.ts"
 import type { RequestRecord } from "./request-record.ts"
 import { TrackedBody } from "../tracked-body.ts"
 

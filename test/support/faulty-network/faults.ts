@@ -1,4 +1,4 @@
-import type { ModelRequest } from "../model-server/messages.ts"
+import type { ModelRequest } from "../../../src/testing/messages.ts"
 import type { SeededRandom } from "../seeded-random.ts"
 
 /** What a network, a proxy or a cache may do to a request. */

@@ -1,4 +1,4 @@
-import type { ModelRequest } from "../model-server/messages.ts"
+import type { ModelRequest } from "../../../src/testing/messages.ts"
 
 /** A request whose body has not been read yet. */
 export type RequestHead = Omit<ModelRequest, "body">

@@ -4,10 +4,10 @@ import {
   textResponse,
   type ModelResponse,
   type ModelRequest,
-} from "../model-server/messages.ts"
-import type { ModelStream } from "../model-server/stream.ts"
+} from "../../../src/testing/messages.ts"
+import type { ModelStream } from "../../../src/testing/stream.ts"
 import type { RequestHead } from "./fetch-request.ts"
-import { offsetOf } from "../model-server/offsets.ts"
+import { offsetOf } from "../../../src/testing/offsets.ts"
 
 const HEADER_LOSSES: ReadonlyArray<readonly string[]> = [
   ["stream-next-offset"],
