@@ -116,7 +116,12 @@ function readFork(
   headers: ReadonlyMap<string, string>,
 ): ForkPoint | Rejection | undefined {
   const path = headers.get("stream-forked-from")
-  if (path === undefined) return undefined
+  const sub = headers.get("stream-fork-sub-offset")
+  if (path === undefined) {
+    return sub === undefined
+      ? undefined
+      : { rejected: errorResponse(400, "Sub-offset without a fork") }
+  }
   const source = streams.get(path)
   if (source === undefined) return { rejected: errorResponse(404, "Source stream not found") }
   if (source.deleted) return { rejected: errorResponse(409, "Source stream is deleted") }
@@ -125,11 +130,13 @@ function readFork(
     return { rejected: errorResponse(409, "Content type mismatch with source stream") }
   }
   const offset = headers.get("stream-fork-offset")
-  const start = offset === undefined ? source.length : positionOf(offset)
-  const sub = headers.get("stream-fork-sub-offset") ?? "0"
-  const end = (start ?? 0) + Number(sub)
-  if (start === undefined || !/^\d+$/.test(sub) || end > source.length) {
+  // -1 is where a read starts, and no position that a fork can name.
+  const start = offset ? (offset === "-1" ? undefined : positionOf(offset)) : source.length
+  const subOffset = Number(sub ?? "0")
+  if (start === undefined || start > source.length || !/^(0|[1-9]\d*)$/.test(sub ?? "0")) {
     return { rejected: errorResponse(400, "Invalid fork offset") }
   }
-  return { origin: { path, start, subOffset: Number(sub), source }, end }
+  const end = start + subOffset
+  if (end > source.entryEnd(start)) return { rejected: errorResponse(400, "Invalid sub-offset") }
+  return { origin: { path, start, subOffset, source }, end }
 }

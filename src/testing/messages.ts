@@ -20,6 +20,8 @@ export interface ModelRequest {
   url: URL
   headers: ReadonlyMap<string, string>
   body: Uint8Array
+  /** Aborted once no one waits for the response any more. */
+  gone?: AbortSignal
 }
 
 /** Where a body that is still growing is written to. */

@@ -1,8 +1,8 @@
 /**
  * Digits in the order of their character codes, chosen to break every client that parses, lower-cases or does not URL-encode an
- * offset. Quotes and commas are missing: they have a meaning of their own in headers.
+ * offset. Quotes are missing because they have a meaning of their own in headers, and `, & = ? /` because offsets never have them.
  */
-const DIGITS = "!#$%&+/=?@AZ[az~"
+const DIGITS = "!#$%*+-:;@AZ[az~"
 const WIDTH = 6
 const PREFIX = "0;"
 

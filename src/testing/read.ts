@@ -42,6 +42,13 @@ export function nextCursor(clock: ModelClock, echoed: string | null): string {
   return String(Math.max(interval, last + 1))
 }
 
+/** The rejection of a read whose query is malformed, or undefined. */
+export function rejectMalformedRead({ searchParams }: URL): ModelResponse | undefined {
+  const offsets = searchParams.getAll("offset")
+  if (offsets.length > 1) return errorResponse(400, "Multiple offset parameters")
+  return offsets[0] === "" ? errorResponse(400, "Empty offset parameter") : undefined
+}
+
 /** Where a read starts: the position that `offset` names, the tail for `now`, or why there is none. */
 export function readStart(stream: ModelStream, offset: string | null): number | ModelResponse {
   if (offset === "now") return stream.length
@@ -110,8 +117,10 @@ export function handleLongPoll(
     const finish = (): void => {
       stopTimer()
       unwatch()
+      request.gone?.removeEventListener("abort", finish)
       resolve(response())
     }
+    request.gone?.addEventListener("abort", finish)
     const stopTimer = clock.after(choices.longPollTimeoutMs, finish)
     const unwatch = stream.watch(finish)
   })

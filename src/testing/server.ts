@@ -6,7 +6,13 @@ import {
   type ModelClock,
   type ModelRequest,
 } from "./messages.ts"
-import { handleCatchUp, handleLongPoll, DEFAULT_READ_CHOICES, type ReadChoices } from "./read.ts"
+import {
+  handleCatchUp,
+  handleLongPoll,
+  rejectMalformedRead,
+  DEFAULT_READ_CHOICES,
+  type ReadChoices,
+} from "./read.ts"
 import { handleSse, DEFAULT_SSE_CHOICES, type SseChoices } from "./sse.ts"
 import type { ModelStream } from "./stream.ts"
 import {
@@ -52,7 +58,13 @@ export class ModelServer {
 
   /** The paths of every stream. */
   streamPaths(): string[] {
-    return [...this.#streams.values()].filter(({ deleted }) => !deleted).map(({ path }) => path)
+    // A stream that has expired goes once it is asked for.
+    return [...this.#streams.keys()].filter((path) => this.#find(path)?.deleted === false)
+  }
+
+  /** The stream's lifetime is over, at this moment. */
+  expire(stream: ModelStream): void {
+    if (!stream.deleted) this.#handleDelete(stream)
   }
 
   /** Forget the producers' states of every stream, as a server may after a restart or a week. */
@@ -86,6 +98,8 @@ export class ModelServer {
   }
 
   #handleGet(stream: ModelStream, request: ModelRequest): ModelResponse | Promise<ModelResponse> {
+    const malformed = rejectMalformedRead(request.url)
+    if (malformed) return malformed
     const live = request.url.searchParams.get("live")
     if (live === "sse") return handleSse(stream, this.choices, this.#clock, request)
     if (live === "long-poll") {
@@ -119,7 +133,7 @@ export class ModelServer {
         ? Date.parse(expiresAt ?? "9999-01-01T00:00:00Z")
         : stream.accessedMs + ttlSeconds * 1000
     if (this.#clock.now() < endMs) return stream
-    this.#handleDelete(stream)
+    this.expire(stream)
     return this.#streams.get(path)
   }
 }

@@ -37,6 +37,8 @@ export class ModelStream {
   deleted = false
   /** Positions below this one are no longer retained (410). */
   retainedFrom = 0
+  /** Where each entry (what one request appended) ends. */
+  readonly #entryEnds: number[] = []
   #bytes = new Uint8Array(64)
   #byteLength = 0
   readonly #watchers = new Set<() => void>()
@@ -74,14 +76,23 @@ export class ModelStream {
   }
 
   append(body: Uint8Array): void {
+    const before = this.length
     if (this.isJson) this.messages.push(...ModelStream.parseMessages(body))
     else this.#appendBytes(body)
+    if (this.length > before) this.#entryEnds.push(this.length)
+  }
+
+  /** The end of the entry that follows a position; the position itself at the tail. */
+  entryEnd(position: number): number {
+    return this.#entryEnds.find((end) => end > position) ?? position
   }
 
   /** Take over the content of another stream up to `end` (for a fork). */
   copyFrom(source: ModelStream, end: number): void {
     if (this.isJson) this.messages.push(...source.messages.slice(0, end))
     else this.#appendBytes(source.slice(0, end))
+    this.#entryEnds.push(...source.#entryEnds.filter((entryEnd) => entryEnd < end))
+    if (end > 0) this.#entryEnds.push(end)
   }
 
   /** The content from one position to another, as a read returns it. */

@@ -1,6 +1,20 @@
-import { textResponse, type ModelClock, type ModelRequest, type ModelResponse } from "./messages.ts"
+import {
+  errorResponse,
+  textResponse,
+  type ModelClock,
+  type ModelRequest,
+  type ModelResponse,
+} from "./messages.ts"
 import { offsetOf, positionOf } from "./offsets.ts"
-import { ModelServer } from "./server.ts"
+import { ModelServer, type ServerChoices } from "./server.ts"
+import {
+  isFields,
+  parseConfig,
+  parseFields,
+  stringsOf,
+  type Fields,
+  type ModelConfig,
+} from "./subscription-config.ts"
 
 /** What a test sees and decides of the subscriptions. */
 export interface SubscriptionHooks {
@@ -10,8 +24,8 @@ export interface SubscriptionHooks {
   onAck?: (path: string, position: number) => void
   /** Called when a lease expires that nobody ended. */
   onExpire?: (generation: number) => void
-  /** Sends a wake to a webhook. */
-  onWebhook?: (wake: ModelWake) => void
+  /** Sends a wake to the URL of a webhook. */
+  onWebhook?: (wake: ModelWake, url: string) => void
 }
 
 /** The body of a webhook's request. */
@@ -35,14 +49,18 @@ interface Lease {
   worker: string
   token: string
   expiresMs: number
+  /** The tails when it was granted: what a webhook that responds with `done` has handled. */
+  tails: ReadonlyMap<string, number>
   cancelTimer: () => void
 }
 
 /** One subscription of the model. */
 class ModelSubscription {
   readonly id: string
-  readonly config: Record<string, unknown>
-  readonly leaseTtlMs: number
+  readonly config: ModelConfig
+  /** The origin at which it was created. */
+  readonly origin: string
+  readonly createdAt: string
   readonly links = new Map<string, Link>()
   generation = 0
   /** The generations that ended by done or release. */
@@ -51,10 +69,11 @@ class ModelSubscription {
   isWoken = false
   lease: Lease | undefined
 
-  constructor(id: string, config: Record<string, unknown>) {
+  constructor(id: string, config: ModelConfig, origin: string, nowMs: number) {
     this.id = id
     this.config = config
-    this.leaseTtlMs = Number(config["lease_ttl_ms"] ?? 30_000)
+    this.origin = origin
+    this.createdAt = new Date(nowMs).toISOString()
   }
 
   get wakeId(): string {
@@ -62,28 +81,39 @@ class ModelSubscription {
   }
 }
 
+/** The id of the key that signs webhooks. */
+export const WEBHOOK_KEY_ID = "test-server"
+
 /**
- * The model server with the subscriptions of PROTOCOL.md, under the root `/v1/stream`. It keeps them over a restart, which ends
+ * The model server with the subscriptions of PROTOCOL.md under a root. It keeps them over a restart, which ends
  * leases and connections only. `test/simulation/subscriptions/model-vs-reference.test.ts` checks it against the reference server.
  */
 export class SubscriptionModelServer extends ModelServer {
-  static readonly root = "/v1/stream"
   readonly hooks: SubscriptionHooks
+  readonly #root: string
   readonly #time: ModelClock
   readonly #subscriptions = new Map<string, ModelSubscription>()
   #tokens = 0
 
-  constructor(clock: ModelClock, hooks: SubscriptionHooks = {}) {
-    super(clock)
+  /** @param root - the path under which streams have their names in subscriptions, without a slash at its end */
+  constructor(
+    clock: ModelClock,
+    root: string,
+    hooks: SubscriptionHooks = {},
+    choices: Partial<ServerChoices> = {},
+  ) {
+    super(clock, choices)
     this.#time = clock
+    this.#root = root
     this.hooks = hooks
   }
 
   override async handle(request: ModelRequest): Promise<ModelResponse> {
-    const prefix = `${SubscriptionModelServer.root}/__ds/subscriptions/`
+    const prefix = `${this.#root}/__ds/`
     const { pathname } = request.url
     if (pathname.startsWith(prefix)) {
-      const [id = "", ...rest] = pathname.slice(prefix.length).split("/").map(decodeURIComponent)
+      const [area, id = "", ...rest] = pathname.slice(prefix.length).split("/").map(decodePath)
+      if (area !== "subscriptions" || id === "") return failure(404, "SUBSCRIPTION_NOT_FOUND")
       return this.#route(request, id, rest)
     }
     const response = await super.handle(request)
@@ -97,7 +127,7 @@ export class SubscriptionModelServer extends ModelServer {
   async append(path: string, messages: readonly unknown[]): Promise<void> {
     await this.handle({
       method: "POST",
-      url: new URL(`http://model.test${SubscriptionModelServer.root}/${path}`),
+      url: new URL(`http://model.test${this.#root}/${path}`),
       headers: new Map([["content-type", "application/json"]]),
       body: new TextEncoder().encode(JSON.stringify(messages)),
     })
@@ -134,10 +164,21 @@ export class SubscriptionModelServer extends ModelServer {
     }
   }
 
-  #route(request: ModelRequest, id: string, [action, ...rest]: string[]): ModelResponse {
-    const body = parseObject(request.body)
+  /** A webhook responded that the wake is done. The server takes that for the current wake, whichever it is. */
+  finishWake(id: string): void {
     const subscription = this.#subscriptions.get(id)
-    if (request.method === "PUT") return this.#create(id, body, subscription)
+    const { lease } = subscription ?? {}
+    if (subscription === undefined || lease === undefined) return
+    for (const [path, tail] of lease.tails) this.#ack(subscription, path, tail)
+    subscription.ended.add(subscription.generation)
+    this.#end(subscription)
+  }
+
+  #route(request: ModelRequest, id: string, [action, ...rest]: string[]): ModelResponse {
+    const body = parseFields(request.body)
+    if (body === undefined) return failure(400, "INVALID_REQUEST")
+    const subscription = this.#subscriptions.get(id)
+    if (request.method === "PUT") return this.#create(request.url, id, body, subscription)
     if (request.method === "DELETE" && action === undefined) {
       subscription?.lease?.cancelTimer()
       this.#subscriptions.delete(id)
@@ -145,26 +186,40 @@ export class SubscriptionModelServer extends ModelServer {
     }
     if (subscription === undefined) return failure(404, "SUBSCRIPTION_NOT_FOUND")
     if (request.method === "GET") return json(200, this.#describe(subscription))
-    if (action === "streams") return this.#changeLinks(request, subscription, body, rest.join("/"))
-    if (action === "claim") return this.#claim(subscription, String(body["worker"]))
-    return this.#withToken(request, subscription, body, action ?? "")
+    switch (action) {
+      case "streams":
+        return this.#changeLinks(request, subscription, body, rest.join("/"))
+      case "claim":
+        return this.#claim(subscription, body["worker"])
+      case "ack":
+      case "callback":
+      case "release":
+        return this.#withToken(request, subscription, body, action)
+      case undefined:
+        return errorResponse(405, "Method not allowed")
+      default:
+        return failure(404, "SUBSCRIPTION_NOT_FOUND")
+    }
   }
 
   #create(
+    { origin }: URL,
     id: string,
-    config: Record<string, unknown>,
+    body: Fields,
     existing: ModelSubscription | undefined,
   ): ModelResponse {
+    const config = parseConfig(body)
+    if (typeof config === "string") return failure(400, config)
     if (existing !== undefined) {
       if (JSON.stringify(existing.config) !== JSON.stringify(config)) {
         return failure(409, "SUBSCRIPTION_ALREADY_EXISTS")
       }
       return json(200, this.#describe(existing))
     }
-    const subscription = new ModelSubscription(id, config)
+    const subscription = new ModelSubscription(id, config, origin, this.#time.now())
     this.#subscriptions.set(id, subscription)
     for (const path of this.#paths()) this.#link(subscription, path, false)
-    for (const path of (config["streams"] ?? []) as string[]) {
+    for (const path of config.streams) {
       subscription.links.set(path, this.#newLink(path, "explicit"))
     }
     return json(201, this.#describe(subscription))
@@ -173,7 +228,7 @@ export class SubscriptionModelServer extends ModelServer {
   #changeLinks(
     request: ModelRequest,
     subscription: ModelSubscription,
-    body: Record<string, unknown>,
+    body: Fields,
     path: string,
   ): ModelResponse {
     const { links } = subscription
@@ -182,10 +237,12 @@ export class SubscriptionModelServer extends ModelServer {
       const { pattern } = subscription.config
       if (link === undefined) return textResponse(204, {})
       const isFound = this.findStream(this.#pathname(path)) !== undefined
-      if (isFound && typeof pattern === "string" && matches(pattern, path)) link.linkType = "glob"
+      if (isFound && pattern !== undefined && matches(pattern, path)) link.linkType = "glob"
       else links.delete(path)
     } else {
-      for (const added of (body["streams"] ?? []) as string[]) {
+      const paths = stringsOf(body["streams"])
+      if (paths === undefined) return failure(400, "INVALID_REQUEST")
+      for (const added of paths) {
         const link = links.get(added) ?? this.#newLink(added, "explicit")
         links.set(added, { ...link, linkType: "explicit" })
       }
@@ -193,7 +250,8 @@ export class SubscriptionModelServer extends ModelServer {
     return textResponse(204, {})
   }
 
-  #claim(subscription: ModelSubscription, worker: string): ModelResponse {
+  #claim(subscription: ModelSubscription, worker: unknown): ModelResponse {
+    if (typeof worker !== "string" || worker === "") return failure(400, "INVALID_REQUEST")
     const { lease } = subscription
     if (lease !== undefined) {
       return failure(409, "ALREADY_CLAIMED", {
@@ -209,65 +267,72 @@ export class SubscriptionModelServer extends ModelServer {
       generation: subscription.generation,
       token: granted.token,
       streams: this.#snapshot(subscription),
-      lease_ttl_ms: subscription.leaseTtlMs,
+      lease_ttl_ms: subscription.config.leaseTtlMs,
     })
   }
 
   #grant(subscription: ModelSubscription, worker: string): Lease {
     subscription.isWoken = false
     const token = `token-${++this.#tokens}`
-    const lease: Lease = { worker, token, expiresMs: 0, cancelTimer: () => undefined }
+    const tails = new Map(
+      [...subscription.links.keys()].map((path) => [path, this.#tailOf(path)] as const),
+    )
+    const lease: Lease = { worker, token, tails, expiresMs: 0, cancelTimer: () => undefined }
     subscription.lease = lease
-    this.#extend(subscription, lease, this.#time.now() + subscription.leaseTtlMs)
+    this.#extend(subscription, lease, this.#time.now() + subscription.config.leaseTtlMs)
     return lease
   }
 
   #withToken(
     request: ModelRequest,
     subscription: ModelSubscription,
-    body: Record<string, unknown>,
+    body: Fields,
     action: string,
   ): ModelResponse {
     const token = request.headers.get("authorization")?.replace(/^Bearer /, "")
     if (token === undefined || !/^token-\d+$/.test(token)) return failure(401, "TOKEN_INVALID")
     const { lease } = subscription
     const isCurrent =
-      lease?.token === token &&
-      body["wake_id"] === subscription.wakeId &&
-      body["generation"] === subscription.generation
-    if (!isCurrent || lease === undefined) return failure(409, "FENCED")
+      body["wake_id"] === subscription.wakeId && body["generation"] === subscription.generation
+    if (!isCurrent || lease?.token !== token) return failure(409, "FENCED")
     if (action === "release" || body["done"] === true)
       subscription.ended.add(subscription.generation)
     if (action === "release") {
       this.#end(subscription)
       return textResponse(204, {})
     }
-    const acks = (body["acks"] ?? []) as { stream: string; offset: string }[]
-    const positions = acks.map(({ stream, offset }) =>
-      this.#ackedPosition(subscription, stream, offset),
-    )
-    if (positions.includes(undefined)) return failure(409, "INVALID_OFFSET")
-    acks.forEach(({ stream }, index) => {
-      const link = subscription.links.get(stream)
-      const position = positions[index]
-      if (link === undefined || position === undefined) return
-      link.acked = position
-      link.isAtStart = false
-      this.hooks.onAck?.(stream, position)
-    })
+    const acks: unknown[] = Array.isArray(body["acks"]) ? body["acks"] : []
+    const valid = acks.map((ack) => this.#checkAck(subscription, ack))
+    if (valid.includes(undefined)) return failure(409, "INVALID_OFFSET")
+    for (const ack of valid) if (ack) this.#ack(subscription, ack.path, ack.position)
     if (body["done"] === true) {
       return json(200, { ok: true, next_wake: this.#end(subscription) })
     }
-    this.#extend(subscription, lease, this.#time.now() + subscription.leaseTtlMs)
+    this.#extend(subscription, lease, this.#time.now() + subscription.config.leaseTtlMs)
     return json(200, { ok: true, next_wake: false })
   }
 
-  #ackedPosition({ links }: ModelSubscription, path: string, offset: string): number | undefined {
+  /** Where an ack of a request acknowledges which stream; undefined if it is not valid. */
+  #checkAck(
+    { links }: ModelSubscription,
+    ack: unknown,
+  ): { path: string; position: number } | undefined {
+    if (!isFields(ack)) return undefined
+    const path = String(ack["stream"])
+    const offset = String(ack["offset"])
     const link = links.get(path)
     const stream = this.findStream(this.#pathname(path))
     const position = offset === "-1" ? undefined : positionOf(offset)
     if (link === undefined || stream === undefined || position === undefined) return undefined
-    return position < link.acked || position > stream.length ? undefined : position
+    return position < link.acked || position > stream.length ? undefined : { path, position }
+  }
+
+  #ack({ links }: ModelSubscription, path: string, position: number): void {
+    const link = links.get(path)
+    if (link === undefined) return
+    link.acked = position
+    link.isAtStart = false
+    this.hooks.onAck?.(path, position)
   }
 
   #extend(subscription: ModelSubscription, lease: Lease, expiresMs: number): void {
@@ -296,20 +361,13 @@ export class SubscriptionModelServer extends ModelServer {
     const pending = [...subscription.links].find(([path, link]) => this.#isPending(path, link))
     if (pending === undefined) return false
     subscription.generation++
-    if (subscription.config["type"] === "webhook") {
-      const { token } = this.#grant(subscription, "webhook")
-      this.hooks.onWebhook?.({
-        subscription_id: subscription.id,
-        wake_id: subscription.wakeId,
-        generation: subscription.generation,
-        streams: this.#snapshot(subscription),
-        callback_url: "http://unreachable.test/",
-        callback_token: token,
-      })
+    const { webhookUrl, wakeStreamPath = "" } = subscription.config
+    if (webhookUrl !== undefined) {
+      this.#sendWebhook(subscription, webhookUrl)
       return true
     }
     subscription.isWoken = true
-    const wakeStream = this.findStream(this.#pathname(String(subscription.config["wake_stream"])))
+    const wakeStream = this.findStream(this.#pathname(wakeStreamPath))
     if (wakeStream === undefined) return true
     const event = {
       type: "wake",
@@ -326,8 +384,22 @@ export class SubscriptionModelServer extends ModelServer {
     return true
   }
 
+  #sendWebhook(subscription: ModelSubscription, url: string): void {
+    const { id, origin, wakeId, generation } = subscription
+    const { token } = this.#grant(subscription, "webhook")
+    const wake = {
+      subscription_id: id,
+      wake_id: wakeId,
+      generation,
+      streams: this.#snapshot(subscription),
+      callback_url: `${origin}${this.#root}/__ds/subscriptions/${encodeURIComponent(id)}/callback`,
+      callback_token: token,
+    }
+    this.hooks.onWebhook?.(wake, url)
+  }
+
   #afterChange(pathname: string, isAppend: boolean): void {
-    const path = pathname.slice(SubscriptionModelServer.root.length + 1)
+    const path = pathname.slice(this.#root.length + 1)
     for (const subscription of this.#subscriptions.values()) {
       // A stream is found by its first append.
       if (isAppend) this.#link(subscription, path, true)
@@ -340,7 +412,7 @@ export class SubscriptionModelServer extends ModelServer {
 
   #link(subscription: ModelSubscription, path: string, isNew: boolean): void {
     const { pattern } = subscription.config
-    if (typeof pattern !== "string" || subscription.links.has(path)) return
+    if (pattern === undefined || subscription.links.has(path)) return
     if (!matches(pattern, path) || this.findStream(this.#pathname(path)) === undefined) return
     const link = this.#newLink(path, "glob")
     subscription.links.set(path, isNew ? { ...link, acked: 0, isAtStart: true } : link)
@@ -352,7 +424,10 @@ export class SubscriptionModelServer extends ModelServer {
   }
 
   #paths(): string[] {
-    return this.streamPaths().map((path) => path.slice(SubscriptionModelServer.root.length + 1))
+    const prefix = `${this.#root}/`
+    return this.streamPaths()
+      .filter((path) => path.startsWith(prefix))
+      .map((path) => path.slice(prefix.length))
   }
 
   #hasWork({ links }: ModelSubscription): boolean {
@@ -365,7 +440,11 @@ export class SubscriptionModelServer extends ModelServer {
   }
 
   #pathname(path: string): string {
-    return `${SubscriptionModelServer.root}/${path}`
+    return `${this.#root}/${path}`
+  }
+
+  #tailOf(path: string): number {
+    return this.findStream(this.#pathname(path))?.length ?? 0
   }
 
   #snapshot({ links }: ModelSubscription): unknown[] {
@@ -373,17 +452,24 @@ export class SubscriptionModelServer extends ModelServer {
       path,
       link_type: link.linkType,
       acked_offset: ackedOffset(link),
-      tail_offset: offsetOf(this.findStream(this.#pathname(path))?.length ?? 0),
+      tail_offset: offsetOf(this.#tailOf(path)),
       has_pending: this.#isPending(path, link),
     }))
   }
 
-  #describe({ id, config, links, leaseTtlMs }: ModelSubscription): unknown {
+  #describe({ id, config, links, origin, createdAt }: ModelSubscription): unknown {
+    const { webhookUrl: url, wakeStreamPath, pattern, description } = config
+    const jwksUrl = `${origin}${this.#root}/__ds/jwks.json`
+    const signing = { alg: "ed25519", kid: WEBHOOK_KEY_ID, jwks_url: jwksUrl }
     return {
-      ...config,
       id,
       subscription_id: id,
-      lease_ttl_ms: leaseTtlMs,
+      type: url === undefined ? "pull-wake" : "webhook",
+      ...(pattern !== undefined && { pattern }),
+      ...(url === undefined ? { wake_stream: wakeStreamPath } : { webhook: { url, signing } }),
+      ...(description !== undefined && { description }),
+      lease_ttl_ms: config.leaseTtlMs,
+      created_at: createdAt,
       status: "active",
       streams: [...links].map(([path, link]) => ({
         path,
@@ -406,10 +492,12 @@ function matches(pattern: string, path: string): boolean {
   return new RegExp(`^${source}$`).test(path)
 }
 
-function parseObject(body: Uint8Array): Record<string, unknown> {
-  if (body.length === 0) return {}
-  // The client sends objects only.
-  return JSON.parse(new TextDecoder().decode(body)) as Record<string, unknown>
+function decodePath(segment: string): string {
+  try {
+    return decodeURIComponent(segment)
+  } catch {
+    return segment
+  }
 }
 
 function json(status: number, value: unknown): ModelResponse {

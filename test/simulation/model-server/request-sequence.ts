@@ -7,8 +7,14 @@ export interface RandomRequest {
   headers: Record<string, string>
   body?: string
   live?: "long-poll" | "sse"
-  offset?: number | "-1" | "now" | "none"
-  forkOffset?: number
+  offset?: number | "-1" | "now" | "none" | ""
+  /** Name the offset twice. */
+  isOffsetDouble?: boolean
+  forkOffset?: number | "-1" | "now"
+  /** Send a `Stream-Expires-At` so far from now. */
+  expiresInSeconds?: number
+  /** So much time passes before the request. */
+  afterSeconds?: number
   /** Send the ETag of the last response at this url as `If-None-Match`. */
   conditional?: boolean
 }
@@ -54,6 +60,13 @@ export class RequestSequence {
   }
 
   next(offsetsSeen: number): RandomRequest {
+    const request = this.#draw(offsetsSeen)
+    return this.#random.chance(0.15)
+      ? { ...request, afterSeconds: this.#random.int(1, 15) }
+      : request
+  }
+
+  #draw(offsetsSeen: number): RandomRequest {
     const path = this.#random.chance(0.1) ? `${this.path}-fork` : this.path
     const kind = this.#random.weighted({
       post: 40,
@@ -93,12 +106,18 @@ export class RequestSequence {
     // (an empty body, `7,` in an event); PROTOCOL.md wants an array.
     const contentType = this.isJson ? this.#contentType : this.#type()
     const headers: Record<string, string> = { "content-type": contentType }
-    const ttl = random.weighted({ none: 20, plain: 3, malformed: 1, both: 1 })
+    const ttl = random.weighted({ none: 18, plain: 3, short: 3, expires: 2, malformed: 1, both: 1 })
     if (ttl === "plain" || ttl === "both") headers["stream-ttl"] = "1000"
+    if (ttl === "short") headers["stream-ttl"] = "20"
     if (ttl === "malformed") headers["stream-ttl"] = random.pick(["01", "-1", "1.5", "x"])
     if (ttl === "both") headers["stream-expires-at"] = "2099-01-01T00:00:00Z"
     if (random.chance(0.05)) headers["stream-closed"] = "true"
-    return { method: "PUT", headers, ...(random.chance(0.3) ? { body: this.#body() } : {}) }
+    return {
+      method: "PUT",
+      headers,
+      ...(ttl === "expires" ? { expiresInSeconds: random.int(5, 30) } : {}),
+      ...(random.chance(0.3) ? { body: this.#body() } : {}),
+    }
   }
 
   #fork(offsetsSeen: number): RandomRequest {
@@ -115,10 +134,20 @@ export class RequestSequence {
     }
     const request: RandomRequest = { method: "PUT", path: `${this.path}-fork`, headers }
     if (offsetsSeen > 0 && random.chance(0.5)) {
-      request.forkOffset = random.int(0, offsetsSeen - 1)
+      request.forkOffset = random.chance(0.1)
+        ? random.pick(["-1", "now"])
+        : random.int(0, offsetsSeen - 1)
       // The reference server loses the sub-offset of a byte stream whose fork offset is 0: messages only.
       if (this.isJson && random.chance(0.3))
-        request.headers["stream-fork-sub-offset"] = String(random.int(0, 1))
+        request.headers["stream-fork-sub-offset"] = random.pick([
+          "0",
+          "1",
+          "1",
+          "2",
+          "3",
+          "01",
+          "x",
+        ])
     }
     return (this.#forkRequest = request)
   }
@@ -134,12 +163,15 @@ export class RequestSequence {
         ? [random.int(0, offsetsSeen - 1), random.int(0, offsetsSeen - 1)]
         : []),
     ])
+    if (random.chance(0.03)) return { method: "GET", path, headers: {}, offset: "" }
+    const isOffsetDouble = random.chance(0.02)
     const live = random.weighted({ no: 12, "long-poll": 2, sse: 2 })
     return {
       method: "GET",
       path,
       headers: {},
       ...(offset === undefined ? {} : { offset }),
+      ...(isOffsetDouble ? { isOffsetDouble } : {}),
       ...(live === undefined || live === "no" ? {} : { live }),
       conditional: random.chance(0.2),
     }

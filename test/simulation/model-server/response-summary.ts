@@ -1,5 +1,3 @@
-import type { ModelResponse } from "../../../src/testing/messages.ts"
-
 /** What a response means to a client, in a form in which two servers' responses can be compared. */
 export interface ResponseSummary {
   status: number
@@ -37,28 +35,6 @@ export function summarize(
   if (status >= 400) return { status, headers, content: "an error's text" }
   const base64 = headers["stream-sse-data-encoding"] === "base64"
   return { status, headers, content: contentOf(headers["content-type"] ?? "", base64, body) }
-}
-
-/** Everything of the response that a client reads from a live body until it is up to date or closed. */
-export function collectLive(response: ModelResponse): Promise<Uint8Array> {
-  const { body } = response
-  if (body.kind === "none") return Promise.resolve(new Uint8Array())
-  if (body.kind === "bytes") return Promise.resolve(body.bytes)
-  return new Promise((resolve) => {
-    let text = ""
-    let finished = false
-    const finish = (): void => {
-      finished = true
-      resolve(new TextEncoder().encode(text))
-    }
-    const write = (bytes: Uint8Array): void => {
-      text += new TextDecoder().decode(bytes)
-      if (endsLiveRead(text)) finish()
-    }
-    const stop = body.open({ write, end: finish })
-    if (finished) stop()
-    else void Promise.resolve().then(stop)
-  })
 }
 
 /** True once the events so far hold a control event that is up to date or closed. */

@@ -7,10 +7,7 @@ import {
 import { FaultyNetwork } from "../../support/faulty-network/network.ts"
 import { describeRecord } from "../../support/faulty-network/request-record.ts"
 import { offsetOf, positionOf } from "../../../src/testing/offsets.ts"
-import {
-  SubscriptionModelServer,
-  type ModelWake,
-} from "../../../src/testing/subscriptions.ts"
+import { SubscriptionModelServer, type ModelWake } from "../../../src/testing/subscriptions.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import type { VirtualClock } from "../../support/virtual-clock.ts"
 import { runInVirtualTime } from "../../support/virtual-time.ts"
@@ -19,7 +16,7 @@ import { CountingDatabase } from "./counting-database.ts"
 import { drawScenario, type Mishap, type Scenario } from "./scenario.ts"
 
 export const ID = "jobs"
-export const ROOT = `http://model.test${SubscriptionModelServer.root}`
+export const ROOT = `http://model.test/v1/stream`
 
 /** A stream reaches its tail within this after the faults stop: a lease, a poll, and what backs off. */
 const RECOVERY_MS = 600_000
@@ -106,7 +103,7 @@ export abstract class FleetRun<P extends FleetProcess> {
     this.clock = clock
     this.random = random
     const { faults, maxLatencyMs, maxStragglerMs, lostEvents, doubleEvents } = scenario
-    this.server = new SubscriptionModelServer(clock.server, {
+    this.server = new SubscriptionModelServer(clock.server, "/v1/stream", {
       eventCount: () => {
         if (this.isHealed) return 1
         if (random.chance(lostEvents)) return 0
@@ -333,7 +330,7 @@ export abstract class FleetRun<P extends FleetProcess> {
   #checkCounts(paths: readonly string[]): string[] {
     const problems: string[] = []
     for (const path of paths) {
-      const { messages } = this.server.stream(`${SubscriptionModelServer.root}/${path}`)
+      const { messages } = this.server.stream(`/v1/stream/${path}`)
       messages.forEach((text, index) => {
         const count = this.database.counts.get(`${path} ${String(JSON.parse(text))}`) ?? 0
         if (count !== 1) problems.push(`${path} ${text} was counted ${count} times`)
@@ -344,7 +341,7 @@ export abstract class FleetRun<P extends FleetProcess> {
   }
 
   #length(path: string): number {
-    return this.server.stream(`${SubscriptionModelServer.root}/${path}`).length
+    return this.server.stream(`/v1/stream/${path}`).length
   }
 
   async #put(path: string): Promise<void> {

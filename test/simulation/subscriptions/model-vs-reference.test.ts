@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, expect, it, onTestFinished, vi } from "vitest"
-import { SubscriptionModelServer } from "../../../src/testing/subscriptions.ts"
+import { createTestServer } from "../../../src/testing/index.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
 import { startSubscriptionServer } from "../../support/subscription-server.ts"
 
@@ -157,10 +157,10 @@ beforeAll(async () => {
 })
 afterAll(() => server[Symbol.asyncDispose]())
 
-function referenceSide(folder: string): Side {
+function side(fetch: typeof globalThis.fetch, root: string, folder: string): Side {
   return new Side(
     (method, path, { body, token }) =>
-      fetch(`${server.root}/${path}`, {
+      fetch(`${root}/${path}`, {
         method,
         headers: {
           "content-type": "application/json",
@@ -172,26 +172,10 @@ function referenceSide(folder: string): Side {
   )
 }
 
-function newModel(): SubscriptionModelServer {
-  return new SubscriptionModelServer({ now: () => Date.now(), after: () => () => undefined })
-}
-
-function modelSide(folder: string, model = newModel()): Side {
-  return new Side(async (method, path, { body, token }) => {
-    const response = await model.handle({
-      method,
-      url: new URL(`http://model.test${SubscriptionModelServer.root}/${path}`),
-      headers: new Map([
-        ["content-type", "application/json"],
-        ...(token === undefined ? [] : [["authorization", `Bearer ${token}`] as const]),
-      ]),
-      body: new TextEncoder().encode(body === undefined ? "" : JSON.stringify(body)),
-    })
-    const { status, headers } = response
-    const content =
-      response.body.kind === "bytes" ? (response.body.bytes as Uint8Array<ArrayBuffer>) : null
-    return new Response(content, { status, headers })
-  }, folder)
+function bothSides(folder: string): readonly [ours: Side, theirs: Side] {
+  const model = createTestServer({ url: "http://model.test/v1/stream" })
+  onTestFinished(() => model.close())
+  return [side(model.fetch, model.url, folder), side(fetch, server.root, folder)]
 }
 
 /** What both sides are asked in a sequence. */
@@ -224,7 +208,7 @@ it(`responds to ${SEQUENCES} random request sequences about subscriptions as the
   for (let seed = 1; seed <= SEQUENCES; seed++) {
     const random = new SeededRandom(seed)
     const folder = `seq-${seed}`
-    const sides = [modelSide(folder), referenceSide(folder)] as const
+    const sides = bothSides(folder)
     const config = {
       type: "pull-wake",
       wake_stream: `${folder}-wake`,
@@ -250,14 +234,13 @@ it(`responds to ${SEQUENCES} random request sequences about subscriptions as the
 })
 
 it("ends leases that expire as the reference server does", async () => {
-  // The reference server runs in this process: its leases end when the test says so.
+  // Both servers run in this process: their leases end when the test says so.
   vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout", "Date"] })
   onTestFinished(() => void vi.useRealTimers())
   const sequence = async (seed: number) => {
     const random = new SeededRandom(seed)
     const folder = `lease-${seed}`
-    const model = newModel()
-    const sides = [modelSide(folder, model), referenceSide(folder)] as const
+    const sides = bothSides(folder)
     const config = {
       type: "pull-wake",
       wake_stream: `${folder}-wake`,
@@ -279,7 +262,6 @@ it("ends leases that expire as the reference server does", async () => {
     const acked = random.int(0, 2)
     if (acked > 0) await both("ack", (side) => side.ack(0, [{ name: "a", at: acked }], false))
     if (random.chance(0.5)) await both("append b", (side) => side.append("b"))
-    model.endLeases()
     await vi.advanceTimersByTimeAsync(1_000)
     await both("wakes", (side) => side.wakeCount())
     await both("late ack", (side) => side.ack(0, [{ name: "a", at: 3 }], random.chance(0.5)))

@@ -7,14 +7,14 @@ import { runInVirtualTime } from "../../support/virtual-time.ts"
 
 const WORKERS = 300
 const APPENDS = 30
-const ROOT = `http://model.test${SubscriptionModelServer.root}`
+const ROOT = `http://model.test/v1/stream`
 
 it(
   `${WORKERS} workers of one subscription do not claim all at once`,
   { timeout: 120_000 },
   async () => {
     const report = await runInVirtualTime({ maxSteps: 1_000_000, stacks: false }, async (clock) => {
-      const server = new SubscriptionModelServer(clock.server)
+      const server = new SubscriptionModelServer(clock.server, "/v1/stream")
       const network = new FaultyNetwork({ server, clock, random: new SeededRandom(1) })
       const put = (path: string, body = "") =>
         server.handle({

@@ -4,7 +4,7 @@ import { foreignResponse, responseInstead, distort } from "./responses.ts"
 import type { ModelResponse, ModelClock, ModelRequest } from "../../../src/testing/messages.ts"
 import type { ModelServer } from "../../../src/testing/server.ts"
 import { leakOf, type RequestRecord } from "./request-record.ts"
-import { readBody, readHead, type RequestHead } from "./fetch-request.ts"
+import { readBody, readHead, type RequestHead } from "../../../src/testing/fetch-request.ts"
 import type { SeededRandom } from "../seeded-random.ts"
 
 /** Times are those of the servers. */
@@ -133,7 +133,7 @@ export class FaultyNetwork {
         this.#open.delete(exchange)
         own?.delete(exchange)
       })
-      readBody(init).then(
+      readBody(input, init).then(
         (body) => this.#carry(exchange, { ...head, body }),
         (error: unknown) => exchange.fail(error),
       )

@@ -6,7 +6,7 @@ import {
   type ModelRequest,
 } from "../../../src/testing/messages.ts"
 import type { ModelStream } from "../../../src/testing/stream.ts"
-import type { RequestHead } from "./fetch-request.ts"
+import type { RequestHead } from "../../../src/testing/fetch-request.ts"
 import { offsetOf } from "../../../src/testing/offsets.ts"
 
 const HEADER_LOSSES: ReadonlyArray<readonly string[]> = [
