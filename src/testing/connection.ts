@@ -13,6 +13,7 @@ export class Connection {
   #stopBody: () => void = () => undefined
 
   constructor(fields: {
+    /** Not aborted yet. */
     signal: AbortSignal | undefined
     resolve: (response: Response) => void
     reject: (error: unknown) => void
@@ -23,8 +24,7 @@ export class Connection {
     this.#resolve = fields.resolve
     this.#reject = fields.reject
     this.#onOver = fields.onOver
-    if (this.#signal?.aborted === true) this.#onAbort()
-    else this.#signal?.addEventListener("abort", this.#onAbort)
+    this.#signal?.addEventListener("abort", this.#onAbort)
   }
 
   /** Aborted once nothing more happens on this connection. */

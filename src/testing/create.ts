@@ -122,21 +122,23 @@ function readFork(
       ? undefined
       : { rejected: errorResponse(400, "Sub-offset without a fork") }
   }
+  const offset = headers.get("stream-fork-offset") ?? ""
+  // -1 is where a read starts, and no position that a fork can name.
+  const named = offset === "-1" ? undefined : positionOf(offset)
+  const isMalformed = (offset !== "" && named === undefined) || !/^(0|[1-9]\d*)$/.test(sub ?? "0")
+  if (isMalformed) return { rejected: errorResponse(400, "Invalid fork offset") }
   const source = streams.get(path)
   if (source === undefined) return { rejected: errorResponse(404, "Source stream not found") }
   if (source.deleted) return { rejected: errorResponse(409, "Source stream is deleted") }
-  const named = headers.get("content-type")
-  if (named && mediaTypeOf(named) !== mediaTypeOf(source.contentType)) {
+  const contentType = headers.get("content-type")
+  if (contentType && mediaTypeOf(contentType) !== mediaTypeOf(source.contentType)) {
     return { rejected: errorResponse(409, "Content type mismatch with source stream") }
   }
-  const offset = headers.get("stream-fork-offset")
-  // -1 is where a read starts, and no position that a fork can name.
-  const start = offset ? (offset === "-1" ? undefined : positionOf(offset)) : source.length
+  const start = named ?? source.length
   const subOffset = Number(sub ?? "0")
-  if (start === undefined || start > source.length || !/^(0|[1-9]\d*)$/.test(sub ?? "0")) {
-    return { rejected: errorResponse(400, "Invalid fork offset") }
-  }
   const end = start + subOffset
-  if (end > source.entryEnd(start)) return { rejected: errorResponse(400, "Invalid sub-offset") }
+  if (start > source.length || end > source.entryEnd(start)) {
+    return { rejected: errorResponse(400, "No such position in the source stream") }
+  }
   return { origin: { path, start, subOffset, source }, end }
 }

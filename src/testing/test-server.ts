@@ -208,8 +208,10 @@ class InMemoryServer implements TestServer {
   readonly fetch: typeof globalThis.fetch = (input, init) =>
     new Promise<Response>((resolve, reject) => {
       const head = readHead(input, init, this.url)
+      const signal = signalOf(input, init)
+      signal?.throwIfAborted()
       const connection = new Connection({
-        signal: signalOf(input, init),
+        signal,
         resolve,
         reject,
         onOver: () => this.#connections.delete(connection),

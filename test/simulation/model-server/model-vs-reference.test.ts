@@ -126,7 +126,8 @@ async function compareSequence(seed: number): Promise<number> {
     const label = `seed ${seed}, request ${index}:\n${history.join("\n")}`
     expect(ours.summary, label).toEqual(theirs.summary)
     if (request.path !== sequence.path) continue
-    if (request.method === "DELETE") {
+    // What is created here after a deletion or an expiry has other offsets.
+    if (request.method === "DELETE" || ours.summary.status === 201) {
       model.offsets.length = 0
       real.offsets.length = 0
     }
