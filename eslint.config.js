@@ -37,6 +37,7 @@ const MAY_IMPORT = {
     "http",
     "platform",
   ],
+  testing: ["http", "errors", "platform", "protocol"],
 }
 
 const layerZones = [
@@ -66,12 +67,12 @@ const BROWSER_ONLY_GLOBALS = ["window", "document", "navigator", "location", "se
 )
 
 export default defineConfig(
-  // The consumer and the dependants are programs of the installed package, compiled by the package tests.
+  // Programs of the installed package, which the package tests compile and run.
   globalIgnores([
     "dist/",
     "coverage/",
     "site/api/",
-    "test/package/{consumer,dependants}/",
+    "test/package/{consumer,dependants,jest-project}/",
     "**/node_modules/",
   ]),
   {

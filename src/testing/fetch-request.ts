@@ -15,7 +15,8 @@ export function readHead(
   const url = new URL(isRequest(input) ? input.url : input, base)
   const headers = new Map<string, string>()
   new Headers(init?.headers ?? request?.headers).forEach(
-    (value, name) => void headers.set(name, value),
+    // happy-dom keeps the case of names.
+    (value, name) => void headers.set(name.toLowerCase(), value),
   )
   // What `fetch` adds for a text.
   if (typeof init?.body === "string" && !headers.has("content-type")) {

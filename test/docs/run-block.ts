@@ -1,7 +1,8 @@
 import { execFile } from "node:child_process"
+import { existsSync, readdirSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
-import { join } from "node:path"
+import { basename, join } from "node:path"
 import { pathToFileURL } from "node:url"
 import { build, type Plugin } from "esbuild"
 import { REPOSITORY, type CodeBlock } from "./code-block.ts"
@@ -27,14 +28,18 @@ export interface Playhouse {
 export async function openPlayhouse(blocks: readonly CodeBlock[]): Promise<Playhouse> {
   const folder = await mkdtemp(join(tmpdir(), "durable-streams-docs-"))
   const entry = (block: CodeBlock) => `block-${blocks.indexOf(block)}`
+  const sources = readdirSync(join(REPOSITORY, "src"))
+  const capabilities = sources.filter((name) => existsSync(capabilityFile(name)))
   await build({
     entryPoints: {
       client: join(REPOSITORY, "src/index.ts"),
+      ...Object.fromEntries(capabilities.map((name) => [name, capabilityFile(name)])),
       prelude: join(REPOSITORY, "test/docs/block-prelude.ts"),
     },
     outdir: folder,
     outExtension: { ".js": ".mjs" },
     bundle: true,
+    splitting: true,
     format: "esm",
     platform: "node",
     banner: { js: REQUIRE },
@@ -55,6 +60,10 @@ export async function openPlayhouse(blocks: readonly CodeBlock[]): Promise<Playh
   }
 }
 
+function capabilityFile(name: string): string {
+  return join(REPOSITORY, "src", name, "index.ts")
+}
+
 /** What a CommonJS dependency in an ESM bundle needs. */
 const REQUIRE =
   "import { createRequire } from 'node:module'; const require = createRequire(import.meta.url);"
@@ -73,8 +82,8 @@ function blockPlugin(blocks: ReadonlyMap<string, CodeBlock>): Plugin {
         resolveDir: REPOSITORY,
       }))
       // One copy of the client for all blocks, and the server as it is installed.
-      context.onResolve({ filter: /^@durable-streams\/client$/ }, () => ({
-        path: "./client.mjs",
+      context.onResolve({ filter: /^@durable-streams\/client(\/\w+)?$/ }, ({ path }) => ({
+        path: `./${basename(path)}.mjs`,
         external: true,
       }))
       context.onResolve({ filter: /^@durable-streams\/server$/ }, ({ path }) => ({

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, it } from "vitest"
 import { DurableStream, IdempotentProducer, stream } from "../../src/index.ts"
+import { createTestServer } from "../../src/testing/index.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 
 /** What has to work in a test environment that puts a browser's globals, of another realm, over Node's. */
@@ -54,5 +55,26 @@ export function itReadsAndWritesHere(): void {
     const handle = await DurableStream.create({ url, contentType: "application/octet-stream" })
     await handle.append(new Uint8Array([0, 255, 7]))
     expect([...(await (await stream({ url, live: false })).body())]).toEqual([0, 255, 7])
+  })
+
+  it("has a test server in memory: reads live, aborts, and loses a response", async () => {
+    await using memory = createTestServer()
+    const url = `${memory.url}/chat`
+    const { fetch } = memory
+    const chat = await DurableStream.create({ url, contentType: "application/json", fetch })
+    const controller = new AbortController()
+    const response = await stream<{ n: number }>({ url, fetch, signal: controller.signal })
+    const seen: number[] = []
+    response.subscribeJson(({ items }) => {
+      seen.push(...items.map(({ n }) => n))
+      if (seen.length === 2) controller.abort()
+    })
+    memory.dropResponse({ method: "POST" })
+    const producer = new IdempotentProducer(chat, "writer", { autoClaim: true })
+    await producer.send({ n: 1 })
+    await producer.send({ n: 2 })
+    await response.closed
+    expect(seen).toEqual([1, 2])
+    expect(memory.streams.get(url)?.messages).toEqual([{ n: 1 }, { n: 2 }])
   })
 }

@@ -19,6 +19,8 @@ declare module "vitest" {
     compilersFolder: string
     /** A project with the packages of dependants/package.json, in which the packed package is their client. */
     dependantsFolder: string
+    /** Where jest and its environments of jest-project/package.json are installed; undefined if they cannot be. */
+    jestFolder: string | undefined
   }
 }
 
@@ -35,6 +37,8 @@ export default async function install(project: TestProject): Promise<() => Promi
     cwd: consumer,
   })
   project.provide("compilersFolder", await installLocked(join(import.meta.dirname, "compilers")))
+  const jest = installLocked(join(import.meta.dirname, "jest-project"))
+  project.provide("jestFolder", await jest.catch(notInstalled))
   const dependants = join(home, "dependants")
   const options = { recursive: true }
   // Without peers: of the AI SDK the tests need the messages' shape only.
@@ -46,4 +50,9 @@ export default async function install(project: TestProject): Promise<() => Promi
   project.provide("consumerFolder", consumer)
   project.provide("packageFolder", join(consumer, "node_modules/@durable-streams/client"))
   return () => rm(home, { recursive: true })
+}
+
+function notInstalled(error: unknown): undefined {
+  console.warn("Jest cannot be installed; its tests are skipped.", error)
+  return undefined
 }

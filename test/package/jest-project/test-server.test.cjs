@@ -34,8 +34,10 @@ test("an abort", async () => {
   const controller = new AbortController()
   const response = await stream({ url, fetch: server.fetch, signal: controller.signal })
   response.subscribeJson(() => undefined)
-  controller.abort()
-  await expect(response.closed).rejects.toMatchObject({ name: "AbortError" })
+  controller.abort(new Error("enough"))
+  await response.closed
+  const waiting = server.fetch(`${url}?live=sse&offset=-1`, { signal: controller.signal })
+  await expect(waiting).rejects.toThrow("enough")
 })
 
 test("a producer whose responses are lost", async () => {
