@@ -54,18 +54,17 @@ export class Connection {
   /**
    * The response arrives.
    *
+   * @param response - as the server gives it
    * @param isHead - whether it responds to HEAD: then it has no body, whatever its headers say
    * @param cutAfterBytes - the connection breaks after so many bytes of the body
    */
-  respond(
-    { status, headers, body }: ModelResponse,
-    isHead: boolean,
-    cutAfterBytes = Infinity,
-  ): void {
+  respond(response: ModelResponse, isHead: boolean, cutAfterBytes = Infinity): void {
+    const { status, headers, body } = response
     if (this.#isOver) return
     if (body.kind === "none" || isHead || BODILESS.includes(status)) {
       this.#finish()
-      return this.#resolve(new Response(null, { status, headers }))
+      this.#resolve(new Response(null, { status, headers }))
+      return
     }
     const stream = new ReadableStream<Uint8Array>({
       start: (controller) => void (this.#body = controller),
@@ -81,7 +80,8 @@ export class Connection {
     }
     if (body.kind === "live") {
       const stop = body.open({ write, end: () => this.#end() })
-      if (this.#isOver) stop()
+      // It may have ended at once.
+      if (this.gone.aborted) stop()
       else this.#stopBody = stop
       return
     }

@@ -49,9 +49,6 @@ export async function readBody(
   if (body instanceof Uint8Array) return new Uint8Array(body)
   const source = body === undefined && isRequest(input) ? input : new Response(body)
   if (source.body === null) return new Uint8Array()
-  // Some environments have bodies that are no streams.
-  if (typeof source.body?.getReader !== "function")
-    return new Uint8Array(await source.arrayBuffer())
   return readStream(source.body.getReader(), signalOf(input, init))
 }
 

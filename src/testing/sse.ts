@@ -108,7 +108,10 @@ class SseConnection {
   #advance(reason?: "initial"): void {
     const { stream } = this.#fields
     if (this.#ended) return
-    if (stream.deleted) return this.#end()
+    if (stream.deleted) {
+      this.#end()
+      return
+    }
     const before = this.#position
     while (this.#writeGroup()) continue
     if (this.#position === before && (reason === "initial" || stream.closed)) this.#writeControl()

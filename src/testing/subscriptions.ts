@@ -6,6 +6,13 @@ import {
   type ModelResponse,
 } from "./messages.ts"
 import { offsetOf, positionOf } from "./offsets.ts"
+import {
+  ackedOffset,
+  matches,
+  ModelSubscription,
+  type Lease,
+  type Link,
+} from "./model-subscription.ts"
 import { ModelServer, type ServerChoices } from "./server.ts"
 import {
   isFields,
@@ -13,7 +20,6 @@ import {
   parseFields,
   stringsOf,
   type Fields,
-  type ModelConfig,
 } from "./subscription-config.ts"
 
 /** What a test sees and decides of the subscriptions. */
@@ -36,49 +42,6 @@ export interface ModelWake {
   streams: unknown[]
   callback_url: string
   callback_token: string
-}
-
-interface Link {
-  linkType: "glob" | "explicit"
-  acked: number
-  /** A stream that appears later is read from its start, which is `-1` until something is acknowledged. */
-  isAtStart: boolean
-}
-
-interface Lease {
-  worker: string
-  token: string
-  expiresMs: number
-  /** The tails when it was granted: what a webhook that responds with `done` has handled. */
-  tails: ReadonlyMap<string, number>
-  cancelTimer: () => void
-}
-
-/** One subscription of the model. */
-class ModelSubscription {
-  readonly id: string
-  readonly config: ModelConfig
-  /** The origin at which it was created. */
-  readonly origin: string
-  readonly createdAt: string
-  readonly links = new Map<string, Link>()
-  generation = 0
-  /** The generations that ended by done or release. */
-  readonly ended = new Set<number>()
-  /** An event was written and not claimed yet. */
-  isWoken = false
-  lease: Lease | undefined
-
-  constructor(id: string, config: ModelConfig, origin: string, nowMs: number) {
-    this.id = id
-    this.config = config
-    this.origin = origin
-    this.createdAt = new Date(nowMs).toISOString()
-  }
-
-  get wakeId(): string {
-    return `wake-${this.id}-${this.generation}`
-  }
 }
 
 /** The id of the key that signs webhooks. */
@@ -478,18 +441,6 @@ export class SubscriptionModelServer extends ModelServer {
       })),
     }
   }
-}
-
-function ackedOffset({ acked, isAtStart }: Link): string {
-  return isAtStart ? "-1" : offsetOf(acked)
-}
-
-function matches(pattern: string, path: string): boolean {
-  const source = pattern
-    .split("/")
-    .map((part) => (part === "**" ? ".*" : part.replace(/\*/g, "[^/]*")))
-    .join("/")
-  return new RegExp(`^${source}$`).test(path)
 }
 
 function decodePath(segment: string): string {

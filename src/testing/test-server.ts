@@ -191,7 +191,7 @@ class InMemoryServer implements TestServer {
     this.#origin = origin
     this.#rootPath = pathname.replace(/\/$/, "")
     this.url = origin + this.#rootPath
-    const { onWebhook = (request) => globalThis.fetch(request) } = options
+    const { onWebhook = (request: Request) => globalThis.fetch(request) } = options
     this.#webhooks = new WebhookSender(this.#clock, onWebhook)
     const hooks = {
       onWebhook: (...wake: Parameters<NonNullable<SubscriptionHooks["onWebhook"]>>) =>
@@ -205,7 +205,7 @@ class InMemoryServer implements TestServer {
     supportAsyncDispose(this)
   }
 
-  readonly fetch: typeof globalThis.fetch = (input, init) =>
+  readonly fetch = (input: string | URL | Request, init?: RequestInit): Promise<Response> =>
     new Promise<Response>((resolve, reject) => {
       const head = readHead(input, init, this.url)
       const signal = signalOf(input, init)

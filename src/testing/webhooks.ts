@@ -55,10 +55,6 @@ export class WebhookSender {
   }
 
   #keyPair(): Promise<CryptoKeyPair> {
-    // Ed25519 gives a pair; the type covers algorithms with one key, too.
-    return (this.#keys ??= crypto.subtle.generateKey("Ed25519", true, [
-      "sign",
-      "verify",
-    ]) as Promise<CryptoKeyPair>)
+    return (this.#keys ??= crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"]))
   }
 }

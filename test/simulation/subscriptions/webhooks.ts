@@ -32,7 +32,7 @@ interface Receiver extends FleetProcess {
 let receivers = 0
 
 class WebhookRun extends FleetRun<Receiver> {
-  protected readonly wakes = { type: "webhook", webhook: { url: "http://receiver.test/" } }
+  protected readonly wakes = { type: "webhook", webhook: { url: "https://receiver.test/" } }
 
   protected start(): void {
     if (this.isOver) return
@@ -110,7 +110,7 @@ class WebhookRun extends FleetRun<Receiver> {
     const skewMs = this.isHealed || random.chance(0.9) ? 0 : random.int(0, 2 * MAX_AGE_MS)
     const seconds = Math.round((clock.now() - skewMs) / 1000)
     const signature = `t=${seconds},kid=k,ed25519=${"A".repeat(86)}`
-    const request = new Request("http://receiver.test/", {
+    const request = new Request("https://receiver.test/", {
       method: "POST",
       headers: { "webhook-signature": signature },
       body: JSON.stringify(wake),
