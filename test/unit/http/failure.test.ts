@@ -159,6 +159,16 @@ describe("fetchFailure", () => {
     }
   })
 
+  it.each([
+    "the token's fetch failed",
+    "fetch failed: rooms/terminated",
+    "Failed to fetch a token for null.example.com",
+    "no network connection lost",
+    "not an unknown scheme",
+  ])("does not let a part of a message decide: %s", (message) => {
+    expect(meaningOf(new Error(message))).toBe("few")
+  })
+
   it("ends with causes that go in a circle", () => {
     const error = new Error("boom")
     error.cause = error

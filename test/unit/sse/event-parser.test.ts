@@ -27,6 +27,10 @@ describe("server-sent events", () => {
       { name: "message", rawData: " 1" },
       { name: "message", rawData: " 2" },
     ])
+    // Two line ends would end the event between its lines.
+    expect(parse("event: data\r", "\ndata: 1\r", "\ndata: 2\r\n\r\n")).toEqual([
+      { name: "data", rawData: " 1\n 2" },
+    ])
   })
 
   it("two CRs in two chunks are two line ends", () => {
