@@ -1,11 +1,13 @@
 import { runInNewContext } from "node:vm"
 import { afterEach, describe, expect, it, vi } from "vitest"
+import { DurableStream } from "../../../src/durable-stream.ts"
 import { createFetchWithBackoff } from "../../../src/http/fetch-wrappers.ts"
 import { LinkedAbortController } from "../../../src/http/abort.ts"
 import { createEndpoint } from "../../../src/http/endpoint.ts"
 import { exchange } from "../../../src/http/request.ts"
 import { fallSilent, startMisbehavingServer } from "../../support/misbehaving-server.ts"
 import { rejection } from "../../support/rejection.ts"
+import { makeResponse, scriptedFetch } from "../../support/scripted-fetch.ts"
 import { get, post } from "./requests.ts"
 
 afterEach(() => vi.unstubAllGlobals())
@@ -88,6 +90,27 @@ describe("an AbortController of another realm in place of the platform's", () =>
       expect(await call).toMatchObject({ name: "AbortError", cause: "why" })
     },
   )
+
+  it("lets a handle read and write, also if fetch takes no signal but its own", async () => {
+    vi.stubGlobal("AbortController", ForeignController)
+    vi.stubGlobal("Request", StrictRequest)
+    const headers = { "content-type": "text/plain", "stream-next-offset": "1" }
+    const scripted = scriptedFetch([
+      makeResponse(204, headers),
+      makeResponse(200, { ...headers, "stream-up-to-date": "true" }, "a"),
+    ])
+    const strictFetch: typeof fetch = async (input, init = {}) => {
+      new StrictRequest(String(input), init)
+      return scripted.fetch(input, init)
+    }
+    const handle = new DurableStream({
+      url: "http://h/s",
+      fetch: strictFetch,
+      contentType: "text/plain",
+    })
+    await handle.append("a")
+    expect(await (await handle.stream({ live: false })).text()).toBe("a")
+  })
 })
 
 it("a URL of another realm is one", () => {
