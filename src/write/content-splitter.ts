@@ -40,14 +40,11 @@ export class ByteSplitter implements ContentSplitter {
 }
 
 const NEWLINE = /* @__PURE__ */ Uint8Array.of(0x0a)
-const QUOTE = 0x22
-const COMMA = 0x2c
-const OPEN_ARRAY = 0x5b
-const BACKSLASH = 0x5c
-const CLOSE_ARRAY = 0x5d
-const OPEN_OBJECT = 0x7b
-const CLOSE_OBJECT = 0x7d
-const SIGNS = [QUOTE, COMMA, OPEN_ARRAY, CLOSE_ARRAY, OPEN_OBJECT, CLOSE_OBJECT]
+/** What matters next in a string, in an array or object, behind a number or word, and between messages. */
+const IN_STRING = /["\\]/g
+const INSIDE = /["[\]{},]/g
+const AFTER_BARE = /[ \t\n\r"[\]{},]/g
+const BETWEEN = /[^ \t\n\r]/g
 
 /**
  * Takes JSON text apart into messages as it arrives. The chunks are one text, wherever they are cut, of values one after
@@ -61,15 +58,14 @@ export class JsonSplitter implements ContentSplitter {
   /** The arrays and objects that are open inside the message. */
   #depth = 0
   #inString = false
-  #isEscaped = false
+  /** How many units of the next chunk are passed over: 1 behind a backslash that ends a chunk. */
+  #skip = 0
   /** A number, `true`, `false` or `null` outside an array: only what follows tells where it ends. */
   #isBare = false
   /** Inside an array of messages: whether it has one yet. */
   #array: "outside" | "empty" | "filled" = "outside"
   /** What earlier chunks hold of the message. */
   #begun = ""
-  #start = 0
-  #messages: MessageContent[] = []
 
   constructor(stream: string) {
     this.#stream = stream
@@ -83,9 +79,12 @@ export class JsonSplitter implements ContentSplitter {
   /** @throws DurableStreamError `PARSE_ERROR` if the text ends inside a message or an array */
   end(): MessageContent[] {
     const messages = this.#scan(`${this.#decode()}\n`)
-    const isWhole = this.#depth === 0 && !this.#inString && this.#array === "outside"
-    if (!isWhole) throw this.#malformed()
+    if (this.#isInside || this.#inString) throw this.#malformed()
     return messages
+  }
+
+  get #isInside(): boolean {
+    return this.#depth > 0 || this.#array !== "outside"
   }
 
   /** Without bytes, none may be pending. */
@@ -105,65 +104,57 @@ export class JsonSplitter implements ContentSplitter {
   }
 
   #scan(text: string): MessageContent[] {
-    this.#messages = []
-    this.#start = 0
-    for (let at = 0; at < text.length; at++) {
-      const unit = text.charCodeAt(at)
-      if (this.#inString) this.#scanString(unit, text, at)
-      else if (this.#array !== "outside" || this.#depth > 0) this.#scanInside(unit, text, at)
-      else this.#scanBetween(unit, text, at)
+    const messages: MessageContent[] = []
+    let start = 0
+    const finish = (end: number) => {
+      const message = this.#begun + text.slice(start, end)
+      this.#begun = ""
+      start = end
+      messages.push(checkMessage(encodeMessage(message, "application/json"), this.#stream))
     }
-    this.#begun += text.slice(this.#start)
-    return this.#messages
-  }
-
-  #scanString(unit: number, text: string, at: number): void {
-    if (this.#isEscaped) this.#isEscaped = false
-    else if (unit === BACKSLASH) this.#isEscaped = true
-    else if (unit === QUOTE) {
-      this.#inString = false
-      if (this.#depth === 0 && this.#array === "outside") this.#finish(text, at + 1)
+    let at = this.#skip
+    for (;;) {
+      const isInside = this.#isInside
+      const around = isInside ? INSIDE : this.#isBare ? AFTER_BARE : BETWEEN
+      const pattern = this.#inString ? IN_STRING : around
+      pattern.lastIndex = at
+      const match = pattern.exec(text)
+      if (match === null) break
+      const { index, 0: sign } = match
+      at = index + 1
+      if (this.#inString) {
+        if (sign === "\\") at++
+        else {
+          this.#inString = false
+          if (!isInside) finish(at)
+        }
+      } else if (this.#isBare) {
+        this.#isBare = false
+        finish(index)
+        at = index
+      } else if (sign === "[" && !isInside) {
+        this.#array = "empty"
+        start = at
+      } else if (this.#depth > 0 && (sign === "]" || sign === "}")) {
+        if (--this.#depth === 0 && this.#array === "outside") finish(at)
+      } else if (this.#depth === 0 && (sign === "," || sign === "]")) {
+        if (!isInside) throw this.#malformed()
+        const isEmpty = (this.#begun + text.slice(start, index)).trim() === ""
+        if (isEmpty && sign === "]" && this.#array === "empty") this.#begun = ""
+        else finish(index)
+        start = at
+        this.#array = sign === "," ? "filled" : "outside"
+      } else if (sign !== ",") {
+        if (!isInside) start = index
+        if (sign === '"') this.#inString = true
+        else if (sign === "[" || sign === "{") this.#depth++
+        else this.#isBare = true
+      }
     }
-  }
-
-  /** Inside a message that is an array or object, or inside an array of messages. */
-  #scanInside(unit: number, text: string, at: number): void {
-    if (unit === QUOTE) this.#inString = true
-    else if (unit === OPEN_ARRAY || unit === OPEN_OBJECT) this.#depth++
-    else if (this.#depth > 0) {
-      if (unit !== CLOSE_ARRAY && unit !== CLOSE_OBJECT) return
-      if (--this.#depth === 0 && this.#array === "outside") this.#finish(text, at + 1)
-    } else if (unit === COMMA || unit === CLOSE_ARRAY) {
-      const isEmpty = (this.#begun + text.slice(this.#start, at)).trim() === ""
-      if (isEmpty && unit === CLOSE_ARRAY && this.#array === "empty") this.#begun = ""
-      else this.#finish(text, at)
-      this.#start = at + 1
-      this.#array = unit === COMMA ? "filled" : "outside"
-    }
-  }
-
-  /** Outside of everything but a bare value. */
-  #scanBetween(unit: number, text: string, at: number): void {
-    const isWhiteSpace = unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09
-    const isSign = SIGNS.includes(unit)
-    if (this.#isBare) {
-      if (!isWhiteSpace && !isSign) return
-      this.#isBare = false
-      this.#finish(text, at)
-    }
-    this.#start = isWhiteSpace || unit === OPEN_ARRAY ? at + 1 : at
-    if (unit === OPEN_ARRAY) this.#array = "empty"
-    else if (unit === QUOTE) this.#inString = true
-    else if (unit === OPEN_OBJECT) this.#depth = 1
-    else if (isSign) throw this.#malformed()
-    else this.#isBare = !isWhiteSpace
-  }
-
-  #finish(text: string, end: number): void {
-    const message = this.#begun + text.slice(this.#start, end)
-    this.#begun = ""
-    this.#start = end
-    this.#messages.push(checkMessage(encodeMessage(message, "application/json"), this.#stream))
+    this.#skip = Math.max(0, at - text.length)
+    const isBegun = this.#isInside || this.#inString || this.#isBare
+    if (isBegun) this.#begun += text.slice(start)
+    return messages
   }
 
   #malformed(cause?: unknown): Error {
