@@ -80,7 +80,6 @@ export class Accumulator {
     return this.#endLinger !== undefined && monotonicMs() > this.#lingerEndsMs + 1000
   }
 
-  /** The messages that wait for the content type. */
   get held(): readonly HeldMessage[] {
     return this.#held
   }
@@ -177,13 +176,11 @@ export class Accumulator {
     return { content: builder.seal(true), closed }
   }
 
-  /** Ends the linger of the open batch. */
   makeDue(): void {
     this.#isDue = this.count > 0
     this.#endLinger?.()
   }
 
-  /** Makes batches smaller from now on. */
   lowerBatchLimit(bytes: number): void {
     this.#builder?.lowerLimit(bytes)
   }

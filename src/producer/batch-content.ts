@@ -30,7 +30,7 @@ export interface BatchContent {
   readonly firstIndex: number
 }
 
-/** The messages, each a view of the body. */
+/** Views of the body. */
 export function messagesOf({ body, ends, frame }: BatchContent): Uint8Array[] {
   return ends.map((end, index) => body.subarray((ends[index - 1] ?? 0) + frame, end))
 }
@@ -107,11 +107,7 @@ export class BatchBuilder {
   /** What the last batch took and an eighth: the next one is likely to take as much, and asks for room beyond its end. */
   #capacityHint = LEAST_CAPACITY
 
-  /**
-   * @param isArray - whether the messages are the elements of a JSON array
-   * @param limitBytes - what a body of several messages never exceeds, brackets and commas included
-   * @param limitItems - how many messages a batch has at most
-   */
+  /** @param limitBytes - what a body of several messages never exceeds, brackets and commas included */
   constructor(isArray: boolean, limitBytes: number, limitItems = Infinity) {
     this.#frame = isArray ? 1 : 0
     this.#limitBytes = limitBytes
@@ -161,11 +157,7 @@ export class BatchBuilder {
     return this.#acknowledgements.add(Math.max(0, this.count - 1), callerStack)
   }
 
-  /**
-   * Takes out what was added as content that never changes.
-   *
-   * @param closesStream - whether the stream is closed with it
-   */
+  /** Takes out what was added as content that never changes. */
   seal(closesStream = false): BatchContent {
     const frame = this.count === 0 ? 0 : this.#frame
     const length = this.#length + frame

@@ -65,8 +65,6 @@ export class Producer {
   /** What failed, until a batch is acknowledged. */
   #retrying: Retrying | undefined
   #connection: ProducerConnectionState = IDLE
-  /** Whether the content type is a guess that no response has confirmed. */
-  #isTypeGuessed = false
   #opening: Promise<void> | undefined
   #restarting: Promise<void> | undefined
   /** The final message, until it is in a batch. */
@@ -96,8 +94,6 @@ export class Producer {
     this.#sender = new Sender(settings, {
       endpoint: this.#endpoint,
       stopSignal: signal,
-      contentType: () => this.#accumulator.contentType ?? "",
-      isTypeGuessed: () => this.#isTypeGuessed,
       onRetry: (notice) => this.#onRetry(notice),
       onAcknowledged: (batch, result) => this.#onAcknowledged(batch, result),
       onRejectedMessage: ({ content, index }, error) => {
@@ -345,9 +341,7 @@ export class Producer {
 
   /** An empty body is no message: its `send()` waits for those before it. */
   async #sendNothing(): Promise<IdempotentAppendResult> {
-    const settled = this.#flushes.wait(this.#newestIndex, false)
-    this.#flushes.settle(this.#firstUnsettled)
-    await settled
+    await this.#settled(false)
     return { offset: this.lastSuccessfulOffset ?? "", duplicate: false }
   }
 
@@ -358,8 +352,7 @@ export class Producer {
     if (this.#accumulator.contentType !== undefined) return Promise.resolve()
     this.#opening ??= this.#findType().then(
       (found) => {
-        this.#isTypeGuessed = found === undefined
-        this.#use(found ?? this.#accumulator.guessContentType())
+        this.#use(found ?? this.#accumulator.guessContentType(), found === undefined)
       },
       (error: unknown) => this.#fail(asError(error)),
     )
@@ -373,11 +366,9 @@ export class Producer {
     return findContentType(this.#endpoint, deliveryTimeoutMs, signal, onRetry)
   }
 
-  /** @returns the content type if it is another than what was guessed */
   async #askAgain(): Promise<string | undefined> {
     // If the server does not tell, its rejection says more than the failed HEAD.
     const found = await this.#findType().catch(() => undefined)
-    this.#isTypeGuessed = false
     const guess = mediaType(this.#accumulator.contentType)
     if (found === undefined || mediaType(found) === guess) return undefined
     this.#push(this.#accumulator.seal())
@@ -385,10 +376,12 @@ export class Producer {
     return found
   }
 
-  #use(contentType: string): void {
+  #use(contentType: string, isGuessed = false): void {
     if (this.#accumulator.contentType !== undefined || this.#state.kind === "failed") return
     this.#retrying = undefined
     this.#showConnection()
+    this.#sender.contentType = contentType
+    this.#sender.isTypeGuessed = isGuessed
     for (const held of this.#accumulator.open(contentType)) {
       const { message, error, acknowledgement } = held
       if (error === undefined) acknowledgement?.resolve(this.#sendNothing())
@@ -417,9 +410,14 @@ export class Producer {
     if (this.#state.kind === "failed") throw this.#state.error
     this.#accumulator.makeDue()
     this.#sendDue()
-    const flushed = this.#flushes.wait(this.#newestIndex)
+    return this.#settled()
+  }
+
+  /** Waits until everything queued so far is settled. */
+  #settled(isReport = true): Promise<void> {
+    const settled = this.#flushes.wait(this.#newestIndex, isReport)
     this.#flushes.settle(this.#firstUnsettled)
-    return flushed
+    return settled
   }
 
   async #restart(): Promise<void> {
@@ -519,8 +517,9 @@ export class Producer {
   }
 
   #onAcknowledged({ content, index }: Batch, result: IdempotentAppendResult): void {
-    this.#isTypeGuessed = false
+<<<<<<< HEAD
     this.#retrying = undefined
+=======
     if (result.offset !== "" && index >= (this.#lastOffset?.index ?? 0)) {
       this.#lastOffset = { index, offset: result.offset }
     }

@@ -36,9 +36,6 @@ export interface SenderOwner {
   readonly endpoint: Endpoint
   /** Ends every request. */
   readonly stopSignal: AbortSignal
-  contentType(): string
-  /** Whether the content type is a guess that no response has confirmed. */
-  isTypeGuessed(): boolean
   /** A batch failed and is sent again. */
   onRetry(notice: RetryNotice): void
   /** A batch is stored. */
@@ -47,7 +44,7 @@ export interface SenderOwner {
   onRejectedMessage(batch: Batch, error: Error): void
   /** A batch was too large and is sent in halves. */
   onTooLarge(bodyBytes: number): void
-  /** The content type may be a wrong guess. @returns the right one, if it is another; the guess is over in any case */
+  /** The content type may be a wrong guess. @returns the right one, if it is another */
   onTypeRejected(): Promise<string | undefined>
   /** There may be room, and waits may be over. */
   onProgress(): void
@@ -71,6 +68,10 @@ export interface SenderOwner {
  *    suspended meanwhile, it makes one more attempt before.
  */
 export class Sender {
+  /** That of every batch; known before the first one. */
+  contentType = ""
+  /** Whether the content type is a guess that no response has confirmed. */
+  isTypeGuessed = false
   readonly #settings: ProducerSettings
   readonly #owner: SenderOwner
   readonly #epochs: Epochs
@@ -112,7 +113,6 @@ export class Sender {
     return this.#epochs.nextSeq
   }
 
-  /** How many batches were sent and are not settled. */
   get inFlightCount(): number {
     return this.#batches.filter(({ state }) => state.kind !== "queued").length
   }
@@ -124,7 +124,6 @@ export class Sender {
     return this.#batches.reduce((count, batch) => count + countOf(batch), 0)
   }
 
-  /** How many messages, from the first that is not settled, may be stored although no response says so. */
   get indeterminateCount(): number {
     return countIndeterminate(this.#batches)
   }
@@ -141,18 +140,15 @@ export class Sender {
     return this.#lastIndex
   }
 
-  /** The batches that are not settled, in order. */
   get unsettled(): readonly Batch[] {
     return this.#batches
   }
 
-  /** Sends a batch as soon as there is a place for it. */
   push(content: BatchContent): void {
     this.#batches.push({ content, index: ++this.#lastIndex, state: QUEUED, attempt: undefined })
     this.#sendAll()
   }
 
-  /** Begins with a fresh epoch above another one. */
   beginAbove(epoch: number): void {
     this.#epochs.beginAbove(epoch)
   }
@@ -311,7 +307,7 @@ export class Sender {
     const { closesStream, ends } = content
     try {
       const { producerId } = this.#settings
-      const contentType = this.#owner.contentType()
+      const { contentType } = this
       const response = await attempt.run(endpoint, { content, number, producerId, contentType })
       // Another producer can have used the number if the epoch is not fresh, and nothing before was new to the server.
       const mayBeForeign = isClean && !this.#epochs.choosesFresh && index <= this.#firstNewIndex
@@ -353,6 +349,7 @@ export class Sender {
     if (!result.duplicate) this.#firstNewIndex = Math.min(this.#firstNewIndex, batch.index)
     applyEvent(batch, { kind: "acknowledge" })
     this.#isProbing = false
+    this.isTypeGuessed = false
     this.#outage = undefined
     this.#batches.splice(this.#batches.indexOf(batch), 1)
     this.#owner.onAcknowledged(batch, result)
@@ -393,6 +390,7 @@ export class Sender {
     try {
       if (recovery.kind === "ask-type") {
         const isRecoded = this.#recode(await this.#owner.onTypeRejected())
+        this.isTypeGuessed = false
         if (this.#isAt("stopped")) return
         if (!isRecoded) recovery = this.#decideRecovery()
       }
@@ -416,7 +414,7 @@ export class Sender {
     return decideRecovery(this.#batches, {
       autoClaim: this.#settings.autoClaim,
       epoch: this.#epochs.epoch,
-      isTypeGuessed: this.#owner.isTypeGuessed(),
+      isTypeGuessed: this.isTypeGuessed,
       stream: describeUrl(this.#owner.endpoint.url),
     })
   }
@@ -426,6 +424,7 @@ export class Sender {
     if (contentType === undefined) return false
     const contents = this.#batches.map(({ content }) => recodeContent(content, contentType))
     if (contents.includes(undefined)) return false
+    this.contentType = contentType
     for (const [index, batch] of this.#batches.entries()) {
       batch.content = contents[index] ?? batch.content
     }

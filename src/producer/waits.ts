@@ -89,7 +89,6 @@ export class FlushQueue {
     }
   }
 
-  /** Ends every wait. */
   fail(error: Error): void {
     for (const { deferred } of this.#flushes) deferred.reject(error)
     this.#flushes.clear()
