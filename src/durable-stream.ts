@@ -265,22 +265,16 @@ export class DurableStream {
    * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
    */
   writable(options: WritableOptions = {}): WritableStream<Uint8Array | string> {
-    const { producerId, autoClaim, onError, signal } = checkObject("options", options)
+    const { producerId, autoClaim = true, onError, signal } = checkObject("options", options)
     checkFunction("onError", onError)
-    // No other producer can have used a new id: its epoch is of no interest to the caller.
-    const epochs = producerId === undefined ? { epoch: undefined, autoClaim: true } : {}
     return writableTo(checkSignal(signal), (given, fail) => {
       const onFailed = (error: Error) => {
         fail(error)
         return onError?.(error)
       }
-      return new Producer(this.#endpoint, this, producerId ?? randomId(), {
-        ...options,
-        autoClaim: autoClaim ?? true,
-        ...epochs,
-        signal: given,
-        onError: onFailed,
-      })
+      const own = { ...options, autoClaim, signal: given, onError: onFailed }
+      const isNewId = producerId === undefined
+      return new Producer(this.#endpoint, this, producerId ?? randomId(), own, isNewId)
     })
   }
 

@@ -28,6 +28,12 @@ export const RULES: Readonly<
   },
 }
 
+/** The rule of whole numbers, which the protocol sends in decimal. */
+export function wholeNumber(least: number): OptionRule {
+  const words = `a whole number from ${least} to 2^53 - 1`
+  return { words, isMet: (it) => Number.isSafeInteger(it) && Number(it) >= least }
+}
+
 /**
  * Checks options against a table of rules. What is undefined is omitted.
  *

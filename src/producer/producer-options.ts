@@ -1,6 +1,6 @@
 import type { BackoffOverrides } from "../http/backoff.ts"
 import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
-import { badOption, checkOptions, RULES, type OptionRule } from "../http/option-checks.ts"
+import { badOption, checkOptions, RULES, wholeNumber } from "../http/option-checks.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import type { RetryNotice, Retrying } from "../http/retry-loop.ts"
 import { callObserver } from "../platform/console.ts"
@@ -191,7 +191,10 @@ export function resolveProducerOptions(
     epoch: wholeNumber(0),
     autoClaim: RULES.boolean,
     maxBatchBytes: wholeNumber(1),
-    maxBatchItems: wholeNumber(1, "or Infinity", Infinity),
+    maxBatchItems: {
+      words: "a whole number above 0, or Infinity",
+      isMet: (it) => RULES.count.isMet(it) && it !== 0,
+    },
     lingerMs: {
       words: `a number of milliseconds from 0 to ${MAX_TIMER_MS}`,
       isMet: (it) => RULES.amount.isMet(it) && Number(it) <= MAX_TIMER_MS,
@@ -238,9 +241,4 @@ function checkProducerId(producerId: unknown): void {
   } catch {
     throw badOption("producerId", "printable Latin-1, as a header carries it", producerId)
   }
-}
-
-function wholeNumber(least: number, orWords = "", or?: number): OptionRule {
-  const words = `a whole number from ${least} to 2^53 - 1 ${orWords}`.trim()
-  return { words, isMet: (it) => it === or || (Number.isSafeInteger(it) && Number(it) >= least) }
 }

@@ -77,6 +77,7 @@ export class Producer {
     handle: { readonly contentType?: string | undefined },
     producerId: string,
     options: IdempotentProducerOptions,
+    isNewId = false,
   ) {
     const settings = resolveProducerOptions(producerId, options)
     const { headers, fetch, fetchOptions, backoffOptions } = options
@@ -95,6 +96,7 @@ export class Producer {
       endpoint: this.#endpoint,
       stopSignal: signal,
       onRetry: (notice) => this.#onRetry(notice),
+      isNewId,
       onAcknowledged: (batch, result) => this.#onAcknowledged(batch, result),
       onRejectedMessage: ({ content, index }, error) => {
         const [message = new Uint8Array(0)] = messagesOf(content)
@@ -517,9 +519,7 @@ export class Producer {
   }
 
   #onAcknowledged({ content, index }: Batch, result: IdempotentAppendResult): void {
-<<<<<<< HEAD
     this.#retrying = undefined
-=======
     if (result.offset !== "" && index >= (this.#lastOffset?.index ?? 0)) {
       this.#lastOffset = { index, offset: result.offset }
     }

@@ -38,6 +38,8 @@ export interface SenderOwner {
   readonly stopSignal: AbortSignal
   /** A batch failed and is sent again. */
   onRetry(notice: RetryNotice): void
+  /** Whether no other producer can have used the id. */
+  readonly isNewId: boolean
   /** A batch is stored. */
   onAcknowledged(batch: Batch, result: IdempotentAppendResult): void
   /** The server rejected a batch of one message; the others go through. */
@@ -310,9 +312,15 @@ export class Sender {
       const { contentType } = this
       const response = await attempt.run(endpoint, { content, number, producerId, contentType })
       // Another producer can have used the number if the epoch is not fresh, and nothing before was new to the server.
-      const mayBeForeign = isClean && !this.#epochs.choosesFresh && index <= this.#firstNewIndex
+      const isOwn = this.#epochs.choosesFresh || this.#owner.isNewId || index > this.#firstNewIndex
       const highestSentSeq = this.#epochs.nextSeq - 1
-      const sent = { url: endpoint.url, number, closesStream, highestSentSeq, mayBeForeign }
+      const sent = {
+        url: endpoint.url,
+        number,
+        closesStream,
+        highestSentSeq,
+        mayBeForeign: isClean && !isOwn,
+      }
       return outcomeOfResponse(response, sent)
     } catch (error) {
       if (attempt.isCancelled) return { kind: "cancelled", effect: attempt.effect }

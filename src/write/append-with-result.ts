@@ -1,4 +1,3 @@
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
 import { SequenceGapError } from "../errors/sequence-gap-error.ts"
 import { StaleEpochError } from "../errors/stale-epoch-error.ts"
@@ -19,7 +18,7 @@ import { hasHeader, headerOf, saysClosed } from "../protocol/response-metadata.t
 import type { AppendQueue, WriteTarget } from "./append-queue.ts"
 import type { WriteTerms } from "./append-request.ts"
 import { disownBody } from "./promised-body.ts"
-import { checkAppendOptions, checkExactText } from "./write-checks.ts"
+import { badRequest, checkAppendOptions, checkText } from "./write-checks.ts"
 import type { AppendResult, AppendWithResultOptions } from "./write-options.ts"
 
 /**
@@ -124,10 +123,9 @@ function nextOffsetIn(offset: string | null | undefined): { nextOffset?: string 
 }
 
 function checkExpectedOffset(offset: unknown): void {
-  checkExactText("expectedOffset", offset, STREAM_EXPECTED_OFFSET_HEADER)
+  checkText("expectedOffset", offset, STREAM_EXPECTED_OFFSET_HEADER, true)
   if (offset !== START_OFFSET && offset !== NOW_OFFSET) return
-  throw new DurableStreamError(
+  throw badRequest(
     `The option expectedOffset must be an offset that the server gave, not "${offset}".`,
-    "BAD_REQUEST",
   )
 }

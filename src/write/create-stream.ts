@@ -1,5 +1,4 @@
-import { badOption, showValue, checkBoolean } from "../http/option-checks.ts"
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { badOption, checkOptions, RULES, wholeNumber } from "../http/option-checks.ts"
 import { checkMessage } from "../errors/invalid-message-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { LinkedAbortController, raceAbort } from "../http/abort.ts"
@@ -32,7 +31,7 @@ import { hasHeader, headerOf } from "../protocol/response-metadata.ts"
 import { parseRfc3339 } from "../protocol/rfc3339.ts"
 import type { WriteTarget } from "./append-queue.ts"
 import { disownBody, isThenable } from "./promised-body.ts"
-import { checkContentType, checkText, checkWholeNumber, namedHeader } from "./write-checks.ts"
+import { badRequest, checkContentType, checkText, namedHeader } from "./write-checks.ts"
 import type { CreateSettings, ForkPoint } from "./write-options.ts"
 
 /** What a create is told besides the settings. */
@@ -58,7 +57,7 @@ export async function createStream(
   disownBody(settings.body)
   checkSignal(signal)
   checkContentType(settings.contentType)
-  const lifetime = createHeaders(settings, endpoint.headers)
+  const lifetime = createHeaders(settings)
   const abort = new LinkedAbortController(endpoint.signal, signal)
   const expiry =
     lifetime[STREAM_EXPIRES_AT_HEADER] ?? namedHeader(endpoint.headers, STREAM_EXPIRES_AT_HEADER)
@@ -124,8 +123,8 @@ export async function forkStream(
   checkSignal(signal)
   const { offset, subOffset } = settings
   if (offset !== undefined) checkText("offset", offset, STREAM_FORK_OFFSET_HEADER)
-  if (subOffset !== undefined) checkWholeNumber("subOffset", subOffset, 0)
-  createHeaders(settings, target.headers)
+  checkOptions(settings, { subOffset: wholeNumber(0) })
+  createHeaders(settings)
   const head = await headExistingStream(endpoint, signal, "idempotent")
   if (head.contentType !== undefined) handle.contentType = head.contentType
   const from = offset === undefined || offset === NOW_OFFSET ? head.offset : offset
@@ -203,30 +202,24 @@ export function splitCreateHeaders(headers: HeadersRecord): {
 /**
  * The headers of a create that say how long the stream lives and whether it is created closed.
  *
- * @param given - the caller's own headers, which are checked by the same rules
  * @throws DurableStreamError `BAD_REQUEST` that names the option
  */
-export function createHeaders(
-  { ttlSeconds, expiresAt, closed }: CreateSettings,
-  given: HeadersRecord,
-): Record<string, string | undefined> {
-  const givenTtl = namedHeader(given, STREAM_TTL_HEADER)
-  const givenExpiry = namedHeader(given, STREAM_EXPIRES_AT_HEADER)
-  if ((ttlSeconds ?? givenTtl) !== undefined && (expiresAt ?? givenExpiry) !== undefined) {
+export function createHeaders(settings: CreateSettings): Record<string, string | undefined> {
+  const { ttlSeconds, expiresAt, closed } = checkOptions(settings, {
+    ttlSeconds: wholeNumber(1),
+    expiresAt: {
+      words: "an RFC 3339 time, such as new Date(…).toISOString()",
+      isMet: (it) => typeof it === "string" && parseRfc3339(it) !== undefined,
+    },
+    closed: RULES.boolean,
+  })
+  if (ttlSeconds !== undefined && expiresAt !== undefined) {
     throw badRequest("The options ttlSeconds and expiresAt exclude each other: give one of them.")
   }
-  if (typeof givenTtl === "string" && !/^[1-9]\d*$/.test(givenTtl.trim())) {
-    throw badRequest(`The header ${STREAM_TTL_HEADER} must be a whole number of seconds above 0.`)
-  }
-  if (typeof givenExpiry === "string") {
-    checkExpiry(`header ${STREAM_EXPIRES_AT_HEADER}`, givenExpiry.trim())
-  }
   return {
-    [STREAM_TTL_HEADER]:
-      ttlSeconds === undefined ? undefined : `${checkWholeNumber("ttlSeconds", ttlSeconds, 1)}`,
-    [STREAM_EXPIRES_AT_HEADER]:
-      expiresAt === undefined ? undefined : checkExpiry("option expiresAt", expiresAt),
-    [STREAM_CLOSED_HEADER]: checkBoolean("closed", closed) === true ? "true" : undefined,
+    [STREAM_TTL_HEADER]: ttlSeconds?.toString(),
+    [STREAM_EXPIRES_AT_HEADER]: expiresAt,
+    [STREAM_CLOSED_HEADER]: closed === true ? "true" : undefined,
   }
 }
 
@@ -234,13 +227,6 @@ function namesLifetime({ ttlSeconds, expiresAt }: CreateSettings, given: Headers
   const ofHeaders = (name: string) => namedHeader(given, name)
   const ttl = ttlSeconds ?? ofHeaders(STREAM_TTL_HEADER)
   return (ttl ?? expiresAt ?? ofHeaders(STREAM_EXPIRES_AT_HEADER)) !== undefined
-}
-
-function checkExpiry(name: string, value: unknown): string {
-  if (typeof value === "string" && parseRfc3339(value) !== undefined) return value
-  throw badRequest(
-    `The ${name} must be an RFC 3339 time, such as new Date(…).toISOString(), not ${showValue(value)}.`,
-  )
 }
 
 /** What the platform calls the content type of any text. */
@@ -281,8 +267,4 @@ async function firstContent(
 
 function isBlob(value: unknown): value is Blob {
   return /^\[object (Blob|File)\]$/.test(tagOf(value))
-}
-
-function badRequest(message: string): DurableStreamError {
-  return new DurableStreamError(message, "BAD_REQUEST")
 }

@@ -1,36 +1,37 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkSignal } from "../http/endpoint.ts"
-import { checkNumber, checkObject, checkOptions, RULES } from "../http/option-checks.ts"
+import { checkObject, checkOptions, RULES, wholeNumber } from "../http/option-checks.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { CONTENT_TYPE_HEADER, PRODUCER_ID_HEADER, STREAM_SEQ_HEADER } from "../protocol/names.ts"
-import type { ProducerTuple, WriteTerms } from "./append-request.ts"
+import type { WriteTerms } from "./append-request.ts"
 import type { AppendOptions } from "./write-options.ts"
 
 /** What most appends say: one object for all of them. */
 const PLAIN: WriteTerms = {}
 
-/**
- * Checks the options of an append.
- *
- * @throws DurableStreamError `BAD_REQUEST` that names the option
- */
+const FROM_ZERO = /* @__PURE__ */ wholeNumber(0)
+
+/** Checks the options of an append. @throws DurableStreamError `BAD_REQUEST` that names the option */
 export function checkAppendOptions(options?: AppendOptions): WriteTerms {
   if (options === undefined) return PLAIN
-  checkObject("options", options)
+  checkOptions(options, { producerEpoch: FROM_ZERO, producerSeq: FROM_ZERO })
   checkSignal(options.signal)
-  const { seq, contentType } = options
+  const { seq, contentType, producerId, producerEpoch, producerSeq } = options
   checkContentType(contentType)
-  if (seq !== undefined) checkExactText("seq", seq, STREAM_SEQ_HEADER)
-  const producer = checkProducer(options)
-  if (seq === undefined && producer === undefined && contentType === undefined) return PLAIN
-  return { contentType, seq, producer }
+  if (seq !== undefined) checkText("seq", seq, STREAM_SEQ_HEADER, true)
+  if (producerId === undefined && producerEpoch === undefined && producerSeq === undefined) {
+    return seq === undefined && contentType === undefined ? PLAIN : { contentType, seq }
+  }
+  if (producerId === undefined || producerEpoch === undefined || producerSeq === undefined) {
+    throw badRequest(
+      "The options producerId, producerEpoch and producerSeq go together: give all three or none.",
+    )
+  }
+  const id = checkText("producerId", producerId, PRODUCER_ID_HEADER, true)
+  return { contentType, seq, producer: { id, epoch: producerEpoch, seq: producerSeq } }
 }
 
-/**
- * Checks what only a handle is told; the rest is the endpoint's.
- *
- * @throws DurableStreamError `BAD_REQUEST` that names the option
- */
+/** Checks what only a handle is told. @throws DurableStreamError `BAD_REQUEST` that names the option */
 export function checkHandleOptions(options: {
   readonly contentType?: unknown
   readonly batching?: unknown
@@ -53,9 +54,7 @@ export function checkHandleOptions(options: {
 export function signalOf(options: {
   readonly signal?: AbortSignal | undefined
 }): AbortSignal | undefined {
-  const { signal } = checkObject("options", options)
-  checkSignal(signal)
-  return signal
+  return checkSignal(checkObject("options", options).signal)
 }
 
 /** @throws DurableStreamError `BAD_REQUEST` if it is given and no header could carry it */
@@ -79,57 +78,25 @@ export function namedHeader(
 }
 
 /**
- * Checks a whole number that the protocol sends in decimal.
- *
- * @throws DurableStreamError `BAD_REQUEST` that names the option and its value
- */
-export function checkWholeNumber(option: string, value: unknown, least: number): number {
-  const isValid = (number: number) => Number.isSafeInteger(number) && number >= least
-  return checkNumber(option, value, isValid, `a whole number, ${least} or more`)
-}
-
-/**
  * Checks a text that a header carries.
  *
+ * @param isExact - whether it must arrive as it is: HTTP removes white space from both ends of a header
  * @throws DurableStreamError `BAD_REQUEST` that names the option and not its value
  */
-export function checkText(option: string, value: unknown, header: string): string {
+export function checkText(option: string, value: unknown, header: string, isExact = false): string {
   if (typeof value !== "string" || value.trim() === "") {
     throw badRequest(`The option ${option} must be a string that is not empty.`)
   }
+  let problem = isExact && /^[\t\n\r ]|[\t\n\r ]$/.test(value) && "white space at its ends"
   try {
     checkHeaders({ [header]: value })
   } catch {
-    throw badRequest(`The option ${option} has characters that the header ${header} cannot carry.`)
+    problem = "characters"
   }
-  return value
+  if (!problem) return value
+  throw badRequest(`The option ${option} has ${problem} that the header ${header} cannot carry.`)
 }
 
-/** As {@link checkText}, for a text that must arrive as it is: HTTP removes white space from both ends of a header. */
-export function checkExactText(option: string, value: unknown, header: string): string {
-  const text = checkText(option, value, header)
-  if (!/^[\t\n\r ]|[\t\n\r ]$/.test(text)) return text
-  throw badRequest(
-    `The option ${option} begins or ends with white space, which the header ${header} cannot carry.`,
-  )
-}
-
-function checkProducer(options: AppendOptions): ProducerTuple | undefined {
-  const { producerId, producerEpoch, producerSeq } = options
-  const given = [producerId, producerEpoch, producerSeq].filter((value) => value !== undefined)
-  if (given.length === 0) return undefined
-  if (given.length < 3) {
-    throw badRequest(
-      "The options producerId, producerEpoch and producerSeq go together: give all three or none.",
-    )
-  }
-  return {
-    id: checkExactText("producerId", producerId, PRODUCER_ID_HEADER),
-    epoch: checkWholeNumber("producerEpoch", producerEpoch, 0),
-    seq: checkWholeNumber("producerSeq", producerSeq, 0),
-  }
-}
-
-function badRequest(message: string): DurableStreamError {
+export function badRequest(message: string): DurableStreamError {
   return new DurableStreamError(message, "BAD_REQUEST")
 }

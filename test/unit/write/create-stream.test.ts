@@ -3,21 +3,14 @@ import { createHeaders, splitCreateHeaders } from "../../../src/write/create-str
 
 describe("the headers of a create", () => {
   it("say what is asked for", () => {
-    expect(createHeaders({}, {})).toEqual({})
-    expect(createHeaders({ closed: false }, {})).toEqual({})
-    expect(createHeaders({ ttlSeconds: 2 ** 40, closed: true }, {})).toEqual({
+    expect(createHeaders({})).toEqual({})
+    expect(createHeaders({ closed: false })).toEqual({})
+    expect(createHeaders({ ttlSeconds: 2 ** 40, closed: true })).toEqual({
       "Stream-TTL": "1099511627776",
       "Stream-Closed": "true",
     })
     const expiresAt = "2026-01-01T00:00:01+00:00"
-    expect(createHeaders({ expiresAt }, {})).toEqual({ "Stream-Expires-At": expiresAt })
-  })
-
-  it("leave functions alone, but not beside an option that excludes them", () => {
-    const byHand = { "stream-ttl": () => "60" }
-    expect(createHeaders({}, byHand)).toEqual({})
-    expect(createHeaders({ ttlSeconds: 5 }, byHand)).toEqual({ "Stream-TTL": "5" })
-    expect(() => createHeaders({ expiresAt: "2999-01-01T00:00:00Z" }, byHand)).toThrow()
+    expect(createHeaders({ expiresAt })).toEqual({ "Stream-Expires-At": expiresAt })
   })
 
   it("are told from the others whatever their case", () => {
