@@ -90,7 +90,8 @@ describe("the state of a response", () => {
     const script = [last, ended, more, ended, closing] as const
     const { opened, kinds } = watch(script, { live: "long-poll", readAhead: 0 })
     const response = await opened
-    for await (const _batch of response.jsonBatches()) continue
+    response.subscribeJson(() => undefined)
+    await response.closed
     expect(kinds()).toEqual(["connecting", "catching-up", "live", "ended"])
     expect(response.state).toEqual({ kind: "ended", reason: "eof" })
   })
