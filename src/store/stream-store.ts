@@ -5,7 +5,7 @@ import { badOption, checkDuration, checkOptions, RULES } from "../http/option-ch
 import { supportAsyncDispose } from "../platform/async-dispose.ts"
 import { callObserver } from "../platform/console.ts"
 import { onPageLifecycle } from "../platform/page-lifecycle.ts"
-import { START_OFFSET } from "../protocol/offset.ts"
+import { isOffset, START_OFFSET, type Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { LiveMode, StreamEvent, StreamFailure, StreamOptions } from "../read/stream-options.ts"
 import type { StreamBatch } from "../read/stream-response.ts"
@@ -26,6 +26,11 @@ export interface StreamStoreOptions<TValue, TMessage = unknown> extends Omit<
    * and does not change the one it gets. What it throws ends reading; nothing of that batch is kept.
    */
   reduce: (value: TValue, message: TMessage) => TValue
+  /**
+   * A view that was made elsewhere, by a server that renders the page, and its `offset`. It is shown at once; reading continues there, or at
+   * the stored record if that is newer.
+   */
+  snapshot?: { readonly data: TValue; readonly offset: Offset } | undefined
   /**
    * Where the view is stored with its offset. Its key must contain the user.
    *
@@ -95,6 +100,8 @@ export interface StreamStore<TValue> extends AsyncDisposable {
   readonly error: unknown
   /** See {@link StreamStoreState}. */
   readonly restarted: number
+  /** The end of what the view is made of: with it, the option `snapshot` of another store. */
+  readonly offset: Offset
   /**
    * Begins a new read from where the view is, also after a failure and without listeners. If `reduce` threw, the view first goes back to
    * its record.
@@ -150,6 +157,8 @@ interface Listener<TValue> {
 class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
   readonly #url: string
   readonly #initial: TValue
+  /** Where the view begins if there is no record. */
+  #snapshot: Checkpoint<TValue>
   readonly #reduce: (value: TValue, message: TMessage) => TValue
   /** The options of `stream()`. */
   readonly #reading: Omit<StreamOptions, "offset" | "cursor">
@@ -171,7 +180,7 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
   constructor(options: StreamStoreOptions<TValue, TMessage>) {
     checkStoreOptions(options)
     const { initial, reduce, persist, version = 0, serialize, deserialize, ...rest } = options
-    const { saveIntervalMs = 1_000, ...reading } = rest
+    const { saveIntervalMs = 1_000, snapshot, ...reading } = rest
     const endpoint = createEndpoint(options)
     // Here the caller sees it.
     if (endpoint.urlError !== undefined) throw endpoint.urlError
@@ -179,7 +188,9 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
     this.#initial = initial
     this.#reduce = reduce
     this.#reading = reading
-    this.#state = { data: initial, status: "loading", error: undefined, restarted: 0 }
+    const { data, offset } = snapshot ?? { data: initial, offset: START_OFFSET }
+    this.#snapshot = { value: data, offset }
+    this.#state = { data, status: this.#unfinished, error: undefined, restarted: 0 }
     this.#record = new ViewRecord({
       persist,
       url: this.#url,
@@ -229,6 +240,10 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
     return this.#state.restarted
   }
 
+  get offset(): Offset {
+    return (this.#checkpoint ?? this.#snapshot).offset
+  }
+
   /** Keeps Vue from wrapping the store in a proxy, behind which private members fail. */
   get [Symbol.toStringTag](): string {
     return "StreamStore"
@@ -255,7 +270,7 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
   readonly clear = (): Promise<void> => {
     this.#stop()
     this.#isAnother = false
-    this.#checkpoint = { value: this.#initial, offset: START_OFFSET }
+    this.#checkpoint = this.#snapshot = { value: this.#initial, offset: START_OFFSET }
     const cleared = this.#record.clear()
     this.#set({ data: this.#initial, status: "loading" }, undefined)
     if (this.#isUsed) this.#start()
@@ -282,8 +297,7 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
 
   /** The status before the tail is reached. */
   get #unfinished(): "loading" | "catching-up" {
-    const { offset = START_OFFSET } = this.#checkpoint ?? {}
-    return offset === START_OFFSET ? "loading" : "catching-up"
+    return this.offset === START_OFFSET ? "loading" : "catching-up"
   }
 
   #start(): void {
@@ -323,8 +337,7 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
       if (event === "hidden" || event === "departing") void this.#record.flush()
     })
     try {
-      const start = { value: this.#initial, offset: START_OFFSET }
-      const checkpoint = this.#checkpoint ?? (await this.#record.load()) ?? start
+      const checkpoint = this.#checkpoint ?? (await this.#load())
       if (signal.aborted) return
       this.#checkpoint = checkpoint
       const { data } = this.#state
@@ -337,6 +350,13 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
       unwatchPage()
       await this.#record.flush()
     }
+  }
+
+  async #load(): Promise<Checkpoint<TValue>> {
+    const stored = await this.#record.load()
+    const { offset } = this.#snapshot
+    const isNewer = offset !== START_OFFSET && stored !== undefined && stored.offset < offset
+    return stored === undefined || isNewer ? this.#snapshot : stored
   }
 
   /** Reads until the stream ends. */
@@ -372,7 +392,7 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
   /** The stream is another one than the view was made of. What is shown stays until there is something of the new one. */
   #startOver(): void {
     this.#isAnother = true
-    this.#checkpoint = { value: this.#initial, offset: START_OFFSET }
+    this.#checkpoint = this.#snapshot = { value: this.#initial, offset: START_OFFSET }
     // A later stream may know the offset that it holds.
     this.#record.clear().catch(this.#record.report)
   }
@@ -459,6 +479,11 @@ function checkStoreOptions<TValue, TMessage>(options: StreamStoreOptions<TValue,
       isMet: isPersistence,
     },
     version: { words: "a number or a string", isMet: (it) => /^(number|string)$/.test(typeof it) },
+    snapshot: {
+      words: "an object with data and an offset",
+      // As above.
+      isMet: (it) => isOffset((it as { readonly offset?: unknown } | null)?.offset),
+    },
     serialize: RULES.function,
     deserialize: RULES.function,
     live: {

@@ -21,5 +21,6 @@ Object.defineProperty(globalThis, "localStorage", {
   value: {
     getItem: (key: string) => items.get(key) ?? null,
     setItem: (key: string, value: string) => void items.set(key, value),
+    removeItem: (key: string) => void items.delete(key),
   },
 })

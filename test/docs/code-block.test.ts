@@ -8,8 +8,22 @@ describe("code blocks", { timeout: 300_000 }, () => {
     const text =
       "# T\n\n```ts\nlet a = 1\n```\n\nWrong:\n\n```typescript no-run\nb\n\nc\n```\n```bash\nd\n```"
     expect(codeBlocksOf("a.md", text)).toEqual([
-      { place: "a.md:4", file: "a.md", code: "let a = 1", info: "", isWrong: false },
-      { place: "a.md:10", file: "a.md", code: "b\n\nc", info: "no-run", isWrong: true },
+      {
+        place: "a.md:4",
+        file: "a.md",
+        code: "let a = 1",
+        extension: "ts",
+        info: "",
+        isWrong: false,
+      },
+      {
+        place: "a.md:10",
+        file: "a.md",
+        code: "b\n\nc",
+        extension: "ts",
+        info: "no-run",
+        isWrong: true,
+      },
     ])
   })
 
@@ -17,7 +31,14 @@ describe("code blocks", { timeout: 300_000 }, () => {
     const source =
       "x\n/**\n * Does.\n *\n * @example\n * ```ts\n * does({\n *   a,\n * })\n * ```\n */\n"
     expect(docstringBlocksOf("a.ts", source)).toEqual([
-      { place: "a.ts:7", file: "a.ts", code: "does({\n  a,\n})", info: "", isWrong: false },
+      {
+        place: "a.ts:7",
+        file: "a.ts",
+        code: "does({\n  a,\n})",
+        extension: "ts",
+        info: "",
+        isWrong: false,
+      },
     ])
   })
 

@@ -10,6 +10,7 @@ export interface CodeBlock {
   /** The text's path in the repository. */
   readonly file: string
   readonly code: string
+  readonly extension: "ts" | "tsx"
   /** What follows the language: `no-run`. */
   readonly info: string
   /** Shows what not to do. */
@@ -34,12 +35,13 @@ export function codeBlocksOf(file: string, text: string, firstLine = 1): CodeBlo
     while (index < lines.length && lines[index]!.trim() !== ticks)
     if (index >= lines.length)
       throw new Error(`${file}:${firstLine + start - 1}: no end of the block`)
-    if (["ts", "typescript"].includes(language)) {
+    if (["ts", "tsx", "typescript"].includes(language)) {
       const code = lines.slice(start, index).map((line) => line.slice(indent.length))
       blocks.push({
         place: `${file}:${firstLine + start}`,
         file,
         code: code.join("\n"),
+        extension: language === "tsx" ? "tsx" : "ts",
         info: info.trim(),
         isWrong: lastText === "Wrong:",
       })

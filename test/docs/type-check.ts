@@ -14,6 +14,7 @@ const OPTIONS: ts.CompilerOptions = {
     "@durable-streams/client": [join(REPOSITORY, "src/index.ts")],
     "@durable-streams/client/*": [join(REPOSITORY, "src/*/index.ts")],
   },
+  jsx: ts.JsxEmit.ReactJSX,
   strict: true,
   exactOptionalPropertyTypes: true,
   noUncheckedIndexedAccess: true,
@@ -29,7 +30,10 @@ const OPTIONS: ts.CompilerOptions = {
  */
 export function typeCheck(blocks: readonly CodeBlock[]): string[] {
   const files = new Map(
-    blocks.map((block, index) => [join(REPOSITORY, "test/docs", `block-${index}.ts`), block]),
+    blocks.map((block, index) => [
+      join(REPOSITORY, "test/docs", `block-${index}.${block.extension}`),
+      block,
+    ]),
   )
   const host = ts.createCompilerHost(OPTIONS)
   const { fileExists, readFile, getSourceFile } = host

@@ -277,6 +277,50 @@ describe("refresh()", () => {
   })
 })
 
+describe("a snapshot of another store", () => {
+  const snapshotOf = async (url: string) => {
+    const store = listOf(url)
+    await store.refresh()
+    await store.destroy()
+    return { data: store.getSnapshot(), offset: store.offset }
+  }
+
+  it("is shown at once, and reading continues at its offset", async () => {
+    const handle = await createNumbers(1, 2)
+    const snapshot = await snapshotOf(handle.url)
+    await handle.append(3)
+    const offsets: string[] = []
+    const observe = (event: StreamEvent) => {
+      if (event.kind === "request") offsets.push(event.offset)
+    }
+    const store = listOf(handle.url, { snapshot, observe })
+    expect([store.getSnapshot(), store.status]).toEqual([[1, 2], "catching-up"])
+    follow(store)
+    await until(store, 1, 2, 3)
+    expect(offsets[0]).toBe(snapshot.offset)
+  })
+
+  it.each(["newer", "older"])("and a record that is %s: the newer one is used", async (which) => {
+    const handle = await createNumbers(1)
+    const before = await snapshotOf(handle.url)
+    await handle.append(2)
+    const after = await snapshotOf(handle.url)
+    const [stored, snapshot] = which === "newer" ? [after, before] : [before, after]
+    const value = JSON.stringify(stored.data)
+    const persist = new MemoryPersistence({
+      version: "0",
+      url: handle.url,
+      offset: stored.offset,
+      value,
+    })
+    const reduce = vi.fn<(list: number[], n: number) => number[]>((list, n) => [...list, n])
+    const store = listOf(handle.url, { persist, snapshot, reduce })
+    await store.refresh()
+    expect(store.getSnapshot()).toEqual([1, 2])
+    expect(reduce).not.toHaveBeenCalled()
+  })
+})
+
 describe("a stored view", () => {
   it("is there with its offset after a restart: what was read is not read again", async () => {
     const handle = await createNumbers(1, 2)
@@ -579,6 +623,7 @@ describe("an option", () => {
     ["reduce", { reduce: 5 }],
     ["persist", { persist: "key" }],
     ["version", { version: {} }],
+    ["snapshot", { snapshot: { data: 1 } }],
     ["serialize", { serialize: "json" }],
     ["serialize", { serialize: JSON.stringify }],
     ["deserialize", { deserialize: 1 }],
