@@ -22,8 +22,11 @@ export interface OutboxRecord {
   readonly isClosed?: boolean
 }
 
-/** Why delivery stopped until the program decides. */
+/** Why delivery stopped until the program decides about the sealed batch. */
 export interface OutboxFailure {
+  /** The batch's number. */
+  readonly epoch: number
+  readonly seq: number
   readonly code: string
   readonly message: string
   /** Whether the sealed batch may be in the stream. */

@@ -100,7 +100,7 @@ export function* openRecord({
   }
   const batch = yield* readBatch()
   // The producer's state may not have moved with the stream.
-  const isForgotten = stored !== undefined && stored.url !== url && isIndeterminate(batch)
+  const forgotten = stored !== undefined && stored.url !== url && isIndeterminate(batch) && batch
   const fresh = freshEpoch(yield* operate({ kind: "now" })) ?? 0
   const epoch = stored?.epoch ?? -1
   yield* writeOutbox({
@@ -109,7 +109,7 @@ export function* openRecord({
     contentType,
     ...stored,
     url,
-    ...(isForgotten && { failure: forgottenFailure }),
+    ...(forgotten && { failure: failureOf(forgotten, FORGOTTEN) }),
     epoch: fresh > epoch ? fresh : epochAbove(epoch),
     nextSeq: 0,
   })
@@ -198,8 +198,7 @@ export function* prepareAttempt(
   const leaseMs = Math.max(0, ...others.map(({ atMs }) => LEASE_MS - Math.abs(nowMs - atMs)))
   if (leaseMs > 0) return { kind: "busy", forMs: leaseMs }
   if (sealed !== undefined && isForgotten(sealed, nowMs, producerRetentionMs)) {
-    yield* writeOutbox({ ...outbox, failure: forgottenFailure })
-    return { kind: "failed", failure: forgottenFailure }
+    return yield* fail(outbox, failureOf(sealed, FORGOTTEN))
   }
   const batch = sealed ?? (yield* seal(outbox, limits))
   if (batch === undefined) return { kind: "idle" }
@@ -265,10 +264,9 @@ export function* settleAttempt(
   }
   const { code, message } = outcome
   const currentEpoch = outcome.kind === "fatal" ? outcome.currentEpoch : undefined
+  const indeterminate = isIndeterminate(batch)
   return yield* fail(outbox, {
-    code,
-    message,
-    indeterminate: isIndeterminate(batch),
+    ...failureOf(batch, { code, message, indeterminate }),
     ...(currentEpoch !== undefined && { currentEpoch }),
   })
 }
@@ -280,7 +278,7 @@ function* acknowledge(
 ): StoreProgram<Settlement> {
   const outbox = withoutFailure(given)
   // While a batch is sealed, its number is the highest of its epoch in this store.
-  if (storedSeq > batch.seq) return yield* fail(outbox, foreignFailure)
+  if (storedSeq > batch.seq) return yield* fail(outbox, failureOf(batch, FOREIGN))
   yield* deleteBatch()
   yield* writeOutbox({
     ...outbox,
@@ -324,7 +322,10 @@ function* beginEpoch(outbox: OutboxRecord): StoreProgram<void> {
   yield* writeOutbox({ ...withoutFailure(outbox), epoch, nextSeq: 0 })
 }
 
-function* fail(outbox: OutboxRecord, failure: OutboxFailure): StoreProgram<Settlement> {
+function* fail(
+  outbox: OutboxRecord,
+  failure: OutboxFailure,
+): StoreProgram<Extract<Settlement, { kind: "failed" }>> {
   yield* writeOutbox({ ...outbox, failure })
   return { kind: "failed", failure }
 }
@@ -337,16 +338,24 @@ export type Resumption = "resend" | "skip" | "retry"
 /**
  * Applies the program's decision.
  *
+ * @param failed - the failure that the program decides about: another opener may have gone on since, and then nothing is done
  * @returns how long a request with the batch may still arrive, in milliseconds: what the program found out about the stream can be wrong
  *   by then, and nothing was changed. 0 if it was applied
  */
-export function* resumeDelivery(resumption: Resumption): StoreProgram<number> {
+export function* resumeDelivery(
+  resumption: Resumption,
+  failed: OutboxFailure | undefined,
+): StoreProgram<number> {
   const outbox = yield* readOpened("update")
-  const batch = yield* readBatch()
-  if (resumption === "retry" || batch === undefined) {
+  const { failure } = outbox
+  if (failure === undefined) return 0
+  if (resumption === "retry") {
     yield* writeOutbox(withoutFailure(outbox))
     return 0
   }
+  const batch = yield* readBatch()
+  const isSame = failure.epoch === failed?.epoch && failure.seq === failed.seq
+  if (batch === undefined || !isSame) return 0
   const nowMs = yield* operate({ kind: "now" })
   const attemptsMs = batch.openAttempts.map(({ atMs }) => atMs)
   if (batch.unknown !== undefined) attemptsMs.push(batch.unknown.lastMs)
@@ -400,7 +409,9 @@ export function* readProgress(): StoreProgram<Progress> {
   }
 }
 
-const forgottenFailure: OutboxFailure = {
+type FailureReason = Pick<OutboxFailure, "code" | "message" | "indeterminate">
+
+const FORGOTTEN: FailureReason = {
   code: "TIMEOUT",
   message:
     "no response says whether the first batch of an epoch was stored, and by now the server may have forgotten the producer " +
@@ -408,11 +419,15 @@ const forgottenFailure: OutboxFailure = {
   indeterminate: true,
 }
 
-const foreignFailure: OutboxFailure = {
+const FOREIGN: FailureReason = {
   code: "STALE_EPOCH",
   message:
     "the server has batches that this store never sealed: it is a copy or was restored, and another copy is or was in use.",
   indeterminate: true,
+}
+
+function failureOf({ epoch, seq }: SealedBatch, reason: FailureReason): OutboxFailure {
+  return { epoch, seq, ...reason }
 }
 
 /** Whether a batch has the number at which a server that has forgotten the producer would store it a second time. */

@@ -97,6 +97,8 @@ export class Outbox {
   })
   #state: OutboxState = "idle"
   #error: OutboxError | undefined
+  /** The last failure that this opener has told of. */
+  #failure: OutboxFailure | undefined
   #pending = { count: 0, bytes: 0 }
   #wake: (() => void) | undefined
   /** Something happened that delivery has not looked at. */
@@ -218,6 +220,8 @@ export class Outbox {
    * - `{ skip: true }`: it is in the stream, or not wanted, and is dropped.
    * - nothing: the cause is gone, and it is sent under the same number. Safe in every case.
    *
+   * Of several openers, the first decides; what the others decide about the same failure has no effect.
+   *
    * @throws OutboxError `BUSY` while a request with the batch may still arrive, which can take three minutes
    */
   async resume(
@@ -226,7 +230,11 @@ export class Outbox {
     const { resend, skip } = checkOptions(decision, { resend: RULES.boolean, skip: RULES.boolean })
     if (resend === true && skip === true) throw badOption("skip", "omitted beside resend", skip)
     const resumption = resend === true ? "resend" : skip === true ? "skip" : "retry"
-    const openMs = await this.#transact(() => resumeDelivery(resumption))
+    const failed = this.#failure
+    if (failed === undefined && resumption !== "retry") {
+      throw this.#makeError("it has not failed, there is nothing to decide.", "BAD_REQUEST")
+    }
+    const openMs = await this.#transact(() => resumeDelivery(resumption, failed))
     if (openMs > 0) {
       throw this.#makeError(
         `a request with the batch may still arrive. Look at the stream again in ${Math.ceil(openMs / 1000)} s, then decide.`,
@@ -484,7 +492,9 @@ export class Outbox {
     this.#observe({ kind: "failed", error })
   }
 
-  #errorOf({ code, message, indeterminate }: OutboxFailure): OutboxError {
+  #errorOf(failure: OutboxFailure): OutboxError {
+    const { code, message, indeterminate } = failure
+    this.#failure = failure
     const advice = indeterminate
       ? "The first batch of undelivered() may be in the stream: look, then resume({ resend: true }) or resume({ skip: true })."
       : "Call resume() once the cause is gone, or resume({ skip: true }) to drop the batch."

@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util"
 import { runCompareAndSet } from "./compare-and-set/compare-and-set.ts"
+import { runOutbox } from "./outbox/outbox.ts"
 import { runProducer } from "./producers/producer.ts"
 import { runReader } from "./readers/reader.ts"
 import type { RunOptions } from "./simulation-failure.ts"
@@ -11,6 +12,7 @@ import { runViews } from "./views/views.ts"
 const suites: Record<string, (seed: number, options: RunOptions) => Promise<void>> = {
   readers: runReader,
   producers: runProducer,
+  outbox: runOutbox,
   "compare-and-set": runCompareAndSet,
   subscriptions: runSubscriptions,
   webhooks: runWebhooks,

@@ -55,6 +55,7 @@ export class MemoryDatabase {
   /** Takes a lock, after those that exclude it have ended. */
   async lock(by: MemoryTransaction, key: string, mode: "share" | "update"): Promise<void> {
     for (;;) {
+      if (!by.isOpen) throw new Error("the transaction has ended")
       const holders = this.#locks.get(key) ?? new Map<MemoryTransaction, "share" | "update">()
       const others = [...holders].filter(([holder]) => holder !== by)
       if (others.every(([, held]) => held === "share" && mode === "share")) {
