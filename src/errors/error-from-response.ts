@@ -23,27 +23,52 @@ export interface RequestContext {
   readonly indeterminate?: boolean
 }
 
+/** What happened, and what to do. */
+type Explanation = readonly [what: string, advice: string]
+type Explanations = Partial<Record<DurableStreamErrorCode, Explanation>>
+
 /**
- * The one map from a response to an error.
+ * The error of a response that is not a success: to a read, or to a request that is not about a stream.
  *
- * @param response - a response that is not a success
+ * @param response - the response
  * @param body - what its body says
  * @param context - what was requested
  */
-export function errorFromResponse(
+export function readError(
   { status, headers }: Pick<Response, "status" | "headers">,
   { text, json }: ErrorBody,
   { url, operation, sentSeq = false, indeterminate = false }: RequestContext,
-): DurableStreamError {
+  explanations: Explanations = ofReads,
+): FetchError {
   const code = codeForResponse(status, headers, operation, sentSeq)
   const stream = describeUrl(url)
-  const [what, advice] = explain(code, operation)
+  const [what, advice] = (operation !== "subscription" && explanations[code]) || otherwise
   const hint = indeterminate ? INDETERMINATE_HINT : advice
   const message = `${what}: ${operation} ${stream} failed with status ${status}.${hint && ` ${hint}`}`
-  const failure = new FetchError(status, text, json, plainHeaders(headers), stream, message, {
+  return new FetchError(status, text, json, plainHeaders(headers), stream, message, {
     code,
     indeterminate,
   })
+}
+
+/** The one map from a response to an error: the same for every operation. */
+export function errorFromResponse(
+  response: Pick<Response, "status" | "headers">,
+  body: ErrorBody,
+  context: RequestContext,
+): DurableStreamError {
+  const { operation } = context
+  const writes = operation === "append" || operation === "close"
+  const explanations = {
+    ...ofReads,
+    ...ofWrites,
+    // Only what writes can send a seq.
+    ...(writes && { CONFLICT_SEQ: seqConflict }),
+    ...(operation === "fork" && ofForks),
+  }
+  const failure = readError(response, body, context, explanations)
+  const { headers } = response
+  const { url: stream, code } = failure
   const options = { cause: failure }
   switch (code) {
     case "STREAM_CLOSED":
@@ -63,36 +88,13 @@ export function errorFromResponse(
   }
 }
 
-function explain(code: DurableStreamErrorCode, operation: Operation): readonly [string, string] {
-  const otherwise = ["The server rejected the request", "See text and json of this error."] as const
-  if (operation === "subscription") return otherwise
-  // The stream that is missing is not the one that the request names.
-  if (operation === "fork" && code === "NOT_FOUND") return ["The stream to fork does not exist", ""]
-  if (operation === "fork" && code === "BAD_REQUEST") {
-    return [
-      "The server cannot fork here",
-      "-1 and now are not fork offsets, and subOffset reaches only into the entry after the fork offset.",
-    ]
-  }
-  // Only what writes can send a seq.
-  if (code === "CONFLICT_SEQ" && operation !== "append" && operation !== "close") return otherwise
-  return explanations[code] ?? otherwise
-}
+const otherwise: Explanation = [
+  "The server rejected the request",
+  "See text and json of this error.",
+]
 
-const explanations: Partial<Record<DurableStreamErrorCode, readonly [string, string]>> = {
+const ofReads: Explanations = {
   NOT_FOUND: ["The stream does not exist", "Create it first, or check the URL."],
-  CONFLICT_SEQ: [
-    "The seq is not greater than the last one stored",
-    "Another writer was faster, or it is stored already.",
-  ],
-  CONFLICT_EXISTS: [
-    "A stream with another configuration exists here",
-    "Connect to it, or create this one at another URL.",
-  ],
-  CONTENT_TYPE_MISMATCH: [
-    "The content type is not the stream's",
-    "Omit contentType, or use the one that head() returns.",
-  ],
   BUSY: ["The server is busy", "Try again later."],
   UNAUTHORIZED: [
     "The server requires credentials",
@@ -104,6 +106,31 @@ const explanations: Partial<Record<DurableStreamErrorCode, readonly [string, str
     "The data is gone (deleted, or older than what is retained)",
     'Read from the start ("-1") or the tail ("now"), or use another stream.',
   ],
-  PAYLOAD_TOO_LARGE: ["The body is too large for the server", "Send it in parts."],
   TIMEOUT: ["The server timed out", "Try again later."],
+}
+
+const ofWrites: Explanations = {
+  CONFLICT_EXISTS: [
+    "A stream with another configuration exists here",
+    "Connect to it, or create this one at another URL.",
+  ],
+  CONTENT_TYPE_MISMATCH: [
+    "The content type is not the stream's",
+    "Omit contentType, or use the one that head() returns.",
+  ],
+  PAYLOAD_TOO_LARGE: ["The body is too large for the server", "Send it in parts."],
+}
+
+const seqConflict: Explanation = [
+  "The seq is not greater than the last one stored",
+  "Another writer was faster, or it is stored already.",
+]
+
+// The stream that is missing is not the one that the request names.
+const ofForks: Explanations = {
+  NOT_FOUND: ["The stream to fork does not exist", ""],
+  BAD_REQUEST: [
+    "The server cannot fork here",
+    "-1 and now are not fork offsets, and subOffset reaches only into the entry after the fork offset.",
+  ],
 }

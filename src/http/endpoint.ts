@@ -1,10 +1,4 @@
-import {
-  badOption,
-  checkBoolean,
-  checkDuration,
-  checkFunction,
-  checkObject,
-} from "./option-checks.ts"
+import { badOption, checkOptions, RULES } from "./option-checks.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { InvalidSignalError } from "../errors/invalid-signal-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
@@ -88,18 +82,33 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
   // JavaScript callers can omit what the type asks for.
   const given = options as Partial<EndpointOptions> | undefined
   const { url, urlError } = resolveUrl(given?.url)
-  const { signal, requestTimeoutMs = 60_000, warnOnRetry = true } = options
+  const {
+    fetch = platformFetch,
+    fetchOptions = {},
+    requestTimeoutMs = 60_000,
+    warnOnRetry = true,
+  } = checkOptions(options, {
+    fetch: RULES.function,
+    fetchOptions: RULES.object,
+    requestTimeoutMs: RULES.duration,
+    warnOnRetry: RULES.boolean,
+  })
+  for (const field of ["method", "headers", "body", "signal", "duplex", "keepalive"]) {
+    if (field in fetchOptions) {
+      throw badOption(`fetchOptions.${field}`, "omitted (the client sets it)", undefined)
+    }
+  }
   return {
     url,
     urlError,
-    signal: checkSignal(signal),
+    signal: checkSignal(options.signal),
     ...checkHeaders(options.headers),
     params: checkParams(options.params),
-    fetch: checkFunction("fetch", options.fetch) ?? platformFetch,
-    fetchOptions: checkFetchOptions(options.fetchOptions),
+    fetch,
+    fetchOptions,
     backoff: resolveBackoff(options.backoffOptions),
-    requestTimeoutMs: checkDuration("requestTimeoutMs", requestTimeoutMs),
-    warnOnRetry: checkBoolean("warnOnRetry", warnOnRetry),
+    requestTimeoutMs,
+    warnOnRetry,
   }
 }
 
@@ -113,7 +122,7 @@ export function extendEndpoint(
   endpoint: Endpoint,
   overrides: Omit<Partial<EndpointOptions>, "url" | "signal">,
 ): Endpoint {
-  const { fetch, backoffOptions } = checkObject("options", overrides)
+  const { fetch, backoffOptions } = checkOptions(overrides, {})
   const checked = createEndpoint({ ...overrides, url: "http://localhost", signal: undefined })
   return {
     ...endpoint,
@@ -136,16 +145,6 @@ export function checkSignal<T>(signal: T): T {
     return signal
   }
   throw new InvalidSignalError()
-}
-
-function checkFetchOptions(options: FetchOptions = {}): FetchOptions {
-  checkObject("fetchOptions", options)
-  for (const field of ["method", "headers", "body", "signal", "duplex", "keepalive"]) {
-    if (field in options) {
-      throw badOption(`fetchOptions.${field}`, "omitted (the client sets it)", undefined)
-    }
-  }
-  return options
 }
 
 /**

@@ -1,6 +1,6 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { errorFromResponse } from "../errors/error-from-response.ts"
+import { errorFromResponse, readError } from "../errors/error-from-response.ts"
 import type { Operation } from "../errors/status-code.ts"
 import { STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import { requestUrl } from "../protocol/request-url.ts"
@@ -20,6 +20,7 @@ import {
   mergeHeaders,
   resolveHeaders,
   resolveParams,
+  type MaybePromise,
 } from "./request-inputs.ts"
 import {
   checkResponse,
@@ -80,8 +81,9 @@ export function send(
   endpoint: Endpoint,
   request: StreamRequest,
   signal: AbortSignal,
+  kind: RequestKind = READ,
 ): Promise<Response> {
-  const attempt = (count: number) => attemptOnce(endpoint, request, signal, count)
+  const attempt = (count: number) => attemptOnce(endpoint, request, signal, kind, count)
   return retryLoop(attempt(1), () => ({
     attempt,
     policy: request.retry,
@@ -112,7 +114,7 @@ export async function exchange(
 ): Promise<ResponseMetadata> {
   const controller = new LinkedAbortController(endpoint.signal, signal)
   try {
-    const response = await send(endpoint, request, controller.signal)
+    const response = await send(endpoint, request, controller.signal, WRITE)
     releaseBody(response)
     return { status: response.status, headers: response.headers }
   } finally {
@@ -120,10 +122,32 @@ export async function exchange(
   }
 }
 
+/** What differs between reads and other requests. A program that only reads has no need of the others' code. */
+interface RequestKind {
+  fetch(
+    this: void,
+    fetch: Endpoint["fetch"],
+    url: string,
+    init: RequestInit,
+  ): MaybePromise<Response>
+  /** The error of a success that is none; takes the body of a response that needs a look at it. */
+  readonly unexpected?: typeof unexpectedResponse
+  readonly toError: typeof errorFromResponse
+}
+
+const READ: RequestKind = { fetch: (fetch, url, init) => fetch(url, init), toError: readError }
+
+const WRITE: RequestKind = {
+  fetch: fetchThroughRedirects,
+  unexpected: unexpectedResponse,
+  toError: errorFromResponse,
+}
+
 async function attemptOnce(
   endpoint: Endpoint,
   request: StreamRequest,
   signal: AbortSignal,
+  kind: RequestKind,
   attempt: number,
 ): Promise<AttemptOutcome<Response>> {
   throwIfAborted(signal)
@@ -137,7 +161,8 @@ async function attemptOnce(
   init.signal = deadline?.signal ?? signal
   let response: Response
   try {
-    const fetched = fetchThroughRedirects(endpoint.fetch, url, init)
+    // A fetch of the caller's may return its response without a promise.
+    const fetched = Promise.resolve(kind.fetch(endpoint.fetch, url, init))
     response = checkResponse(await raceAbort(fetched, init.signal, releaseBody))
   } catch (error) {
     deadline?.end()
@@ -149,7 +174,7 @@ async function attemptOnce(
   }
   deadline?.met()
   request.observer?.onResponse?.(response)
-  const error = await errorIn(response, endpoint, request, signal)
+  const error = await errorIn(response, endpoint, request, signal, kind)
   if (error === undefined) return { kind: "response", value: response }
   deadline?.end()
   throwIfAborted(signal)
@@ -235,22 +260,18 @@ async function errorIn(
   { url }: Endpoint,
   request: StreamRequest,
   signal: AbortSignal,
+  kind: RequestKind,
 ): Promise<DurableStreamError | undefined> {
   const { method, operation, accepts, headers } = request
   const { status } = response
   if (accepts?.(status) === true) return undefined
-  if (status >= 200 && status < 300) {
-    if (method === "GET" || operation === "subscription") return undefined
-    const unexpected = await unexpectedResponse(method, response, url, signal)
-    if (unexpected !== undefined) releaseBody(response)
-    return unexpected
-  }
+  if (status >= 200 && status < 300) return kind.unexpected?.(method, response, url, signal)
   const failure = responseFailure(response, isWrite(request))
   const sentSeq = headers?.[STREAM_SEQ_HEADER] !== undefined
   const indeterminate = failure.effect === "unknown"
   const context = { url, operation, sentSeq, indeterminate }
   const body = await readErrorBody(response, signal)
-  return withFailure(errorFromResponse(response, body, context), failure)
+  return withFailure(kind.toError(response, body, context), failure)
 }
 
 /**
@@ -264,12 +285,10 @@ function fetchThroughRedirects(
   fetch: typeof globalThis.fetch,
   url: string,
   init: RequestInit,
-): Promise<Response> {
+): MaybePromise<Response> {
   const { body } = init
-  // A fetch of the caller's may return its response without a promise.
-  const fetched = Promise.resolve(fetch(url, init))
-  if (!(body instanceof Uint8Array)) return fetched
-  return fetched.catch((error: unknown) => {
+  if (!(body instanceof Uint8Array)) return fetch(url, init)
+  return Promise.resolve(fetch(url, init)).catch((error: unknown) => {
     // What any error may be asked for.
     const { cause } = error as { cause?: { message?: unknown } | null }
     if (!/detached ArrayBuffer$/.test(String(cause?.message))) throw error

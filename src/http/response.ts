@@ -89,8 +89,11 @@ export async function unexpectedResponse(
   const has = (name: string) => hasHeader(headers, name)
   const isOurs = protocolHeaders.some(has)
   const foreign = `the response (status ${status}) did not come from a Durable Streams server`
-  const error = (effect: "none" | "unknown", reason = foreign) =>
-    transferError(url, { kind: "malformed", status, reason, effect, retryable: false })
+  const error = (effect: "none" | "unknown", reason = foreign) => {
+    releaseBody(response)
+    return transferError(url, { kind: "malformed", status, reason, effect, retryable: false })
+  }
+  if (method === "GET") return undefined
   if (method === "HEAD") {
     const isPage = mediaType(headers.get(CONTENT_TYPE_HEADER)) === "text/html"
     return isPage && !isOurs ? error("none") : undefined

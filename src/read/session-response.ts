@@ -1,4 +1,5 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { badOption } from "../http/option-checks.ts"
 import { supportAsyncDispose } from "../platform/async-dispose.ts"
@@ -7,7 +8,6 @@ import { warnIfUsingHttpInBrowser } from "../platform/http-warning.ts"
 import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { collect, iterateBatches, subscribe, type ToBatch } from "./consumers/deliver.ts"
 import {
   bytesFormat,
   jsonFormat,
@@ -16,8 +16,14 @@ import {
   type FormatState,
   type Messages,
 } from "./consumers/formats.ts"
-import { MAX_PART_SIZE, PageReader, type Reader, type ReadMode } from "./consumers/page-reader.ts"
-import { pulledStream, pullMessages, pullValues, type Pull } from "./consumers/pulled-stream.ts"
+import {
+  MAX_PART_SIZE,
+  PageReader,
+  type Delivery,
+  type Reader,
+  type ReadMode,
+} from "./consumers/page-reader.ts"
+import { PulledValues, pullEach, pullMessages, type Pull } from "./consumers/pulled-stream.ts"
 import type { PageSource } from "./page.ts"
 import type { ResponseHead } from "./session-events.ts"
 import { Session } from "./session.ts"
@@ -32,7 +38,6 @@ import type {
   ByteChunk,
   CallbackResult,
   JsonBatch,
-  JsonBatchMeta,
   StreamBatch,
   StreamResponse,
   TextChunk,
@@ -41,10 +46,6 @@ import type {
 const chunks: ReadMode = { partSize: MAX_PART_SIZE }
 const wholePages: ReadMode = { partSize: Infinity }
 const everything: ReadMode = { partSize: Infinity, collects: true }
-
-const jsonBatch = <T>(items: T[], meta: JsonBatchMeta): JsonBatch<T> => ({ items, ...meta })
-const byteChunk = (data: Uint8Array, meta: JsonBatchMeta): ByteChunk => ({ data, ...meta })
-const textChunk = (text: string, meta: JsonBatchMeta): TextChunk => ({ text, ...meta })
 
 /**
  * What a response reads from: a session, or what a capability has in its place (tabs/ gives pages that another tab received).
@@ -144,7 +145,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   bodyStream(): ReadableStreamAsyncIterable<Uint8Array> {
-    return this.#stream("bodyStream", pullValues(this.#read(bytesFormat, this.#parts)))
+    return this.#streamValues("bodyStream", this.#read(bytesFormat, this.#parts))
   }
 
   jsonStream(): ReadableStreamAsyncIterable<TJson> {
@@ -153,31 +154,31 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   }
 
   textStream(): ReadableStreamAsyncIterable<string> {
-    return this.#stream("textStream", pullValues(this.#read(textFormat, this.#parts)))
+    return this.#streamValues("textStream", this.#read(textFormat, this.#parts))
   }
 
   subscribeJson<T = TJson>(callback: (batch: JsonBatch<T>) => CallbackResult): () => void {
-    return this.#subscribe(this.#readJson<T>(wholePages), jsonBatch<T>, callback)
+    return this.#subscribe(this.#readJson<T>(wholePages), callback)
   }
 
   subscribeBytes(callback: (chunk: ByteChunk) => CallbackResult): () => void {
-    return this.#subscribe(this.#read(bytesFormat, chunks), byteChunk, callback)
+    return this.#subscribe(this.#read(bytesFormat, chunks), callback)
   }
 
   subscribeText(callback: (chunk: TextChunk) => CallbackResult): () => void {
-    return this.#subscribe(this.#read(textFormat, chunks), textChunk, callback)
+    return this.#subscribe(this.#read(textFormat, chunks), callback)
   }
 
   jsonBatches<T = TJson>(): AsyncIterableIterator<JsonBatch<T>> {
-    return this.#iterate(this.#readJson<T>(wholePages), jsonBatch<T>)
+    return this.#iterate(this.#readJson<T>(wholePages))
   }
 
   byteChunks(): AsyncIterableIterator<ByteChunk> {
-    return this.#iterate(this.#read(bytesFormat, chunks), byteChunk)
+    return this.#iterate(this.#read(bytesFormat, chunks))
   }
 
   textChunks(): AsyncIterableIterator<TextChunk> {
-    return this.#iterate(this.#read(textFormat, chunks), textChunk)
+    return this.#iterate(this.#read(textFormat, chunks))
   }
 
   [Symbol.asyncIterator](): AsyncIterableIterator<StreamBatch<TJson>> {
@@ -212,11 +213,14 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     return { partSize: isFramed ? Infinity : 1, skipsEmpty: true }
   }
 
-  #read<S extends FormatState, T>(format: Format<S, T>, mode: ReadMode): Reader<T> {
+  #read<S extends FormatState, T, TBatch>(
+    format: Format<S, T, TBatch>,
+    mode: ReadMode,
+  ): Reader<T, TBatch> {
     return new PageReader(this.#session, this.url, format, mode)
   }
 
-  #readJson<T>(mode: ReadMode): Reader<T[]> {
+  #readJson<T>(mode: ReadMode): Reader<T[], JsonBatch<T>> {
     if (!this.#isJson) {
       throw new DurableStreamError(
         `${describeUrl(this.url)} is not JSON (${this.contentType ?? "no content type"}). Read it as bytes or text, or set json: true.`,
@@ -224,12 +228,35 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
       )
     }
     // That the messages are of this type is the caller's claim.
-    return this.#read(jsonFormat as Format<Messages, T[]>, mode)
+    return this.#read(jsonFormat as Format<Messages, T[], JsonBatch<T>>, mode)
   }
 
-  #collect<T>(reader: Reader<T>): Promise<T> {
+  /** Everything up to the tail, as one value; then the session ends. */
+  async #collect<T>(reader: Reader<T>): Promise<T> {
     const onEnd = this.#begin()
-    return collect(this.#session, reader).finally(onEnd)
+    const session = this.#session
+    try {
+      session.readToTail()
+      const whole = await reader.next()
+      if (whole !== undefined && reader.accept(whole) !== undefined) {
+        // The value is complete: what ends the session now does not change it.
+        await reader.next().catch(() => undefined)
+        return whole.value
+      }
+      if (whole !== undefined) await reader.next()
+      const { outcome } = session
+      if (outcome?.kind === "cancelled") throw new FetchBackoffAbortError(outcome.reason)
+      return reader.rest()
+    } finally {
+      onEnd()
+    }
+  }
+
+  #streamValues<T>(method: string, reader: Reader<T>): ReadableStreamAsyncIterable<T> {
+    return this.#stream(
+      method,
+      pullEach(reader, (value) => value),
+    )
   }
 
   #stream<T>(method: string, pull: Pull<T>): ReadableStreamAsyncIterable<T> {
@@ -239,27 +266,44 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
         "BAD_REQUEST",
       )
     }
-    return pulledStream(this.#session, pull, this.#begin())
+    return new PulledValues(this.#session, pull, this.#begin()).stream()
+  }
+
+  #iterate<T, TBatch>(reader: Reader<T, TBatch>): AsyncIterableIterator<TBatch> {
+    const pull = pullEach(reader, (_value, batch) => batch)
+    return new PulledValues(this.#session, pull, this.#begin()).iterate()
   }
 
   #subscribe<T, TBatch>(
-    reader: Reader<T>,
-    toBatch: ToBatch<T, TBatch>,
+    reader: Reader<T, TBatch>,
     callback: (batch: TBatch) => CallbackResult,
   ): () => void {
     if (typeof callback !== "function") throw badOption("callback", "a function", callback)
     this.#begin()
-    this.#consumed = unobserved(subscribe(this.#session, reader, toBatch, callback))
+    this.#consumed = unobserved(this.#callBack(reader, callback))
     return () => {
       this.cancel()
     }
   }
 
-  #iterate<T, TBatch>(
-    reader: Reader<T>,
-    toBatch: ToBatch<T, TBatch>,
-  ): AsyncIterableIterator<TBatch> {
-    return iterateBatches(this.#session, reader, toBatch, this.#begin())
+  /** Calls back with each batch. What a callback throws ends the session; what else ends it is told by the session. */
+  async #callBack<T, TBatch>(
+    reader: Reader<T, TBatch>,
+    callback: (batch: TBatch) => CallbackResult,
+  ): Promise<void> {
+    // A function of its own: a loop that waits for the next batch would hold on to this one.
+    const deliver = async (delivery: Delivery<T> | undefined): Promise<boolean> => {
+      const batch = delivery && reader.accept(delivery)
+      if (batch === undefined) return false
+      try {
+        await callback(batch)
+        return true
+      } catch (error) {
+        this.#session.fail(error)
+        throw error
+      }
+    }
+    while (await reader.next().then(deliver, () => false));
   }
 
   /**

@@ -2,6 +2,7 @@ import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { LinkedAbortController, sleep } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { failureOf } from "../http/failure.ts"
+import { checkOptions } from "../http/option-checks.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { isOffline } from "../platform/network.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
@@ -32,7 +33,7 @@ import {
   type SessionState,
 } from "./session-state.ts"
 import type { SseConnection, SseRead } from "./sse-connection.ts"
-import { checkOffset, type ConnectionState, type SessionSettings } from "./stream-options.ts"
+import { OFFSET, type ConnectionState, type SessionSettings } from "./stream-options.ts"
 import { openTransport, type Opened, type ReadContext } from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
@@ -313,7 +314,7 @@ export class Session implements PageSource {
     await this.#finish(decision, (changes) => {
       if (changes === undefined) throw error
       const { offset } = changes
-      if (offset !== undefined) checkOffset("onError.offset", offset)
+      checkOptions(changes, { offset: OFFSET }, "onError.")
       this.#context.endpoint = extendEndpoint(this.#context.endpoint, changes)
       // The decision does not replace Retry-After, which passes while the handler runs.
       const askedMs = failureOf(error)?.retryAfterMs ?? 0

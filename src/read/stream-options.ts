@@ -1,15 +1,6 @@
 import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkSignal, type EndpointOptions } from "../http/endpoint.ts"
-import {
-  badOption,
-  checkAmount,
-  checkBoolean,
-  checkCount,
-  checkDuration,
-  checkFunction,
-  checkNumber,
-  checkObject,
-} from "../http/option-checks.ts"
+import { checkOptions, RULES, type OptionRule } from "../http/option-checks.ts"
 import type { Retrying } from "../http/retry-loop.ts"
 import type { HeadersRecord, MaybePromise, ParamsRecord } from "../http/request-inputs.ts"
 import { documentVisibility, type VisibilitySource } from "../platform/page-lifecycle.ts"
@@ -253,26 +244,12 @@ export type StreamEvent =
 export type PauseReason = "hidden"
 
 /** Checked {@link ReadOptions} with every default filled in. */
-export type SessionSettings = Readonly<
-  Required<Pick<ReadOptions, "signal" | "onError" | "observe" | "maxPageBytes" | "cursor">>
-> & {
-  readonly offset: Offset
-  readonly live: LiveMode
-  readonly json: boolean
-  readonly sse: SseSettings
-  readonly idleTimeoutMs: number
-  readonly visibility: VisibilitySource | undefined
-  readonly hiddenGraceMs: number
-  readonly readAhead: number
-}
+export type SessionSettings = Readonly<ReturnType<typeof sessionSettings>>
 
-const sseDefaults: SseSettings = {
-  minConnectionDuration: 1000,
-  maxShortConnections: 3,
-  backoffBaseDelay: 100,
-  backoffMaxDelay: 5000,
-  logWarnings: true,
-}
+/** What an offset must be that a read is to start at. */
+export const OFFSET: OptionRule = { words: 'a stored offset, "-1" or "now"', isMet: isOffset }
+
+const LIVE_MODES: readonly unknown[] = [true, false, "long-poll", "sse"]
 
 /**
  * Checks the options of a read and fills in the defaults.
@@ -280,63 +257,72 @@ const sseDefaults: SseSettings = {
  * @throws DurableStreamError `BAD_REQUEST` that names the option
  * @throws InvalidSignalError if the signal is none
  */
-export function sessionSettings(options: ReadOptions): SessionSettings {
-  checkObject("options", options)
-  const { offset = START_OFFSET, live = true, maxPageBytes, signal, cursor } = options
-  const { idleTimeoutMs = 75_000, pauseWhenHidden = true, readAhead = 1 } = options
-  checkSignal(signal)
-  checkBoolean("warnOnHttp", options.warnOnHttp)
-  if (![true, false, "long-poll", "sse"].includes(live)) {
-    throw badOption("live", 'true, false, "long-poll" or "sse"', live)
-  }
-  const isGrace = (ms: number) => ms >= 0 && ms < Infinity
-  const isLimit = (bytes: number) => bytes === Infinity || (bytes >= 1 && Number.isInteger(bytes))
-  if (maxPageBytes !== undefined) {
-    checkNumber("maxPageBytes", maxPageBytes, isLimit, "a whole number, 1 or more, or Infinity")
-  }
-  return {
-    offset: checkOffset("offset", offset),
-    live,
-    json: checkBoolean("json", options.json) ?? false,
-    signal,
-    onError: checkFunction("onError", options.onError),
-    observe: checkFunction("observe", options.observe),
-    sse: sseSettings(options.sseResilience),
-    idleTimeoutMs: checkDuration("idleTimeoutMs", idleTimeoutMs),
-    visibility: visibilityOf(pauseWhenHidden),
-    hiddenGraceMs: checkNumber(
-      "hiddenGraceMs",
-      options.hiddenGraceMs ?? 0,
-      isGrace,
-      "a number of milliseconds, 0 or more",
-    ),
-    readAhead: checkCount("readAhead", readAhead),
-    maxPageBytes,
-    cursor,
-  }
-}
-
-/** Checks an offset that a read is to start at. */
-export function checkOffset(option: string, offset: unknown): Offset {
-  if (isOffset(offset)) return offset
-  throw badOption(option, 'a stored offset, "-1" or "now"', offset)
-}
-
-function sseSettings(options?: SSEResilienceOptions): SseSettings {
-  if (options === undefined) return sseDefaults
-  checkObject("sseResilience", options)
+export function sessionSettings(options: ReadOptions) {
   const {
-    minConnectionDuration = sseDefaults.minConnectionDuration,
-    maxShortConnections = sseDefaults.maxShortConnections,
-    logWarnings = sseDefaults.logWarnings,
-    backoffMaxDelay = sseDefaults.backoffMaxDelay,
-  } = options
-  checkAmount("sseResilience.backoffMaxDelay", backoffMaxDelay)
-  const { backoffBaseDelay = Math.min(sseDefaults.backoffBaseDelay, backoffMaxDelay) } = options
-  checkAmount("sseResilience.minConnectionDuration", minConnectionDuration)
-  checkAmount("sseResilience.backoffBaseDelay", backoffBaseDelay)
-  checkCount("sseResilience.maxShortConnections", maxShortConnections)
-  checkBoolean("sseResilience.logWarnings", logWarnings)
+    offset = START_OFFSET,
+    live = true,
+    json = false,
+    idleTimeoutMs = 75_000,
+    pauseWhenHidden = true,
+    hiddenGraceMs = 0,
+    readAhead = 1,
+    sseResilience,
+    ...given
+  } = checkOptions(options, {
+    offset: OFFSET,
+    live: { words: 'true, false, "long-poll" or "sse"', isMet: (it) => LIVE_MODES.includes(it) },
+    json: RULES.boolean,
+    onError: RULES.function,
+    observe: RULES.function,
+    idleTimeoutMs: RULES.duration,
+    pauseWhenHidden: { words: "a boolean or a VisibilitySource", isMet: isVisibilityOption },
+    hiddenGraceMs: {
+      words: "a number of milliseconds, 0 or more",
+      isMet: (it) => Number.isFinite(it) && Number(it) >= 0,
+    },
+    readAhead: RULES.count,
+    maxPageBytes: {
+      words: "a whole number, 1 or more, or Infinity",
+      isMet: (it) => it === Infinity || (Number.isInteger(it) && Number(it) >= 1),
+    },
+    warnOnHttp: RULES.boolean,
+  })
+  const { signal, cursor, maxPageBytes, onError, observe } = given
+  return {
+    offset,
+    cursor,
+    live,
+    json,
+    signal: checkSignal(signal),
+    onError,
+    observe,
+    sse: sseSettings(sseResilience),
+    idleTimeoutMs,
+    visibility: pauseWhenHidden === true ? documentVisibility() : pauseWhenHidden || undefined,
+    hiddenGraceMs,
+    readAhead,
+    maxPageBytes,
+  }
+}
+
+function sseSettings(options: SSEResilienceOptions = {}): SseSettings {
+  const {
+    minConnectionDuration = 1000,
+    maxShortConnections = 3,
+    backoffMaxDelay = 5000,
+    backoffBaseDelay = Math.min(100, backoffMaxDelay),
+    logWarnings = true,
+  } = checkOptions(
+    options,
+    {
+      minConnectionDuration: RULES.amount,
+      maxShortConnections: RULES.count,
+      backoffMaxDelay: RULES.amount,
+      backoffBaseDelay: RULES.amount,
+      logWarnings: RULES.boolean,
+    },
+    "sseResilience.",
+  )
   return {
     minConnectionDuration,
     maxShortConnections,
@@ -346,10 +332,8 @@ function sseSettings(options?: SSEResilienceOptions): SseSettings {
   }
 }
 
-function visibilityOf(option: boolean | VisibilitySource): VisibilitySource | undefined {
-  if (option === true) return documentVisibility()
-  if (option === false) return undefined
+function isVisibilityOption(it: unknown): boolean {
   // JavaScript callers can give anything.
-  if (typeof (option as Partial<VisibilitySource> | null)?.subscribe === "function") return option
-  throw badOption("pauseWhenHidden", "a boolean or a VisibilitySource", option)
+  const { subscribe } = (it ?? {}) as Partial<VisibilitySource>
+  return typeof it === "boolean" || typeof subscribe === "function"
 }

@@ -5,6 +5,7 @@ import { NOW_OFFSET } from "../../protocol/offset.ts"
 import { describeUrl } from "../../protocol/request-url.ts"
 import { decodeChunk, endText, type PartialText } from "../../protocol/utf8-decoder.ts"
 import type { SourcePage, TransferFailure } from "../page.ts"
+import type { ByteChunk, JsonBatch, JsonBatchMeta, TextChunk } from "../stream-response.ts"
 
 /** What arrived: bytes, or the texts of SSE events. */
 export type Part = Uint8Array | readonly string[]
@@ -21,8 +22,9 @@ export interface FormatState {
  *
  * @template S - what was read and not handed over; its size in bytes, characters or messages
  * @template T - what is handed over
+ * @template TBatch - the same with its place in the stream
  */
-export interface Format<S extends FormatState, T> {
+export interface Format<S extends FormatState, T, TBatch> {
   readonly empty: S
   /** Whether a page's content is its messages: one of `[]` is empty. */
   readonly countsMessages: boolean
@@ -33,6 +35,7 @@ export interface Format<S extends FormatState, T> {
   value(state: S): T
   /** What is left behind that. */
   rest(state: S): S
+  batch(value: T, place: JsonBatchMeta): TBatch
 }
 
 /** What was read, newest first. */
@@ -52,7 +55,7 @@ interface Bytes {
 const noBytes: Bytes = { size: 0, chunks: undefined }
 
 /** Bytes as they are. A whole page costs one copy, as it arrives in chunks (64 KiB in Node). */
-export const bytesFormat: Format<Bytes, Uint8Array> = {
+export const bytesFormat: Format<Bytes, Uint8Array, ByteChunk> = {
   empty: noBytes,
   countsMessages: false,
   add({ size, chunks }, part) {
@@ -62,6 +65,7 @@ export const bytesFormat: Format<Bytes, Uint8Array> = {
   endPage: (state) => state,
   value: ({ chunks }) => joinBytes(toArray(chunks)),
   rest: () => noBytes,
+  batch: (data, place) => ({ data, ...place }),
 }
 
 interface Text extends PartialText {
@@ -71,7 +75,7 @@ interface Text extends PartialText {
 const noText: Text = { size: 0, text: "", pending: undefined }
 
 /** Text in whole characters. */
-export const textFormat: Format<Text, string> = {
+export const textFormat: Format<Text, string, TextChunk> = {
   empty: noText,
   countsMessages: false,
   add: addText,
@@ -81,6 +85,7 @@ export const textFormat: Format<Text, string> = {
   },
   value: ({ text }) => text,
   rest: ({ pending }) => ({ size: 0, text: "", pending }),
+  batch: (text, place) => ({ text, ...place }),
 }
 
 function addText(state: Text, part: Part): Text {
@@ -108,7 +113,7 @@ export interface Messages {
 const noMessages: Messages = { size: 0, lists: undefined, documents: [], text: noText }
 
 /** The messages of a JSON stream. A page costs one decoding and one parse, as with `response.json()`. */
-export const jsonFormat: Format<Messages, unknown[]> = {
+export const jsonFormat: Format<Messages, unknown[], JsonBatch> = {
   empty: noMessages,
   countsMessages: true,
   add(state, part) {
@@ -131,6 +136,7 @@ export const jsonFormat: Format<Messages, unknown[]> = {
   },
   value: ({ lists }) => joinLists(toArray(lists)),
   rest: () => noMessages,
+  batch: (items, place) => ({ items, ...place }),
 }
 
 function isTexts(part: Part): part is readonly string[] {

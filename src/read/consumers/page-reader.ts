@@ -1,6 +1,5 @@
 import { pageTooLarge } from "../../errors/page-too-large.ts"
-import type { PageContent, PageSource, SourcePage, TransferFailure } from "../page.ts"
-import type { JsonBatchMeta } from "../stream-response.ts"
+import type { PageContent, PageMark, PageSource, SourcePage, TransferFailure } from "../page.ts"
 import type { Format, FormatState, Part } from "./formats.ts"
 
 /** A value on its way to the caller. */
@@ -32,7 +31,10 @@ export const MAX_PART_SIZE = 1 << 28
 const MAX_PIECE_BYTES = 1 << 26
 
 /** A session's content in one format. */
-export type Reader<T> = Pick<PageReader<FormatState, T>, "next" | "accept" | "rest">
+export type Reader<T, TBatch = unknown> = Pick<
+  PageReader<FormatState, T, TBatch>,
+  "next" | "accept" | "rest"
+>
 
 /**
  * The one way from a session's pages to its caller: gets a page, reads its payload part by part, hands over values, and
@@ -43,10 +45,10 @@ export type Reader<T> = Pick<PageReader<FormatState, T>, "next" | "accept" | "re
  * - Text inside a character at a page's end is kept until the next page: no offset lies inside a character.
  * - An exception while a page is read ends the session with it.
  */
-export class PageReader<S extends FormatState, T> {
+export class PageReader<S extends FormatState, T, TBatch> {
   readonly #source: PageSource
   readonly #url: string
-  readonly #format: Format<S, T>
+  readonly #format: Format<S, T, TBatch>
   readonly #mode: ReadMode
   #page: SourcePage | undefined
   #state: S
@@ -61,7 +63,7 @@ export class PageReader<S extends FormatState, T> {
   /** The last collected page that ends with a character. */
   #held: WholePage | undefined
 
-  constructor(source: PageSource, url: string, format: Format<S, T>, mode: ReadMode) {
+  constructor(source: PageSource, url: string, format: Format<S, T, TBatch>, mode: ReadMode) {
     this.#source = source
     this.#url = url
     this.#format = format
@@ -84,20 +86,18 @@ export class PageReader<S extends FormatState, T> {
   /**
    * The value is the caller's.
    *
-   * @returns its place: behind its page, or the place before the page of which it is a part. undefined if the session ended
+   * @returns it with its place: behind its page, or before the page of which it is a part. undefined if the session ended
    *   while it was on its way: it is not delivered then, and `next` tells how the session ended
    */
-  accept({ whole }: Delivery<T>): JsonBatchMeta | undefined {
+  accept({ value, whole }: Delivery<T>): TBatch | undefined {
     const source = this.#source
     if (source.outcome !== undefined) return undefined
+    const mark: Partial<PageMark> = whole ? source.commit(whole.page, whole.content) : {}
+    const { offset = source.position.offset, upToDate = false, streamClosed = false, cursor } = mark
     const restarted = this.#restarted && ({ restarted: true } as const)
     this.#restarted = false
-    if (whole === undefined) {
-      return { offset: source.position.offset, upToDate: false, streamClosed: false, ...restarted }
-    }
-    const mark = source.commit(whole.page, whole.content)
-    const { offset, upToDate, streamClosed, cursor } = mark
-    return { offset, upToDate, streamClosed, ...(cursor !== undefined && { cursor }), ...restarted }
+    const known = cursor !== undefined && { cursor }
+    return this.#format.batch(value, { offset, upToDate, streamClosed, ...known, ...restarted })
   }
 
   /** What was collected up to a tail inside a character, which has no offset: it is placed at the last page's end that has one. */

@@ -13,12 +13,16 @@ export type Pull<T> = () => Result<T> | Promise<Result<T>>
 
 const DONE = { done: true, value: undefined } as const
 
-/** The values of a reader as they come. */
-export function pullValues<T>(reader: Reader<T>): Pull<T> {
-  const take = (delivery: Delivery<T> | undefined): Result<T> | Promise<Result<T>> => {
+/** What a reader hands over, as it comes: values, or batches of them. */
+export function pullEach<T, TBatch, TResult>(
+  reader: Reader<T, TBatch>,
+  pick: (value: T, batch: TBatch) => TResult,
+): Pull<TResult> {
+  const take = (delivery: Delivery<T> | undefined): ReturnType<Pull<TResult>> => {
     if (delivery === undefined) return DONE
+    const batch = reader.accept(delivery)
     // If the session ended while the value was on its way, the next call tells how.
-    return reader.accept(delivery) === undefined ? pull() : { done: false, value: delivery.value }
+    return batch === undefined ? pull() : { done: false, value: pick(delivery.value, batch) }
   }
   const pull = () => reader.next().then(take)
   return pull
@@ -48,24 +52,10 @@ export function pullMessages<T>(source: PageSource, reader: Reader<T[]>): Pull<T
 }
 
 /**
- * What is pulled, as a ReadableStream that requests nothing the caller has not asked for. An abort errors it at once, also
- * between two reads; a cancel of the response closes it; to cancel the stream ends the session.
- *
- * One value is enqueued for each read, so that nothing is queued, and `for await` takes values without the stream: a message
- * costs it a settled promise, a sixth of a read (bench: json-stream).
- *
- * @param onEnd - called when the stream has ended, in whatever way
+ * What is pulled, in turn, for a loop or a stream. An abort ends it at once, also between two values; so does a cancel of the
+ * response. To leave it ends the session.
  */
-export function pulledStream<T>(
-  source: PageSource,
-  pull: Pull<T>,
-  onEnd: () => void,
-): ReadableStreamAsyncIterable<T> {
-  const values = new PulledValues(source, pull, onEnd)
-  return iterateWith(new ReadableStream(values, { highWaterMark: 0 }), () => values.takeDirectly())
-}
-
-class PulledValues<T> implements UnderlyingDefaultSource<T> {
+export class PulledValues<T> implements UnderlyingDefaultSource<T> {
   readonly #source: PageSource
   readonly #pull: Pull<T>
   readonly #onEnd: () => void
@@ -76,10 +66,41 @@ class PulledValues<T> implements UnderlyingDefaultSource<T> {
   /** The last pull that takes time: the next waits for it. */
   #last: Promise<unknown> | undefined
 
+  /** @param onEnd - called when it has ended, in whatever way */
   constructor(source: PageSource, pull: Pull<T>, onEnd: () => void) {
     this.#source = source
     this.#pull = pull
     this.#onEnd = onEnd
+  }
+
+  /** For `for await`. */
+  iterate(): AsyncIterableIterator<T> {
+    // A caller that stops asking without a `return` delays nothing once the session is over.
+    void this.#source.ended.then(this.#onEnd)
+    const finish = (): Promise<Result<T>> => {
+      this.cancel(undefined)
+      return Promise.resolve(DONE)
+    }
+    return {
+      next: () => Promise.resolve(this.#isOpen ? this.#take() : DONE),
+      return: finish,
+      [Symbol.asyncIterator]() {
+        return this
+      },
+    }
+  }
+
+  /**
+   * A stream that requests nothing the caller has not asked for. One value is enqueued for each read, so that nothing is
+   * queued, and `for await` takes values without the stream: a message costs it a settled promise, a sixth of a read (bench:
+   * json-stream).
+   */
+  stream(): ReadableStreamAsyncIterable<T> {
+    const stream = new ReadableStream(this, { highWaterMark: 0 })
+    return iterateWith(stream, () => {
+      const isQueued = this.#controller?.desiredSize !== 0
+      return !this.#isOpen || this.#isPulling || isQueued ? undefined : this.#take()
+    })
   }
 
   start(controller: ReadableStreamDefaultController<T>): void {
@@ -105,12 +126,6 @@ class PulledValues<T> implements UnderlyingDefaultSource<T> {
   cancel(reason: unknown): void {
     this.#end()
     this.#source.cancel(reason)
-  }
-
-  /** The next value for `for await`; undefined if it comes through the stream. */
-  takeDirectly(): ReturnType<Pull<T>> | undefined {
-    const isQueued = this.#controller?.desiredSize !== 0
-    return !this.#isOpen || this.#isPulling || isQueued ? undefined : this.#take()
   }
 
   #take(): ReturnType<Pull<T>> {

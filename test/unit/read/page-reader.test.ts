@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { bytesFormat, jsonFormat, textFormat } from "../../../src/read/consumers/formats.ts"
 import { PageReader, type Reader, type ReadMode } from "../../../src/read/consumers/page-reader.ts"
+import type { JsonBatchMeta } from "../../../src/read/stream-response.ts"
 import {
   bufferedPayload,
   type PageContent,
@@ -95,7 +96,9 @@ const wholePages: ReadMode = { partSize: Infinity }
 const wholeParts: ReadMode = { partSize: Infinity, skipsEmpty: true }
 
 /** Everything that a reader hands over, each with the offset that it is accepted with. */
-async function all<T>(reader: Reader<T>): Promise<{ value: T; offset: string | undefined }[]> {
+async function all<T>(
+  reader: Reader<T, JsonBatchMeta>,
+): Promise<{ value: T; offset: string | undefined }[]> {
   const deliveries: { value: T; offset: string | undefined }[] = []
   for (;;) {
     const delivery = await reader.next()
