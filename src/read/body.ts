@@ -8,7 +8,6 @@ import { describeUrl } from "../protocol/request-url.ts"
 import { hasHeader, headerOf } from "../protocol/response-metadata.ts"
 import type { IdleWatch } from "./idle-watch.ts"
 import {
-  bufferedPayload,
   emptyPayload,
   transferFailure,
   type Payload,
@@ -54,12 +53,15 @@ export function bodyPayload(response: Response, context: BodyContext): Payload {
   if (response.bodyUsed || (streams && body.locked)) {
     throw badBody(context.url, "whose body was used already: return a clone of it")
   }
-  if (streams) return new BodyPayload(body.getReader(), expectedBytes(response), context)
-  return wholeBody(response, context)
+  return streams
+    ? new BodyPayload(body.getReader(), expectedBytes(response), context)
+    : new BodyPayload(wholeBodyReader(response, context), undefined, context)
 }
 
+type BodyReader = Pick<ReadableStreamDefaultReader<Uint8Array>, "read" | "cancel">
+
 class BodyPayload implements Payload {
-  readonly #reader: ReadableStreamDefaultReader<Uint8Array>
+  readonly #reader: BodyReader
   readonly #expectedBytes: number | undefined
   readonly #context: BodyContext
   #receivedBytes = 0
@@ -70,11 +72,7 @@ class BodyPayload implements Payload {
     this.#cancel()
   }
 
-  constructor(
-    reader: ReadableStreamDefaultReader<Uint8Array>,
-    expected: number | undefined,
-    context: BodyContext,
-  ) {
+  constructor(reader: BodyReader, expected: number | undefined, context: BodyContext) {
     this.#reader = reader
     this.#expectedBytes = expected
     this.#context = context
@@ -150,45 +148,26 @@ class BodyPayload implements Payload {
 }
 
 /** If the platform's responses have no streams (React Native), the body arrives whole. */
-function wholeBody(response: Response, context: BodyContext): Payload {
-  const { watch, signal, idleTimeoutMs, onBytes } = context
+function wholeBodyReader(response: Response, { url, platform, signal }: BodyContext): BodyReader {
   // A response that somebody made by hand can lack what the platform's type promises.
   const { arrayBuffer, text } = response as Partial<Response>
   if (typeof arrayBuffer !== "function" && typeof text !== "function") {
-    throw badBody(context.url, "that has neither a stream nor arrayBuffer() nor text()")
+    throw badBody(url, "that has neither a stream nor arrayBuffer() nor text()")
   }
-  let whole: Promise<Payload> | undefined
-  let isComplete = false
-  const takeWhole = async () => {
-    watch.listen(idleTimeoutMs)
-    const bytes = await raceAbort(readWhole(response, context.platform), signal)
-    isComplete = true
-    watch.end()
-    onBytes?.(bytes)
-    return bufferedPayload(bytes)
-  }
+  let isRead = false
   return {
-    get isComplete() {
-      return isComplete
-    },
     async read() {
-      try {
-        return await (await (whole ??= takeWhole())).read()
-      } catch (error) {
-        watch.end()
-        const cause: unknown = signal.aborted ? signal.reason : error
-        return { kind: "failed", failure: brokenBody(context, cause) }
-      }
+      if (isRead) return { done: true, value: undefined }
+      isRead = true
+      return { done: false, value: await raceAbort(readWhole(response, platform), signal) }
     },
-    release() {
-      watch.end()
-    },
+    cancel: () => Promise.resolve(),
   }
 }
 
 async function readWhole(response: Response, platform: BodyPlatform): Promise<Uint8Array> {
   const isText = isPlainInSse(response.headers.get("content-type"))
-  // See wholeBody.
+  // See wholeBodyReader.
   const hasArrayBuffer = typeof (response as Partial<Response>).arrayBuffer === "function"
   if (hasArrayBuffer && !(isText && platform.lacksArrayBuffer)) {
     try {

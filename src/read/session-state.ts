@@ -442,7 +442,7 @@ function onTransferFailed(
   if (state.kind !== "delivering" && state.kind !== "requesting") return stay(state)
   const { context } = state
   if (state.kind === "delivering" && context.transport === "sse") {
-    const ending = { kind: "malformed", hasResponse: true, livedMs: 0, hasEvents: true } as const
+    const ending = { kind: "malformed", brought: "events", livedMs: 0 } as const
     return afterSse(context, ending, env)
   }
   const further = deliveredBytes > context.deliveredBytes

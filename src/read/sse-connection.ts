@@ -46,10 +46,11 @@ export class SseConnection {
   readonly #assembler = new SsePageAssembler()
   readonly #parser = new SseEventParser((event) => {
     this.#firstEventAtMs ??= monotonicMs()
-    const arrival = this.#assembler.take(event)
-    if (arrival.kind === "page") this.#arrived.push(arrival.page)
-    if (arrival.kind !== "nothing") this.#unclaimedBytes = 0
-    if (arrival.kind === "malformed") this.#defect ??= "malformed"
+    const page = this.#assembler.take(event)
+    if (page === undefined) return
+    this.#unclaimedBytes = 0
+    if (page === "malformed") this.#defect ??= page
+    else this.#arrived.push(page)
   })
   #arrived: SsePage[] = []
   /** What ends the connection once the pages before it are taken. */
@@ -118,14 +119,13 @@ export class SseConnection {
 
   /** Pages that continue each other, as one. One that is empty, does not move or goes back is the session's to judge. */
   #takeArrived(): SseRead | undefined {
-    const contents: Content[] = []
+    const contents: Data[] = []
     const passed = new Set([this.#position])
     let last: SsePage | undefined
     for (const page of this.#arrived) {
       const content = this.#decode(page)
       if (content === undefined) break
-      const filled = hasContent(content)
-      const continues = filled && !passed.has(page.offset)
+      const continues = content.some(isContent) && !passed.has(page.offset)
       if (!continues && last !== undefined) break
       contents.push(content)
       passed.add(page.offset)
@@ -136,63 +136,55 @@ export class SseConnection {
     this.#arrived = isOver ? [] : this.#arrived.slice(contents.length)
     if (last === undefined) return undefined
     const { offset, cursor, upToDate, streamClosed } = last
-    if (offset !== this.#position && contents.some(hasContent)) {
+    const [first = []] = contents
+    const data = contents.length === 1 ? first : contents.flat()
+    if (offset !== this.#position && data.some(isContent)) {
       this.#progressed = true
       this.#position = offset
     }
     const payload =
       this.#encoding === "base64"
-        ? bufferedPayload(joinBytes(contents.flatMap(({ chunks }) => chunks)))
-        : textPayload(contents.length === 1 ? last.data : contents.flatMap(({ texts }) => texts))
+        ? // What was decoded.
+          bufferedPayload(joinBytes(data as readonly Uint8Array[]))
+        : // What was not.
+          textPayload(data as readonly string[])
     const end = { offset, cursor, upToDate, streamClosed }
     return { kind: "page", end, payload, elapsedMs: Infinity }
   }
 
-  #decode({ data }: SsePage): Content | undefined {
+  #decode({ data }: SsePage): Data | undefined {
     if (this.#encoding === "base64") {
       const chunks = decodeAll(data)
       if (chunks === undefined) this.#defect ??= "malformed"
-      return chunks && { texts: [], chunks }
+      return chunks
     }
     // A page that begins or ends inside a character arrives with U+FFFD in place of the halves.
     if (this.#encoding === "text" && data.some((text) => text.includes("\uFFFD"))) {
       this.#defect ??= "lossy-text"
       return undefined
     }
-    return { texts: data, chunks: [] }
+    return data
   }
 
   #closed(kind: SseEnding["kind"]): SseRead {
-    const { startedAtMs } = this.#context
-    const firstMs = this.#firstEventAtMs
     this.#body.release()
-    return {
-      kind: "sse-closed",
-      ending: {
-        kind,
-        hasResponse: true,
-        livedMs: monotonicMs() - startedAtMs,
-        hasEvents: firstMs !== undefined,
-        progressed: this.#progressed,
-        buffered:
-          firstMs !== undefined &&
-          firstMs - startedAtMs > BUFFERED_MS &&
-          this.#listenedMs < BURST_MS,
-      },
-    }
+    const livedMs = monotonicMs() - this.#context.startedAtMs
+    return { kind: "sse-closed", ending: { kind, brought: this.#brought, livedMs } }
+  }
+
+  get #brought(): SseEnding["brought"] {
+    if (this.#firstEventAtMs === undefined) return "nothing"
+    const silentMs = this.#firstEventAtMs - this.#context.startedAtMs
+    if (silentMs > BUFFERED_MS && this.#listenedMs < BURST_MS) return "burst"
+    return this.#progressed ? "content" : "events"
   }
 }
 
-interface Content {
-  readonly texts: readonly string[]
-  readonly chunks: readonly Uint8Array[]
-}
+/** Of one page: all of it text, or all of it bytes. */
+type Data = readonly (string | Uint8Array)[]
 
-function hasContent({ texts, chunks }: Content): boolean {
-  return (
-    texts.some((text) => text !== "" && text !== "[]") ||
-    chunks.some((bytes) => bytes.byteLength > 0)
-  )
+function isContent(data: string | Uint8Array): boolean {
+  return data.length > 0 && data !== "[]"
 }
 
 function encodingOf(response: Response, contentType: string | undefined): Encoding {

@@ -6,14 +6,9 @@ import type { SseFallbackReason, SseSettings, Transport } from "./stream-options
 export interface SseEnding {
   /** `unsupported`: the response is not an event stream. `lossy-text`: SSE has changed the text. */
   readonly kind: "closed" | "unsupported" | "lossy-text" | TransferFailure["kind"]
-  /** Whether the request got a response. */
-  readonly hasResponse: boolean
+  /** The best of what it brought. `content`: it was new. `burst`: all of it arrived at once, at its end. */
+  readonly brought: "no-response" | "nothing" | "events" | "content" | "burst"
   readonly livedMs: number
-  readonly hasEvents?: boolean
-  /** Whether it brought content that was new. */
-  readonly progressed?: boolean
-  /** Whether all of it arrived in one burst at its end. */
-  readonly buffered?: boolean
   /** What the request failed with, and how long the server asked to wait. */
   readonly failure?: { readonly error: Error; readonly retryAfterMs: number } | undefined
 }
@@ -72,7 +67,7 @@ export function judgeSse(
   const reason = failureReason(ending, short)
   if (reason === undefined) {
     // New content on every connection is no failure, but reconnecting must not become a loop without a pause.
-    const delayMs = ending.progressed !== true ? spacingMs : short ? backoffMs(1) : 0
+    const delayMs = ending.brought !== "content" ? spacingMs : short ? backoffMs(1) : 0
     return { kind: "reconnect", transport: "sse", failures: 0, delayMs }
   }
   const count = failures + 1
@@ -82,29 +77,29 @@ export function judgeSse(
   const floorMs = count > FREE_FAILURES ? spacingMs : 0
   return {
     kind: "reconnect",
-    transport: ending.hasResponse ? "sse" : "catch-up",
+    transport: ending.brought === "no-response" ? "catch-up" : "sse",
     failures: count,
     delayMs: Math.max(backoffMs(count), floorMs, ending.failure?.retryAfterMs ?? 0),
   }
 }
 
 /** Why a connection did not work; undefined if it worked. */
-function failureReason(ending: SseEnding, short: boolean): SseFallbackReason | undefined {
-  const { kind } = ending
+function failureReason(
+  { kind, brought }: SseEnding,
+  short: boolean,
+): SseFallbackReason | undefined {
   if (kind === "unsupported" || kind === "lossy-text" || kind === "malformed") return kind
-  if (!ending.hasResponse) return kind === "timeout" ? "silent" : "failing"
-  if (kind === "timeout") return ending.hasEvents === true ? undefined : "silent"
-  if (ending.buffered === true) return "buffered"
-  if (ending.progressed === true) return undefined
-  if (short) return "short-connections"
-  return ending.hasEvents === true ? undefined : "silent"
+  if (brought === "no-response") return kind === "timeout" ? "silent" : "failing"
+  if (kind === "timeout") return brought === "nothing" ? "silent" : undefined
+  if (brought === "burst") return "buffered"
+  if (brought === "content") return undefined
+  return short ? "short-connections" : brought === "nothing" ? "silent" : undefined
 }
 
 /** Whether one such connection is enough. Headers without a first event: something holds the events back. */
-function isConclusive({ kind, hasResponse, buffered = false }: SseEnding): boolean {
+function isConclusive({ kind, brought }: SseEnding): boolean {
+  if (kind === "timeout") return brought === "nothing"
   return (
-    kind === "unsupported" ||
-    kind === "lossy-text" ||
-    (kind === "timeout" ? hasResponse : buffered && kind !== "malformed")
+    kind === "unsupported" || kind === "lossy-text" || (brought === "burst" && kind !== "malformed")
   )
 }

@@ -142,7 +142,7 @@ class ReadAttempt implements RequestObserver, IdleListener {
       return this.fail(error)
     }
     this.#discard(response)
-    return notConnected("unsupported", true)
+    return notConnected("unsupported", "nothing")
   }
 
   fail(error: unknown): NotOpened {
@@ -215,17 +215,17 @@ function sseFailure(error: unknown): NotOpened {
   if (failure === undefined || !(error instanceof FetchError)) {
     return { kind: "request-failed", error }
   }
-  if (sseRejections.includes(error.status)) return notConnected("unsupported", true)
+  if (sseRejections.includes(error.status)) return notConnected("unsupported", "nothing")
   if (!failure.retryable) return { kind: "request-failed", error }
-  return notConnected("network", false, { error, retryAfterMs: failure.retryAfterMs })
+  return notConnected("network", "no-response", { error, retryAfterMs: failure.retryAfterMs })
 }
 
 function notConnected(
   kind: SseEnding["kind"],
-  hasResponse = false,
+  brought: SseEnding["brought"] = "no-response",
   failure?: SseEnding["failure"],
 ): NotOpened {
-  return { kind: "sse-closed", ending: { kind, hasResponse, livedMs: 0, failure } }
+  return { kind: "sse-closed", ending: { kind, brought, livedMs: 0, failure } }
 }
 
 function missingOffset(url: string, response: Response): DurableStreamError {

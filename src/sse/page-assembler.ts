@@ -17,12 +17,6 @@ export interface SsePage {
   readonly streamClosed: boolean
 }
 
-/** What an event completed. `malformed`: a control event that is not a JSON object with an offset. */
-export type SseArrival =
-  | { readonly kind: "nothing" }
-  | { readonly kind: "page"; readonly page: SsePage }
-  | { readonly kind: "malformed" }
-
 /**
  * Joins data events with the control event behind them. Data that no control event follows never becomes a page: if
  * the connection ends in between, the server sends it again.
@@ -35,13 +29,16 @@ export class SsePageAssembler {
     return this.#rawData.length > 0
   }
 
-  /** Takes the next event and returns what it completed. Skips events of other names. */
-  take(event: SseEvent): SseArrival {
+  /**
+   * Takes the next event and returns the page that it completed. Skips events of other names. `malformed`: a control event
+   * that is not a JSON object with an offset.
+   */
+  take(event: SseEvent): SsePage | "malformed" | undefined {
     if (event.name === "data") this.#rawData.push(event.rawData)
-    if (event.name !== "control") return { kind: "nothing" }
+    if (event.name !== "control") return undefined
     const control = parseControl(event.rawData)
     const offset = control?.[SSE_OFFSET_FIELD]
-    if (control === undefined || !isOffset(offset)) return { kind: "malformed" }
+    if (control === undefined || !isOffset(offset)) return "malformed"
     // Servers disagree on the one space that may follow `data:`. Those that never write it leave the spaces that a
     // text begins with unprotected; a control event, whose JSON begins with none, tells which kind this server is.
     const padded = event.rawData.startsWith(" ")
@@ -50,14 +47,11 @@ export class SsePageAssembler {
     const cursor = control[SSE_CURSOR_FIELD]
     const streamClosed = control[SSE_CLOSED_FIELD] === true
     return {
-      kind: "page",
-      page: {
-        data,
-        offset,
-        cursor: typeof cursor === "string" && cursor !== "" ? cursor : undefined,
-        upToDate: streamClosed || control[SSE_UP_TO_DATE_FIELD] === true,
-        streamClosed,
-      },
+      data,
+      offset,
+      cursor: typeof cursor === "string" && cursor !== "" ? cursor : undefined,
+      upToDate: streamClosed || control[SSE_UP_TO_DATE_FIELD] === true,
+      streamClosed,
     }
   }
 }

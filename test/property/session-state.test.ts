@@ -28,11 +28,8 @@ const kinds = ["timeout", "suspended", "network", "malformed"] as const
 
 const endings: fc.Arbitrary<SseEnding> = fc.record({
   kind: fc.constantFrom("closed", "unsupported", "lossy-text", ...kinds),
-  hasResponse: fc.boolean(),
+  brought: fc.constantFrom("no-response", "nothing", "events", "content", "burst"),
   livedMs: fc.constantFrom(0, 5, 999, 1000, 60_000),
-  hasEvents: fc.boolean(),
-  progressed: fc.boolean(),
-  buffered: fc.boolean(),
 })
 
 const progress: fc.Arbitrary<SessionEvent> = fc.oneof(
@@ -285,11 +282,8 @@ type Mischief = typeof mischief extends fc.Arbitrary<infer M> ? M : never
 
 const shortEnding: SseEnding = {
   kind: "closed",
-  hasResponse: true,
+  brought: "events",
   livedMs: 3,
-  hasEvents: true,
-  progressed: false,
-  buffered: false,
 }
 
 /** The event that a piece of mischief is in the state that a session is in. */

@@ -83,11 +83,8 @@ const closing: PageMark = { ...forward, upToDate: true, streamClosed: true }
 
 const healthy: SseEnding = {
   kind: "closed",
-  hasResponse: true,
+  brought: "events",
   livedMs: 60_000,
-  hasEvents: true,
-  progressed: false,
-  buffered: false,
 }
 const error = new Error("what failed")
 const failed = (kind: "network" | "timeout" | "suspended" | "malformed", signature?: string) =>

@@ -14,11 +14,8 @@ const settings = {
 /** A server that closes its connection after a minute in which there was nothing new. */
 const healthy: SseEnding = {
   kind: "closed",
-  hasResponse: true,
+  brought: "events",
   livedMs: 60_000,
-  hasEvents: true,
-  progressed: false,
-  buffered: false,
 }
 const cutAtOnce: SseEnding = { ...healthy, livedMs: 5 }
 
@@ -65,7 +62,7 @@ describe("what follows the end of an SSE connection", () => {
   })
 
   it("a short connection that brought something new is no failure, and waits a little", () => {
-    const verdict = judge({ ...cutAtOnce, progressed: true }, 2)
+    const verdict = judge({ ...cutAtOnce, brought: "content" }, 2)
     expect(verdict).toEqual({
       kind: "reconnect",
       transport: "sse",
@@ -76,7 +73,7 @@ describe("what follows the end of an SSE connection", () => {
 
   it("a request that failed, or got no response, asks by catch-up whether it is the server", () => {
     for (const kind of ["network", "timeout"] as const) {
-      expect(judge({ ...cutAtOnce, kind, hasResponse: false, hasEvents: false })).toMatchObject({
+      expect(judge({ ...cutAtOnce, kind, brought: "no-response" })).toMatchObject({
         transport: "catch-up",
       })
     }
@@ -84,7 +81,7 @@ describe("what follows the end of an SSE connection", () => {
 
   it("waits as long as the server asks", () => {
     const failure = { error: new Error("busy"), retryAfterMs: 7_000 }
-    const ending: SseEnding = { ...cutAtOnce, kind: "network", hasResponse: false, failure }
+    const ending: SseEnding = { ...cutAtOnce, kind: "network", brought: "no-response", failure }
     expect(judge(ending)).toMatchObject({ kind: "reconnect", delayMs: 7_000 })
   })
 
@@ -105,17 +102,17 @@ describe("what follows the end of an SSE connection", () => {
   it.each<[SseEnding["kind"], Partial<SseEnding>, SseFallbackReason]>([
     ["unsupported", {}, "unsupported"],
     ["lossy-text", {}, "lossy-text"],
-    ["timeout", { hasEvents: false }, "silent"],
-    ["closed", { buffered: true, progressed: true }, "buffered"],
+    ["timeout", { brought: "nothing" }, "silent"],
+    ["closed", { brought: "burst" }, "buffered"],
   ])("%s %j falls back at once: %s", (kind, ending, reason) => {
     expect(judge({ ...healthy, ...ending, kind })).toEqual({ kind: "fall-back", reason })
   })
 
   it.each<[SseEnding["kind"], Partial<SseEnding>, SseFallbackReason]>([
     ["malformed", {}, "malformed"],
-    ["timeout", { hasResponse: false, hasEvents: false }, "silent"],
-    ["network", { hasResponse: false, hasEvents: false, livedMs: 0 }, "failing"],
-    ["closed", { hasEvents: false }, "silent"],
+    ["timeout", { brought: "no-response" }, "silent"],
+    ["network", { brought: "no-response", livedMs: 0 }, "failing"],
+    ["closed", { brought: "nothing" }, "silent"],
     ["closed", { livedMs: 3 }, "short-connections"],
     ["network", { livedMs: 3 }, "short-connections"],
   ])("%s %j falls back after three in a row: %s", (kind, ending, reason) => {
@@ -138,7 +135,7 @@ describe("what follows the end of an SSE connection", () => {
   })
 
   it("a suspended machine says nothing about SSE", () => {
-    const verdict = judge({ ...cutAtOnce, kind: "suspended", hasEvents: false }, 2)
+    const verdict = judge({ ...cutAtOnce, kind: "suspended", brought: "nothing" }, 2)
     expect(verdict).toEqual({ kind: "reconnect", transport: "sse", failures: 2, delayMs: 0 })
   })
 

@@ -1,13 +1,15 @@
 import { describe, expect, it } from "vitest"
-import { SsePageAssembler, type SseArrival } from "../../../src/sse/page-assembler.ts"
+import { SsePageAssembler } from "../../../src/sse/page-assembler.ts"
 
-function assemble(...events: readonly (readonly [name: string, rawData: string])[]): SseArrival[] {
+type Arrival = ReturnType<SsePageAssembler["take"]>
+
+function assemble(...events: readonly (readonly [name: string, rawData: string])[]): Arrival[] {
   const assembler = new SsePageAssembler()
   return events.map(([name, rawData]) => assembler.take({ name, rawData }))
 }
 
-function dataOf(arrival: SseArrival | undefined): readonly string[] | undefined {
-  return arrival?.kind === "page" ? arrival.page.data : undefined
+function dataOf(arrival: Arrival): readonly string[] | undefined {
+  return arrival === "malformed" ? undefined : arrival?.data
 }
 
 const control = '{"streamNextOffset":"o1"}'
@@ -15,16 +17,13 @@ const control = '{"streamNextOffset":"o1"}'
 describe("pages from events", () => {
   it("data is the page's whose control event comes next", () => {
     const arrivals = assemble(["data", "[1]"], ["data", "[2]"], ["control", control])
-    expect(arrivals.slice(0, 2)).toEqual([{ kind: "nothing" }, { kind: "nothing" }])
+    expect(arrivals.slice(0, 2)).toEqual([undefined, undefined])
     expect(arrivals[2]).toEqual({
-      kind: "page",
-      page: {
-        data: ["[1]", "[2]"],
-        offset: "o1",
-        cursor: undefined,
-        upToDate: false,
-        streamClosed: false,
-      },
+      data: ["[1]", "[2]"],
+      offset: "o1",
+      cursor: undefined,
+      upToDate: false,
+      streamClosed: false,
     })
   })
 
@@ -36,15 +35,17 @@ describe("pages from events", () => {
   it("reads all that control says; closed implies up to date", () => {
     const told = { streamNextOffset: "o2", streamCursor: "c", upToDate: true, more: 1 }
     const [page] = assemble(["control", JSON.stringify(told)])
-    expect(page).toMatchObject({ page: { offset: "o2", cursor: "c", upToDate: true } })
+    expect(page).toMatchObject({ offset: "o2", cursor: "c", upToDate: true })
     const [closed] = assemble(["control", '{"streamNextOffset":"o2","streamClosed":true}'])
-    expect(closed).toMatchObject({ page: { upToDate: true, streamClosed: true } })
+    expect(closed).toMatchObject({ upToDate: true, streamClosed: true })
   })
 
   it("takes no value for another: only true is true, only text is a cursor", () => {
     const odd = { streamNextOffset: "o", streamCursor: 7, upToDate: "true", streamClosed: 1 }
     expect(assemble(["control", JSON.stringify(odd)])[0]).toMatchObject({
-      page: { cursor: undefined, upToDate: false, streamClosed: false },
+      cursor: undefined,
+      upToDate: false,
+      streamClosed: false,
     })
   })
 
@@ -66,7 +67,7 @@ describe("pages from events", () => {
     ["with half of a character in its offset", '{"streamNextOffset":"a\\ud800"}'],
     ["with an offset that is no text", '{"streamNextOffset":12}'],
   ])("a control event that is %s is malformed", (_what, rawData) => {
-    expect(assemble(["control", rawData])[0]?.kind).toBe("malformed")
+    expect(assemble(["control", rawData])[0]).toBe("malformed")
   })
 })
 
