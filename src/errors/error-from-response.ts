@@ -23,17 +23,10 @@ export interface RequestContext {
   readonly indeterminate?: boolean
 }
 
-/** What happened, and what to do. */
 type Explanation = readonly [what: string, advice: string]
 type Explanations = Partial<Record<DurableStreamErrorCode, Explanation>>
 
-/**
- * The error of a response that is not a success: to a read, or to a request that is not about a stream.
- *
- * @param response - the response
- * @param body - what its body says
- * @param context - what was requested
- */
+/** The error of a response that is not a success: to a read, or to a request that is not about a stream. */
 export function readError(
   { status, headers }: Pick<Response, "status" | "headers">,
   { text, json }: ErrorBody,

@@ -14,7 +14,6 @@ export function invalidMessageError(
   return new DurableStreamError(message, code, undefined, undefined, { cause })
 }
 
-/** @throws the error of a message that is invalid */
 export function checkMessage<T extends MessageSnapshot>(
   message: T,
   stream: string,

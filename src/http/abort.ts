@@ -11,7 +11,6 @@ export class LinkedAbortController {
   readonly #controller = newController()
   #unfollow: readonly (() => void)[] = none
 
-  /** @param parents - the signals to follow; undefined ones are passed over */
   constructor(...parents: readonly (AbortSignal | undefined)[]) {
     const aborted = parents.find((parent) => parent?.aborted)
     if (aborted !== undefined) {
@@ -85,7 +84,6 @@ function isFetchable(signal: AbortSignal): boolean {
   return fetchable.is
 }
 
-/** @throws FetchBackoffAbortError if the signal is aborted */
 export function throwIfAborted(signal: AbortSignal): void {
   if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
 }
@@ -94,8 +92,7 @@ export function throwIfAborted(signal: AbortSignal): void {
  * Waits for a promise, but no longer than for the signal: an abort rejects at once, also where what is waited for
  * never looks at the signal.
  *
- * @param promise - what to wait for
- * @param signal - ends the wait; a LinkedAbortController's, as each wait has a listener of its own on it
+ * @param signal - a LinkedAbortController's, as each wait has a listener of its own on it
  * @param onLate - takes what the promise gives after the abort, so that it can be released
  * @throws FetchBackoffAbortError on abort
  */
@@ -134,8 +131,6 @@ export const MAX_TIMER_MS = 2 ** 31 - 1
 /**
  * Waits, or ends at once with the signal.
  *
- * @param ms - how long
- * @param signal - ends the wait
  * @param watch - watches for what makes the wait needless, and returns a function that ends the watch
  * @throws FetchBackoffAbortError on abort
  */

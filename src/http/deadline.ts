@@ -6,11 +6,7 @@ export class Deadline {
   readonly #timer: ReturnType<typeof setTimeout> | undefined
   #timeout: Error | undefined
 
-  /**
-   * @param parent - ends it as well
-   * @param ms - how long it may take; Infinity for no limit
-   * @param error - makes the error of what took longer
-   */
+  /** @param parent - ends it as well */
   constructor(parent: AbortSignal | undefined, ms: number, error: () => Error) {
     this.#controller = new LinkedAbortController(parent)
     // A longer timer would fire at once; nothing waits for a month.
@@ -21,12 +17,10 @@ export class Deadline {
     }, ms)
   }
 
-  /** Aborted by the parent, or when the time is over. */
   get signal(): AbortSignal {
     return this.#controller.signal
   }
 
-  /** The error, once the time is over. */
   get timeout(): Error | undefined {
     return this.#timeout
   }

@@ -38,7 +38,6 @@ export function failureOf(error: unknown): RequestFailure | undefined {
     : undefined
 }
 
-/** Makes an error carry what its request's failure means. */
 export function withFailure<TError extends DurableStreamError>(
   error: TError,
   failure: RequestFailure,

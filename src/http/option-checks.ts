@@ -1,13 +1,11 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 
-/** What an option must be. */
 export interface OptionRule {
   /** In words, as they follow "must be". */
   readonly words: string
   readonly isMet: (value: unknown) => boolean
 }
 
-/** The rules that many options have. */
 export const RULES: Readonly<
   Record<"amount" | "boolean" | "count" | "duration" | "function" | "object", OptionRule>
 > = {
@@ -75,32 +73,22 @@ export function checkNumber(
   throw badOption(option, rule, value)
 }
 
-/** Checks a duration: above 0, Infinity for no limit. */
 export function checkDuration(option: string, ms: number): number {
   return checkOption(option, ms, RULES.duration)
 }
 
-/** Checks an amount: 0 or more. */
-export function checkAmount(option: string, value: number): number {
-  return checkOption(option, value, RULES.amount)
-}
-
-/** Checks a count: whole, 0 or more, Infinity for no limit. */
 export function checkCount(option: string, count: number): number {
   return checkOption(option, count, RULES.count)
 }
 
-/** Checks an option that is a function. */
 export function checkFunction<T>(option: string, value: T): T {
   return checkOption(option, value, RULES.function)
 }
 
-/** Checks an option that is true or false. */
 export function checkBoolean<T>(option: string, value: T): T {
   return checkOption(option, value, RULES.boolean)
 }
 
-/** Checks options, or an option that holds others. */
 export function checkObject<T>(option: string, value: T): T {
   return checkOption(option, value, RULES.object)
 }

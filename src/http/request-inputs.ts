@@ -28,7 +28,6 @@ export type ParamsRecord = Record<
   string | undefined | (() => MaybePromise<string | undefined>)
 >
 
-/** Checked headers, as requests are made with them. */
 export interface RequestHeaders {
   readonly headers: HeadersRecord
   /** Gives more headers for each request; `headers` replace them. */

@@ -95,7 +95,6 @@ export function send(
   }))
 }
 
-/** The status and headers of a response whose body is of no interest. */
 export interface ResponseMetadata {
   readonly status: number
   readonly headers: Headers
@@ -254,7 +253,6 @@ function timeoutError({ url, requestTimeoutMs }: Endpoint, request: StreamReques
   return transferError(url, { kind: "timeout", reason, effect })
 }
 
-/** The error that a response means; undefined if it is what was requested. */
 async function errorIn(
   response: Response,
   { url }: Endpoint,

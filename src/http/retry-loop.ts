@@ -17,7 +17,6 @@ import { failureOf, type RequestFailure } from "./failure.ts"
  */
 export type RetryPolicy = "idempotent" | "quick" | "not-processed" | "never"
 
-/** The outcome of one attempt. */
 export type AttemptOutcome<T> = { readonly kind: "response"; readonly value: T } | FailedAttempt
 
 /** An attempt that failed. Its error carries the failure, see `failureOf`. */
@@ -26,7 +25,6 @@ export interface FailedAttempt {
   readonly error: DurableStreamError
 }
 
-/** A retry that is about to happen. */
 export interface RetryNotice {
   /** How many attempts have failed. */
   readonly attempt: number
@@ -45,7 +43,6 @@ export interface Retrying {
   readonly retryAtMs: number
 }
 
-/** What {@link retryLoop} is told. */
 export interface RetryLoopOptions<T> {
   /** Makes another attempt, from the second on; rejects only for what ends the loop (an abort, a failing header function). */
   readonly attempt: (attempt: number) => Promise<AttemptOutcome<T>>

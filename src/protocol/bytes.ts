@@ -33,7 +33,6 @@ export function tagOf(value: unknown): string {
   }
 }
 
-/** Joins chunks into one; a single one is given back as it is. */
 export function joinBytes(chunks: readonly Uint8Array[]): Uint8Array {
   const [first] = chunks
   if (first !== undefined && chunks.length === 1) return first

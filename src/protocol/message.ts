@@ -12,7 +12,6 @@ export interface SerializedValue {
   readonly json: string
 }
 
-/** Why a value is not a message. */
 export interface InvalidMessage {
   readonly kind: "invalid"
   readonly code: "PARSE_ERROR" | "BAD_REQUEST"
@@ -23,7 +22,6 @@ export interface InvalidMessage {
 /** A message as the caller gave it at the time of the call. Text and bytes are their own snapshot, which costs no object. */
 export type MessageSnapshot = MessageContent | SerializedValue | InvalidMessage
 
-/** The content type of a stream that was created without one. */
 export const DEFAULT_CONTENT_TYPE = "application/octet-stream"
 
 /**

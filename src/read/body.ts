@@ -15,7 +15,6 @@ import {
   type TransferFailure,
 } from "./page.ts"
 
-/** What a body is read with. */
 export interface BodyContext {
   readonly url: string
   /** Ends the reading, also if the platform's body does not follow it. */
@@ -23,7 +22,6 @@ export interface BodyContext {
   readonly watch: IdleWatch
   readonly idleTimeoutMs: number
   readonly platform: BodyPlatform
-  /** Inspects the bytes that arrive. */
   readonly onBytes?: ((bytes: Uint8Array) => void) | undefined
 }
 

@@ -1,14 +1,7 @@
 import { onAbort } from "../http/abort.ts"
 import type { RetryOpts, StreamErrorHandler } from "./stream-options.ts"
 
-/**
- * Calls the error handler.
- *
- * @param error - what a request failed with; a header function may have thrown anything
- * @param signal - ends the wait for the handler; not aborted yet
- * @returns what to change before the request is made again; undefined if the session is to end
- * @throws what the handler threw
- */
+/** Calls the error handler. Resolves with what to change, or undefined if the session is to end, or the signal is aborted. */
 export async function callErrorHandler(
   onError: StreamErrorHandler | undefined,
   error: unknown,

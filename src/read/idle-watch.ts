@@ -10,7 +10,6 @@ const LATE_MS = 10_000
 /** How long a connection has, after a late timer, to prove that it is alive. */
 const PROOF_MS = 1_000
 
-/** Who is told. */
 export interface IdleListener {
   /** Called once for a wait; the watch waits no further then. */
   onIdle(failure: TransferFailure): void
@@ -46,7 +45,6 @@ export class IdleWatch {
     return this.#failure
   }
 
-  /** Begins a wait. */
   listen(timeoutMs: number): void {
     const nowMs = monotonicMs()
     this.#timeoutMs = timeoutMs
@@ -63,7 +61,6 @@ export class IdleWatch {
     this.#isLate = false
   }
 
-  /** Ends the watch. */
   end(): void {
     this.#waitingSinceMs = undefined
     this.#disarm()

@@ -2,16 +2,13 @@ import { transferError } from "../http/failure.ts"
 import { encodeUtf8 } from "../platform/text.ts"
 import { NOW_OFFSET, START_OFFSET, type Offset } from "../protocol/offset.ts"
 
-/** The end of a page in its stream. */
 export interface PageMark {
-  /** Where the next read starts. */
   readonly offset: Offset
   readonly cursor: string | undefined
   readonly upToDate: boolean
   readonly streamClosed: boolean
 }
 
-/** How a session ended. */
 export type SessionOutcome =
   | { readonly kind: "eof" }
   | { readonly kind: "up-to-date" }
@@ -19,14 +16,12 @@ export type SessionOutcome =
   | { readonly kind: "aborted"; readonly reason: unknown }
   | { readonly kind: "failed"; readonly error: unknown }
 
-/** A page as it arrives. */
 export interface ArrivedPage {
   readonly kind: "page"
   readonly end: PageMark
   readonly payload: Payload
   /** From the request to the response; Infinity for SSE, whose pages come unasked. */
   readonly elapsedMs: number
-  /** The response that is this page. */
   readonly response?: Response
 }
 
@@ -43,7 +38,6 @@ export interface SourcePage {
   readonly restarted: boolean
 }
 
-/** What a page held. */
 export interface PageContent {
   readonly empty: boolean
   /** Its size, for consumers that deliver parts of pages. */
@@ -55,11 +49,9 @@ export interface PageContent {
  * then `next` again. Calls after the end of the session change nothing.
  */
 export interface PageSource {
-  /** The stream's content type, after the first response. */
   readonly contentType: string | undefined
   /** What users see: the end of what was committed. Moves in `commit` and nowhere else. */
   readonly position: PageMark
-  /** How the session ended; undefined while it lives. */
   readonly outcome: SessionOutcome | undefined
   /** Settles, and never rejects, when the session is over. */
   readonly ended: Promise<SessionOutcome>
@@ -112,7 +104,6 @@ export interface TransferFailure {
   readonly signature?: string | undefined
 }
 
-/** The failure of a transfer, with the error that says so. */
 export function transferFailure(
   url: string,
   kind: TransferFailure["kind"],
@@ -135,7 +126,6 @@ export interface Payload {
   readonly texts?: readonly string[]
   /** There was no body at all, as with a 204. */
   readonly bodiless?: true
-  /** Whether all of it has arrived. */
   readonly isComplete: boolean
   /**
    * The next bytes. One call at a time.
@@ -143,11 +133,9 @@ export interface Payload {
    * @throws what no transfer can fix: the body is not one, or was used by the caller's `fetch`
    */
   read(): Promise<PayloadRead>
-  /** Releases what was not read. */
   release(): void
 }
 
-/** A payload that is in memory. */
 export function bufferedPayload(bytes: Uint8Array): Payload {
   let rest: Uint8Array | undefined = bytes.byteLength === 0 ? undefined : bytes
   return {
@@ -165,12 +153,10 @@ export function bufferedPayload(bytes: Uint8Array): Payload {
   }
 }
 
-/** The payload of a page without content. */
 export function emptyPayload(): Payload {
   return { ...bufferedPayload(new Uint8Array()), bodiless: true }
 }
 
-/** A payload that arrived as text. */
 export function textPayload(texts: readonly string[]): Payload {
   let bytes: Payload | undefined
   return {

@@ -2,7 +2,6 @@ import { LinkedAbortController } from "../http/abort.ts"
 import type { ReadRequest } from "./session-state.ts"
 import type { Opened } from "./transport.ts"
 
-/** A request that is in flight. */
 export interface PendingRequest {
   readonly request: ReadRequest
   readonly controller: LinkedAbortController
@@ -19,10 +18,7 @@ export class ReadAhead {
   readonly #open: (request: ReadRequest, controller: LinkedAbortController) => Promise<Opened>
   #pending: readonly PendingRequest[] = []
 
-  /**
-   * @param limit - how many requests may be ahead
-   * @param open - makes a request; never rejects
-   */
+  /** @param open - makes a request; never rejects */
   constructor(
     limit: number,
     open: (request: ReadRequest, controller: LinkedAbortController) => Promise<Opened>,
@@ -53,7 +49,6 @@ export class ReadAhead {
     return found
   }
 
-  /** Ends all requests and releases their responses. */
   drop(): void {
     const pending = this.#pending
     this.#pending = []

@@ -1,50 +1,24 @@
 import { callObserver, isTestRun, warn } from "../platform/console.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import type {
-  SessionSettings,
-  SseFallbackReason,
-  StreamEvent,
-  Transport,
-} from "./stream-options.ts"
+import type { SessionSettings, SseFallbackReason, StreamEvent } from "./stream-options.ts"
 
 /** Reports what a session does: to `observe`, and to the console what somebody should fix. */
-export class SessionEvents {
-  readonly #url: string
-  readonly #settings: Pick<SessionSettings, "observe" | "sse">
-  #latest: ResponseHead | undefined
-
-  constructor(url: string, settings: Pick<SessionSettings, "observe" | "sse">) {
-    this.#url = url
-    this.#settings = settings
+export function reportEvent(
+  url: string,
+  { observe, sse }: Pick<SessionSettings, "observe" | "sse">,
+  event: StreamEvent,
+): void {
+  if (observe !== undefined) callObserver("observe", () => observe(event))
+  const stream = describeUrl(url)
+  // A test that deletes streams does so on purpose.
+  if (event.kind === "offset-mismatch" && !isTestRun()) {
+    warn(
+      `${stream}: the stored offset ${event.offset} is not the stream's any more (it ends at ${event.nextOffset}). If the ` +
+        'stream was deleted and created again, read from "-1".',
+    )
   }
-
-  /** The latest response. */
-  get latest(): ResponseHead | undefined {
-    return this.#latest
-  }
-
-  notify(event: StreamEvent): void {
-    const { observe, sse } = this.#settings
-    if (observe !== undefined) callObserver("observe", () => observe(event))
-    // A test that deletes streams does so on purpose.
-    if (event.kind === "offset-mismatch" && !isTestRun()) {
-      this.#warn(
-        `the stored offset ${event.offset} is not the stream's any more (it ends at ${event.nextOffset}). If the stream was ` +
-          'deleted and created again, read from "-1"',
-      )
-    }
-    const advice = event.kind === "transport" && event.reason && fallbackAdvice[event.reason]
-    if (advice && sse.logWarnings) this.#warn(`long-poll replaces SSE. ${advice}`)
-  }
-
-  responded(transport: Transport, response: Response, durationMs: number): void {
-    this.#latest = new ResponseHead(response, transport === "sse")
-    this.notify({ kind: "response", transport, status: response.status, durationMs })
-  }
-
-  #warn(what: string): void {
-    warn(`${describeUrl(this.#url)}: ${what}.`)
-  }
+  const advice = event.kind === "transport" && event.reason && fallbackAdvice[event.reason]
+  if (advice && sse.logWarnings) warn(`${stream}: long-poll replaces SSE. ${advice}.`)
 }
 
 /** What to tell those who run the servers; empty if there is nothing to fix. */
@@ -67,10 +41,7 @@ export class ResponseHead {
   /** Or names and values in turn: a session may wait for days, and a platform's Headers takes three times as much. */
   #headers: Headers | readonly string[]
 
-  /**
-   * @param response - the response
-   * @param staysOpen - whether its body will be read for long: the platform keeps the headers for as long
-   */
+  /** @param staysOpen - whether its body will be read for long: the platform keeps the headers for as long */
   constructor({ status, statusText, headers }: Response, staysOpen: boolean) {
     this.status = status
     this.statusText = statusText

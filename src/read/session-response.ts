@@ -52,12 +52,10 @@ const everything: ReadMode = { partSize: Infinity, collects: true }
  * It has had its first HTTP response.
  */
 export interface ResponseSource extends PageSource {
-  /** The latest HTTP response. */
   readonly latest: ResponseHead | undefined
   readonly connectionState: ConnectionState
 }
 
-/** The response over a source of pages. */
 export class SessionResponse<TJson> implements StreamResponse<TJson> {
   readonly url: string
   readonly contentType?: string
@@ -306,11 +304,7 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
     while (await reader.next().then(deliver, () => false));
   }
 
-  /**
-   * Begins the one consumption.
-   *
-   * @returns what is called when the caller has finished with it
-   */
+  /** Begins the one consumption; what it returns is called when the caller has finished. */
   #begin(): () => void {
     if (this.#consumed !== undefined) {
       throw new DurableStreamError(
@@ -332,13 +326,7 @@ function unobserved<T>(promise: Promise<T>): Promise<T> {
   return promise
 }
 
-/**
- * Begins to read a stream; settles with the first response.
- *
- * @param endpoint - the stream and what its requests are made with
- * @param options - where and how to read; a signal goes beside the endpoint's
- * @throws what the first request failed with, or FetchBackoffAbortError
- */
+/** Begins to read a stream; settles with the first response. A signal of the options goes beside the endpoint's. */
 export async function openStream<TJson>(
   endpoint: Endpoint,
   options: ReadOptions,

@@ -79,20 +79,16 @@ export type Live =
 
 /** What has failed since the last content. */
 export interface Retries {
-  /** Responses that made no progress. */
   readonly noProgress: number
   readonly transferErrors: number
   readonly malformed: number
-  /** Retries that the error handler requested. */
   readonly handler: number
   /** How often the last failure occurred in the same way, and which one it was. */
   readonly identical: number
   readonly signature: string | undefined
 }
 
-/** What every state has. */
 export interface SessionContext {
-  /** Where the next request starts. */
   readonly offset: Offset
   readonly cursor: string | undefined
   readonly upToDate: boolean
@@ -103,25 +99,21 @@ export interface SessionContext {
   readonly retries: Retries
   /** The fastest catch-up response so far, in milliseconds: how distant the server is. */
   readonly roundTripMs: number
-  /** Whether the first response has arrived. */
   readonly started: boolean
   readonly hidden: boolean
   /** Whether the server has not yet confirmed the offset that the caller stored. */
   readonly unconfirmed: boolean
   /** Whether the next page is the first one at an offset that the error handler chose. */
   readonly restarted: boolean
-  /** The transport of the latest request. */
   readonly transport: Transport
   /** What is retried, until a response arrives. */
   readonly retrying: Retrying | undefined
 }
 
-/** What a session is doing. */
 export type SessionState = { readonly context: SessionContext } & (
   | { readonly kind: "requesting" }
   /** An SSE connection is open; nothing is with the consumer. */
   | { readonly kind: "receiving" }
-  /** A page is with the consumer. */
   | {
       readonly kind: "delivering"
       readonly end: PageMark
@@ -135,7 +127,6 @@ export type SessionState = { readonly context: SessionContext } & (
   | {
       readonly kind: "ended"
       readonly outcome: SessionOutcome
-      /** What users are shown of it. */
       readonly shown: Extract<ConnectionState, { kind: "ended" }>
     }
 )
@@ -147,11 +138,9 @@ interface Committed {
   readonly bytes: number
 }
 
-/** What happened. */
 export type SessionEvent =
   /** A response, or an SSE control event, announced a page. */
   | { readonly kind: "page"; readonly end: PageMark; readonly elapsedMs: number }
-  /** An SSE connection is open. */
   | { readonly kind: "opened" }
   | { readonly kind: "sse-closed"; readonly ending: SseEnding }
   /** A transfer ended before its page was whole; `deliveredBytes` of the page are with the caller. */
@@ -162,18 +151,14 @@ export type SessionEvent =
     }
   /** A request failed and is made again. It may be one that is made ahead. */
   | ({ readonly kind: "request-retried" } & TransportRetry)
-  /** A long-poll got no response in time. */
   | { readonly kind: "poll-timed-out"; readonly elapsedMs: number }
-  /** A request failed and is not retried. */
   | { readonly kind: "request-failed"; readonly error: unknown }
   | ({ readonly kind: "committed" } & Committed)
   /** The consumer has dealt with the committed page. */
   | { readonly kind: "proceed" }
-  /** The error handler requested a retry. */
   | {
       readonly kind: "error-handled"
       readonly error: unknown
-      /** Where to continue instead. */
       readonly offset: Offset | undefined
       /** The rest of the time that the server asked to wait. */
       readonly retryAfterMs: number
@@ -201,7 +186,6 @@ export type Effect =
   | { readonly kind: "interrupt" }
   | ({ readonly kind: "request" } & ReadRequest)
   | ({ readonly kind: "read-ahead" } & ReadRequest)
-  /** Read the next page from the SSE connection. */
   | { readonly kind: "receive" }
   | {
       readonly kind: "deliver"
@@ -209,7 +193,6 @@ export type Effect =
       readonly end: PageMark
       readonly deliveredBytes: number
       readonly restarted: boolean
-      /** Whether the page's content is new. */
       readonly hasContent: boolean
       /** Whether nothing lies between `start` and the page's end, so that users may see its end at once. */
       readonly visible: boolean
@@ -219,14 +202,12 @@ export type Effect =
   | { readonly kind: "end"; readonly outcome: SessionOutcome }
   | { readonly kind: "notify"; readonly event: StreamEvent }
 
-/** Where a request reads, and how. */
 export interface ReadRequest {
   readonly transport: Transport
   readonly offset: Offset
   readonly cursor: string | undefined
 }
 
-/** What follows an event. */
 export interface Step {
   readonly state: SessionState
   readonly effects: readonly Effect[]
@@ -237,13 +218,11 @@ export interface SessionEnvironment {
   readonly url: string
   readonly backoff: Backoff
   readonly sse: SseSettings
-  /** Between 0 and 1, new for every event. */
   readonly random: number
   /** The date, in milliseconds since 1970: for what users are shown, and nothing else. */
   readonly nowMs: number
 }
 
-/** Nothing has failed. */
 export const NO_RETRIES: Retries = {
   noProgress: 0,
   transferErrors: 0,
@@ -253,34 +232,22 @@ export const NO_RETRIES: Retries = {
   signature: undefined,
 }
 
+const NOT_LIVE: Live = { kind: "none" }
 const LONG_POLL: Live = { kind: "long-poll" }
+const NOT_MOVED: Visited = { previous: START_OFFSET, landmark: START_OFFSET, moves: 0, span: 1 }
 const NO_EFFECTS: readonly Effect[] = []
 const RELEASE: Effect = { kind: "release" }
 const DROP_AHEAD: Effect = { kind: "drop-ahead" }
 const INTERRUPT: Effect = { kind: "interrupt" }
 
-/** The state of a session that has not made a request yet. */
 export function initialState(
   offset: Offset,
   live: Live["kind"],
   cursor?: string,
 ): Extract<SessionState, { kind: "requesting" }> {
-  const context: SessionContext = {
-    offset,
-    cursor,
-    upToDate: false,
-    visited: visitedFrom(offset),
-    deliveredBytes: 0,
-    live: liveOf(live),
-    retries: NO_RETRIES,
-    roundTripMs: Infinity,
-    started: false,
-    hidden: false,
-    unconfirmed: offset !== START_OFFSET && offset !== NOW_OFFSET,
-    restarted: false,
-    transport: "catch-up",
-    retrying: undefined,
-  }
+  const unconfirmed = offset !== START_OFFSET && offset !== NOW_OFFSET
+  const visited = visitedFrom(offset)
+  const context = update(undefined, { offset, cursor, visited, live: liveOf(live), unconfirmed })
   return { kind: "requesting", context }
 }
 
@@ -594,7 +561,6 @@ function wait(context: SessionContext, next: Transport, delayMs: number, notice?
   }
 }
 
-/** Waits because something failed. */
 function retry(
   context: SessionContext,
   next: Transport,
@@ -661,24 +627,27 @@ function requestEffect(
  * A context with some fields changed. Not by a spread: V8 gives each object that is spread a hidden class of its own, half a
  * kilobyte for every session that waits.
  */
-function update(context: SessionContext, changes: Partial<SessionContext>): SessionContext {
+function update(
+  context: SessionContext | undefined,
+  changes: Partial<SessionContext>,
+): SessionContext {
   const copy: SessionContext = {
-    offset: context.offset,
-    cursor: context.cursor,
-    upToDate: context.upToDate,
-    visited: context.visited,
-    deliveredBytes: context.deliveredBytes,
-    live: context.live,
-    retries: context.retries,
-    roundTripMs: context.roundTripMs,
-    started: context.started,
-    hidden: context.hidden,
-    unconfirmed: context.unconfirmed,
-    restarted: context.restarted,
-    transport: context.transport,
-    retrying: context.retrying,
+    offset: START_OFFSET,
+    cursor: undefined,
+    upToDate: false,
+    visited: NOT_MOVED,
+    deliveredBytes: 0,
+    live: NOT_LIVE,
+    retries: NO_RETRIES,
+    roundTripMs: Infinity,
+    started: false,
+    hidden: false,
+    unconfirmed: false,
+    restarted: false,
+    transport: "catch-up",
+    retrying: undefined,
   }
-  return Object.assign(copy, changes)
+  return Object.assign(copy, context, changes)
 }
 
 function liveOf(kind: Live["kind"]): Live {
@@ -709,12 +678,10 @@ export interface Visited {
   readonly span: number
 }
 
-/** A session that has not moved yet. */
 function visitedFrom(start: Offset): Visited {
   return { previous: start, landmark: start, moves: 0, span: 1 }
 }
 
-/** What is remembered after a move. */
 function visit(visited: Visited, from: Offset, to: Offset): Visited {
   if (from === to) return visited
   const { landmark, span } = visited

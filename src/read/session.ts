@@ -1,5 +1,5 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
-import { LinkedAbortController, sleep } from "../http/abort.ts"
+import { LinkedAbortController, onAbort, sleep } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { failureOf } from "../http/failure.ts"
 import { checkOptions } from "../http/option-checks.ts"
@@ -10,7 +10,7 @@ import { headerOf } from "../protocol/response-metadata.ts"
 import { arrivesInParts } from "./body.ts"
 import { connectionState } from "./connection-state.ts"
 import { callErrorHandler } from "./error-handler.ts"
-import { Lifetime } from "./lifetime.ts"
+import { watchNetwork, watchVisibility } from "./lifetime.ts"
 import {
   clampedEnd,
   emptyPayload,
@@ -23,7 +23,7 @@ import {
   type TransferFailure,
 } from "./page.ts"
 import { ReadAhead, type PendingRequest } from "./read-ahead.ts"
-import { SessionEvents, type ResponseHead } from "./session-events.ts"
+import { reportEvent, type ResponseHead } from "./session-events.ts"
 import {
   initialState,
   transition,
@@ -33,7 +33,12 @@ import {
   type SessionState,
 } from "./session-state.ts"
 import type { SseConnection, SseRead } from "./sse-connection.ts"
-import { OFFSET, type ConnectionState, type SessionSettings } from "./stream-options.ts"
+import {
+  OFFSET,
+  type ConnectionState,
+  type SessionSettings,
+  type StreamEvent,
+} from "./stream-options.ts"
 import { openTransport, type Opened, type ReadContext } from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
@@ -49,11 +54,9 @@ const CARRIAGE_RETURN = 0x0d
  * allows. Here alone is decided what the consumer gets twice or never: see `commit` and `reject`.
  */
 export class Session implements PageSource {
-  readonly #lifetime: Lifetime
   /** One object for all requests: each of them keeps it. */
   readonly #context: Writable<ReadContext>
   #state: SessionState
-  /** What to do next. */
   #work: Work | undefined
   /** What users were told about it. */
   #connectionState: ConnectionState | undefined
@@ -72,17 +75,21 @@ export class Session implements PageSource {
   /** When the last retry that the error handler requested was, or will be, made. */
   #lastRetryAtMs = -Infinity
   #isConsuming = false
+  /** What is left to undo at the end. */
+  readonly #cleanups: (() => void)[] = []
+  #unwatchVisibility: (() => void) | undefined
+  #ended: Promise<SessionOutcome> | undefined
+  #settle: ((outcome: SessionOutcome) => void) | undefined
   #wake: (() => void) | undefined
 
   constructor(endpoint: Endpoint, settings: SessionSettings) {
     const { offset, cursor, visibility, hiddenGraceMs } = settings
-    const dispatch = this.#dispatch.bind(this)
     this.#context = {
       endpoint,
       settings,
       contentType: undefined,
-      events: new SessionEvents(endpoint.url, settings),
-      dispatch,
+      latest: undefined,
+      dispatch: this.#dispatch.bind(this),
       platform: { lacksArrayBuffer: false },
       onText: settings.live === "sse" ? this.#inspectText.bind(this) : undefined,
     }
@@ -90,20 +97,27 @@ export class Session implements PageSource {
     const live = settings.live === true ? "sse" : settings.live || "none"
     this.#state = initialState(offset, live, cursor)
     this.#work = { kind: "request", transport: "catch-up", offset, cursor }
-    this.#lifetime = new Lifetime(dispatch)
     this.#showState()
     // A finite read goes on while hidden: it ends by itself.
-    if (live !== "none") this.#lifetime.watchVisibility(visibility, hiddenGraceMs)
-    this.#lifetime.watchNetwork()
-    this.#lifetime.follow([endpoint.signal, settings.signal])
+    if (live !== "none" && visibility !== undefined) {
+      this.#unwatchVisibility = watchVisibility(visibility, hiddenGraceMs, (kind) => {
+        this.#dispatch({ kind })
+      })
+    }
+    this.#cleanups.push(...watchNetwork(() => this.#dispatch({ kind: "network-changed" })))
+    for (const signal of new Set([endpoint.signal, settings.signal])) this.#follow(signal)
   }
 
   get ended(): Promise<SessionOutcome> {
-    return this.#lifetime.ended
+    this.#ended ??= new Promise((resolve) => {
+      if (this.outcome === undefined) this.#settle = resolve
+      else resolve(this.outcome)
+    })
+    return this.#ended
   }
 
   get outcome(): SessionOutcome | undefined {
-    return this.#lifetime.outcome
+    return this.#state.kind === "ended" ? this.#state.outcome : undefined
   }
 
   get position(): PageMark {
@@ -124,9 +138,8 @@ export class Session implements PageSource {
     return this.#connectionState as ConnectionState
   }
 
-  /** The latest HTTP response. */
   get latest(): ResponseHead | undefined {
-    return this.#context.events.latest
+    return this.#context.latest
   }
 
   /**
@@ -183,7 +196,7 @@ export class Session implements PageSource {
   }
 
   readToTail(): void {
-    this.#lifetime.unwatchVisibility()
+    this.#endVisibility()
     this.#dispatch({ kind: "visible" })
     this.#dispatch({ kind: "live-changed", live: "none" })
   }
@@ -326,6 +339,20 @@ export class Session implements PageSource {
     this.#lastRetryAtMs = monotonicMs() + (next?.kind === "wait" ? next.delayMs : 0)
   }
 
+  #endVisibility(): void {
+    this.#unwatchVisibility?.()
+    this.#unwatchVisibility = undefined
+  }
+
+  #follow(signal: AbortSignal | undefined): void {
+    if (signal === undefined || this.outcome !== undefined) return
+    const abort = () => {
+      this.#dispatch({ kind: "end", outcome: { kind: "aborted", reason: signal.reason } })
+    }
+    if (signal.aborted) abort()
+    else this.#cleanups.push(onAbort(signal, abort))
+  }
+
   #dispatch(event: SessionEvent): void {
     const { url, backoff } = this.#context.endpoint
     const env = {
@@ -343,12 +370,16 @@ export class Session implements PageSource {
     this.#wake = undefined
   }
 
+  #report(event: StreamEvent): void {
+    reportEvent(this.#context.endpoint.url, this.#context.settings, event)
+  }
+
   /** Reports what the session is at, if that has changed: before the event that explains it. */
   #showState(): void {
     const state = connectionState(this.#state, isOffline)
     if (state === this.#connectionState) return
     this.#connectionState = state
-    this.#context.events.notify({ kind: "state", state })
+    this.#report({ kind: "state", state })
   }
 
   #execute(effect: Effect): void {
@@ -374,13 +405,15 @@ export class Session implements PageSource {
         break
       case "end":
         this.#work = undefined
-        this.#lifetime.end(effect.outcome)
+        this.#endVisibility()
+        for (const cleanup of this.#cleanups.splice(0)) cleanup()
+        this.#settle?.(effect.outcome)
         break
       case "notify":
         this.#showState()
         // An observer may have ended the session there: nothing is reported after its end.
         if (this.outcome === undefined || effect.event.kind === "end") {
-          this.#context.events.notify(effect.event)
+          this.#report(effect.event)
         }
         break
       default:

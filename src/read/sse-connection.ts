@@ -11,11 +11,8 @@ import { bodyPayload, type BodyContext } from "./body.ts"
 import { bufferedPayload, textPayload, type ArrivedPage, type Payload } from "./page.ts"
 import type { SseEnding } from "./sse-health.ts"
 
-/** What a connection and its events are read with. */
 export interface SseContext extends BodyContext {
-  /** Where the connection starts. */
   readonly offset: Offset
-  /** The stream's content type. */
   readonly contentType: string | undefined
   /** When the request was sent, by `monotonicMs()`. */
   readonly startedAtMs: number
@@ -24,7 +21,6 @@ export interface SseContext extends BodyContext {
   readonly maxPageBytes: number | undefined
 }
 
-/** What a connection brought next. */
 export type SseRead = ArrivedPage | { readonly kind: "sse-closed"; readonly ending: SseEnding }
 
 type Encoding = "json" | "text" | "base64"

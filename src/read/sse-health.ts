@@ -13,7 +13,6 @@ export interface SseEnding {
   readonly failure?: { readonly error: Error; readonly retryAfterMs: number } | undefined
 }
 
-/** What follows. */
 export type SseVerdict =
   | {
       readonly kind: "reconnect"

@@ -14,19 +14,17 @@ import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
 import { arrivesInParts, bodyPayload, type BodyContext, type BodyPlatform } from "./body.ts"
 import { IdleWatch, type IdleListener } from "./idle-watch.ts"
 import type { ArrivedPage, TransferFailure } from "./page.ts"
-import type { SessionEvents } from "./session-events.ts"
+import { reportEvent, ResponseHead } from "./session-events.ts"
 import type { ReadRequest, SessionEvent } from "./session-state.ts"
 import { SseConnection } from "./sse-connection.ts"
 import type { SseEnding } from "./sse-health.ts"
-import type { SessionSettings } from "./stream-options.ts"
+import type { SessionSettings, StreamEvent } from "./stream-options.ts"
 
-/** What every request of a session is made with. */
 export interface ReadContext {
   readonly endpoint: Endpoint
   readonly settings: SessionSettings
-  /** The stream's content type, after the first response. */
   readonly contentType: string | undefined
-  readonly events: SessionEvents
+  latest: ResponseHead | undefined
   readonly dispatch: (event: SessionEvent) => void
   readonly platform: BodyPlatform
   /** Called with the bytes of text that arrive by a transport that carries bytes. */
@@ -114,12 +112,15 @@ class ReadAttempt implements RequestObserver, IdleListener {
     this.#startedAtMs = monotonicMs()
     this.#watch.listen(this.#startTimeoutMs)
     const { transport, offset } = this.#read
-    this.#context.events.notify({ kind: "request", transport, offset, attempt })
+    this.#report({ kind: "request", transport, offset, attempt })
   }
 
   onResponse(response: Response): void {
     this.#watch.heard()
-    this.#context.events.responded(this.#read.transport, response, this.#elapsedMs)
+    const { transport } = this.#read
+    this.#context.latest = new ResponseHead(response, transport === "sse")
+    const { status } = response
+    this.#report({ kind: "response", transport, status, durationMs: this.#elapsedMs })
   }
 
   onRetry(notice: RetryNotice): void {
@@ -155,6 +156,10 @@ class ReadAttempt implements RequestObserver, IdleListener {
       return { kind: "poll-timed-out", elapsedMs: this.#elapsedMs }
     }
     return { kind: "transfer-failed", failure: idle, deliveredBytes: 0 }
+  }
+
+  #report(event: StreamEvent): void {
+    reportEvent(this.#context.endpoint.url, this.#context.settings, event)
   }
 
   get #elapsedMs(): number {

@@ -1,6 +1,5 @@
 import { decodeChunk, NO_TEXT, type PartialText } from "../protocol/utf8-decoder.ts"
 
-/** One event of a stream of server-sent events. */
 export interface SseEvent {
   /** The `event` field; `message` where there was none. */
   readonly name: string
@@ -29,7 +28,6 @@ export class SseEventParser {
   #rawData: string | undefined
   #heldBytes = 0
 
-  /** @param onEvent - called with each event */
   constructor(onEvent: (event: SseEvent) => void) {
     this.#onEvent = onEvent
   }
@@ -42,7 +40,6 @@ export class SseEventParser {
     return this.#heldBytes
   }
 
-  /** Takes the next bytes, split wherever the network split them. */
   feed(chunk: Uint8Array): void {
     this.#decoded = decodeChunk({ ...this.#decoded, text: "" }, chunk)
     const { text } = this.#decoded

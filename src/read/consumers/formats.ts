@@ -29,9 +29,7 @@ export interface Format<S extends FormatState, T, TBatch> {
   /** Whether a page's content is its messages: one of `[]` is empty. */
   readonly countsMessages: boolean
   add(state: S, part: Part): S
-  /** The page is whole. */
   endPage(state: S, page: SourcePage, url: string): S | TransferFailure
-  /** What is handed over. */
   value(state: S): T
   /** What is left behind that. */
   rest(state: S): S
@@ -103,7 +101,6 @@ function sized({ text, pending }: PartialText): Text {
 /** What was read of a JSON stream and not handed over. */
 export interface Messages {
   readonly size: number
-  /** The messages of whole pages. */
   readonly lists: Chain<unknown[]>
   /** The page that is being read: SSE events, each a document, or one document. */
   readonly documents: readonly string[]

@@ -14,7 +14,6 @@ interface WholePage {
   readonly content: PageContent
 }
 
-/** How pages are taken. */
 export interface ReadMode {
   /** As soon as there is so much (bytes or characters), it is handed over, also within a page. */
   readonly partSize: number
@@ -30,7 +29,6 @@ export const MAX_PART_SIZE = 1 << 28
 /** A larger chunk is read in pieces, so that a part stays below the engine's limit. */
 const MAX_PIECE_BYTES = 1 << 26
 
-/** A session's content in one format. */
 export type Reader<T, TBatch = unknown> = Pick<
   PageReader<FormatState, T, TBatch>,
   "next" | "accept" | "rest"

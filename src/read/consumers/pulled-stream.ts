@@ -66,14 +66,12 @@ export class PulledValues<T> implements UnderlyingDefaultSource<T> {
   /** The last pull that takes time: the next waits for it. */
   #last: Promise<unknown> | undefined
 
-  /** @param onEnd - called when it has ended, in whatever way */
   constructor(source: PageSource, pull: Pull<T>, onEnd: () => void) {
     this.#source = source
     this.#pull = pull
     this.#onEnd = onEnd
   }
 
-  /** For `for await`. */
   iterate(): AsyncIterableIterator<T> {
     // A caller that stops asking without a `return` delays nothing once the session is over.
     void this.#source.ended.then(this.#onEnd)
