@@ -351,7 +351,7 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
     },
   ]
   if (transport === "catch-up" && moved && !end.upToDate && !before.hidden) {
-    effects.push(requestEffect("read-ahead", transport, end.offset, context.cursor))
+    effects.push({ kind: "read-ahead", transport, offset: end.offset, cursor: context.cursor })
   }
   return {
     state: { kind: "delivering", context, end, elapsedMs, committed: undefined },
@@ -367,7 +367,7 @@ function onCommitted(state: SessionState, event: EventOf<"committed">): Step {
   const effects: Effect[] = []
   const goesOn = transport === "long-poll" && context.live.kind === "long-poll" && !context.hidden
   if (goesOn && !empty && !clamped.streamClosed && clamped.offset !== context.offset) {
-    effects.push(requestEffect("read-ahead", transport, clamped.offset, context.cursor))
+    effects.push({ kind: "read-ahead", transport, offset: clamped.offset, cursor: context.cursor })
   }
   const { offset, unconfirmed } = context
   const mismatch = unconfirmed && empty && end.upToDate && end.offset !== offset
@@ -542,7 +542,8 @@ function request(context: SessionContext, transport: Transport): Step {
   if (context.started && context.hidden) return pause(context)
   const from = context.transport
   const next = from === transport ? context : update(context, { transport })
-  const effects: Effect[] = [RELEASE, requestEffect("request", transport, next.offset, next.cursor)]
+  const { offset, cursor } = next
+  const effects: Effect[] = [RELEASE, { kind: "request", transport, offset, cursor }]
   if (from !== transport) effects.push(notify({ kind: "transport", from, to: transport }))
   return { state: { kind: "requesting", context: next }, effects }
 }
@@ -612,15 +613,6 @@ function stay(state: SessionState): Step {
 
 function notify(event: StreamEvent): Effect {
   return { kind: "notify", event }
-}
-
-function requestEffect(
-  kind: "request" | "read-ahead",
-  transport: Transport,
-  offset: Offset,
-  cursor: string | undefined,
-): Effect {
-  return { kind, transport, offset, cursor }
 }
 
 /**

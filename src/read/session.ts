@@ -33,12 +33,7 @@ import {
   type SessionState,
 } from "./session-state.ts"
 import type { SseConnection, SseRead } from "./sse-connection.ts"
-import {
-  OFFSET,
-  type ConnectionState,
-  type SessionSettings,
-  type StreamEvent,
-} from "./stream-options.ts"
+import { OFFSET, type ConnectionState, type SessionSettings } from "./stream-options.ts"
 import { openTransport, type Opened, type ReadContext } from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
@@ -90,6 +85,7 @@ export class Session implements PageSource {
       contentType: undefined,
       latest: undefined,
       dispatch: this.#dispatch.bind(this),
+      report: reportEvent.bind(undefined, endpoint.url, settings),
       platform: { lacksArrayBuffer: false },
       onText: settings.live === "sse" ? this.#inspectText.bind(this) : undefined,
     }
@@ -370,16 +366,12 @@ export class Session implements PageSource {
     this.#wake = undefined
   }
 
-  #report(event: StreamEvent): void {
-    reportEvent(this.#context.endpoint.url, this.#context.settings, event)
-  }
-
   /** Reports what the session is at, if that has changed: before the event that explains it. */
   #showState(): void {
     const state = connectionState(this.#state, isOffline)
     if (state === this.#connectionState) return
     this.#connectionState = state
-    this.#report({ kind: "state", state })
+    this.#context.report({ kind: "state", state })
   }
 
   #execute(effect: Effect): void {
@@ -413,7 +405,7 @@ export class Session implements PageSource {
         this.#showState()
         // An observer may have ended the session there: nothing is reported after its end.
         if (this.outcome === undefined || effect.event.kind === "end") {
-          this.#report(effect.event)
+          this.#context.report(effect.event)
         }
         break
       default:

@@ -14,7 +14,7 @@ import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
 import { arrivesInParts, bodyPayload, type BodyContext, type BodyPlatform } from "./body.ts"
 import { IdleWatch, type IdleListener } from "./idle-watch.ts"
 import type { ArrivedPage, TransferFailure } from "./page.ts"
-import { reportEvent, ResponseHead } from "./session-events.ts"
+import { ResponseHead } from "./session-events.ts"
 import type { ReadRequest, SessionEvent } from "./session-state.ts"
 import { SseConnection } from "./sse-connection.ts"
 import type { SseEnding } from "./sse-health.ts"
@@ -26,6 +26,7 @@ export interface ReadContext {
   readonly contentType: string | undefined
   latest: ResponseHead | undefined
   readonly dispatch: (event: SessionEvent) => void
+  readonly report: (event: StreamEvent) => void
   readonly platform: BodyPlatform
   /** Called with the bytes of text that arrive by a transport that carries bytes. */
   readonly onText: ((bytes: Uint8Array) => void) | undefined
@@ -112,7 +113,7 @@ class ReadAttempt implements RequestObserver, IdleListener {
     this.#startedAtMs = monotonicMs()
     this.#watch.listen(this.#startTimeoutMs)
     const { transport, offset } = this.#read
-    this.#report({ kind: "request", transport, offset, attempt })
+    this.#context.report({ kind: "request", transport, offset, attempt })
   }
 
   onResponse(response: Response): void {
@@ -120,7 +121,7 @@ class ReadAttempt implements RequestObserver, IdleListener {
     const { transport } = this.#read
     this.#context.latest = new ResponseHead(response, transport === "sse")
     const { status } = response
-    this.#report({ kind: "response", transport, status, durationMs: this.#elapsedMs })
+    this.#context.report({ kind: "response", transport, status, durationMs: this.#elapsedMs })
   }
 
   onRetry(notice: RetryNotice): void {
@@ -156,10 +157,6 @@ class ReadAttempt implements RequestObserver, IdleListener {
       return { kind: "poll-timed-out", elapsedMs: this.#elapsedMs }
     }
     return { kind: "transfer-failed", failure: idle, deliveredBytes: 0 }
-  }
-
-  #report(event: StreamEvent): void {
-    reportEvent(this.#context.endpoint.url, this.#context.settings, event)
   }
 
   get #elapsedMs(): number {
