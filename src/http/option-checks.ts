@@ -77,6 +77,10 @@ export function checkDuration(option: string, ms: number): number {
   return checkOption(option, ms, RULES.duration)
 }
 
+export function checkAmount(option: string, value: number): number {
+  return checkOption(option, value, RULES.amount)
+}
+
 export function checkCount(option: string, count: number): number {
   return checkOption(option, count, RULES.count)
 }

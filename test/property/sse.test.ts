@@ -235,6 +235,6 @@ describe("SSE that cannot be taken as it is", () => {
     const bad = encoder.encode("event: data\ndata: lost\n\nevent: control\ndata: {oops\n\n")
     const heard = await hear([good, bad], "text/plain")
     expect(heard).toMatchObject({ offset: "o1", texts: ["good"] })
-    expect(heard.ending).toMatchObject({ ending: { kind: "malformed", progressed: true } })
+    expect(heard.ending).toMatchObject({ ending: { kind: "malformed", brought: "content" } })
   })
 })
