@@ -8,6 +8,8 @@ import { onPageLifecycle, type VisibilitySource } from "../platform/page-lifecyc
  * @returns functions that end the watch
  */
 export function watchNetwork(onChange: () => void): (() => void)[] {
+  // A platform that reports neither needs no closures.
+  if (typeof globalThis.addEventListener !== "function") return []
   const onLifecycle = onPageLifecycle((event) => {
     if (event === "restored") onChange()
   })

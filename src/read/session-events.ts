@@ -2,14 +2,16 @@ import { callObserver, isTestRun, warn } from "../platform/console.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import type { SessionSettings, SseFallbackReason, StreamEvent } from "./stream-options.ts"
 
+interface Reporting {
+  readonly endpoint: { readonly url: string }
+  readonly settings: Pick<SessionSettings, "observe" | "sse">
+}
+
 /** Reports what a session does: to `observe`, and to the console what somebody should fix. */
-export function reportEvent(
-  url: string,
-  { observe, sse }: Pick<SessionSettings, "observe" | "sse">,
-  event: StreamEvent,
-): void {
+export function reportEvent({ endpoint, settings }: Reporting, event: StreamEvent): void {
+  const { observe, sse } = settings
   if (observe !== undefined) callObserver("observe", () => observe(event))
-  const stream = describeUrl(url)
+  const stream = describeUrl(endpoint.url)
   // A test that deletes streams does so on purpose.
   if (event.kind === "offset-mismatch" && !isTestRun()) {
     warn(

@@ -85,7 +85,6 @@ export class Session implements PageSource {
       contentType: undefined,
       latest: undefined,
       dispatch: this.#dispatch.bind(this),
-      report: reportEvent.bind(undefined, endpoint.url, settings),
       platform: { lacksArrayBuffer: false },
       onText: settings.live === "sse" ? this.#inspectText.bind(this) : undefined,
     }
@@ -371,7 +370,7 @@ export class Session implements PageSource {
     const state = connectionState(this.#state, isOffline)
     if (state === this.#connectionState) return
     this.#connectionState = state
-    this.#context.report({ kind: "state", state })
+    reportEvent(this.#context, { kind: "state", state })
   }
 
   #execute(effect: Effect): void {
@@ -405,7 +404,7 @@ export class Session implements PageSource {
         this.#showState()
         // An observer may have ended the session there: nothing is reported after its end.
         if (this.outcome === undefined || effect.event.kind === "end") {
-          this.#context.report(effect.event)
+          reportEvent(this.#context, effect.event)
         }
         break
       default:

@@ -296,7 +296,8 @@ export function sessionSettings(options: ReadOptions) {
     signal: checkSignal(signal),
     onError,
     observe,
-    sse: sseSettings(sseResilience),
+    sse:
+      sseResilience === undefined ? (defaultSse ??= sseSettings({})) : sseSettings(sseResilience),
     idleTimeoutMs,
     visibility: pauseWhenHidden === true ? documentVisibility() : pauseWhenHidden || undefined,
     hiddenGraceMs,
@@ -305,7 +306,10 @@ export function sessionSettings(options: ReadOptions) {
   }
 }
 
-function sseSettings(options: SSEResilienceOptions = {}): SseSettings {
+/** One object for all sessions without the option. */
+let defaultSse: SseSettings | undefined
+
+function sseSettings(options: SSEResilienceOptions): SseSettings {
   const {
     minConnectionDuration = 1000,
     maxShortConnections = 3,

@@ -14,11 +14,11 @@ import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
 import { arrivesInParts, bodyPayload, type BodyContext, type BodyPlatform } from "./body.ts"
 import { IdleWatch, type IdleListener } from "./idle-watch.ts"
 import type { ArrivedPage, TransferFailure } from "./page.ts"
-import { ResponseHead } from "./session-events.ts"
+import { reportEvent, ResponseHead } from "./session-events.ts"
 import type { ReadRequest, SessionEvent } from "./session-state.ts"
 import { SseConnection } from "./sse-connection.ts"
 import type { SseEnding } from "./sse-health.ts"
-import type { SessionSettings, StreamEvent } from "./stream-options.ts"
+import type { SessionSettings } from "./stream-options.ts"
 
 export interface ReadContext {
   readonly endpoint: Endpoint
@@ -26,7 +26,6 @@ export interface ReadContext {
   readonly contentType: string | undefined
   latest: ResponseHead | undefined
   readonly dispatch: (event: SessionEvent) => void
-  readonly report: (event: StreamEvent) => void
   readonly platform: BodyPlatform
   /** Called with the bytes of text that arrive by a transport that carries bytes. */
   readonly onText: ((bytes: Uint8Array) => void) | undefined
@@ -113,7 +112,7 @@ class ReadAttempt implements RequestObserver, IdleListener {
     this.#startedAtMs = monotonicMs()
     this.#watch.listen(this.#startTimeoutMs)
     const { transport, offset } = this.#read
-    this.#context.report({ kind: "request", transport, offset, attempt })
+    reportEvent(this.#context, { kind: "request", transport, offset, attempt })
   }
 
   onResponse(response: Response): void {
@@ -121,7 +120,7 @@ class ReadAttempt implements RequestObserver, IdleListener {
     const { transport } = this.#read
     this.#context.latest = new ResponseHead(response, transport === "sse")
     const { status } = response
-    this.#context.report({ kind: "response", transport, status, durationMs: this.#elapsedMs })
+    reportEvent(this.#context, { kind: "response", transport, status, durationMs: this.#elapsedMs })
   }
 
   onRetry(notice: RetryNotice): void {
