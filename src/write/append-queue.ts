@@ -1,10 +1,9 @@
 import { addCallerStack, captureCallerStack } from "../errors/caller-stack.ts"
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
+import { FetchError } from "../errors/fetch-error.ts"
 import { invalidMessageError } from "../errors/invalid-message-error.ts"
 import { onAbort } from "../http/abort.ts"
-import type { Endpoint } from "../http/endpoint.ts"
 import type { ResponseMetadata } from "../http/request.ts"
-import { askContentType } from "../http/stream-head.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import {
   encodeMessage,
@@ -16,11 +15,10 @@ import {
 } from "../protocol/message.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import {
-  isTooLarge,
-  mayRejectContentType,
+  learnContentType,
   mayShareRequest,
   postWrite,
-  rejectsBody,
+  type WriteTarget,
   type WriteTerms,
 } from "./append-request.ts"
 import { isThenable } from "./promised-body.ts"
@@ -36,13 +34,6 @@ const MAX_JOINED_SIZE = 960 * 1024
  * 100,000 calls that nothing awaits it would double the time.
  */
 const MAX_TRACED_CALLS = 32
-
-/** What a stream is written through: its handle. */
-export interface WriteTarget {
-  readonly endpoint: Endpoint
-  /** Knows the content type, or learns it here. */
-  readonly handle: { contentType?: string | undefined }
-}
 
 /**
  * The writes of a handle: which of them share a request, and when each is sent.
@@ -151,7 +142,7 @@ export class AppendQueue {
     try {
       // An empty body sends nothing that could show whether a guess is right.
       if (lead.size === 0 && lead.hasBody && this.#knownType(lead) === undefined) {
-        await this.#askType(controller.signal)
+        await learnContentType(this.#target, controller.signal)
       }
       const type = this.#typeOf(lead)
       const ready = calls.filter(
@@ -193,16 +184,25 @@ export class AppendQueue {
       for (const call of calls) call.resolve(response)
     } catch (error) {
       const failed = calls.filter(({ isSettled }) => !isSettled)
-      const isWrong = content && (await this.#isWrongGuess(error, lead, type, controller.signal))
-      if (isWrong === true) await this.#send(failed, lead)
-      else if (sentCount > 1 && rejectsBody(error)) await this.#sendHalves(failed, lead, error)
-      else for (const call of failed) call.reject(error)
+      const status = error instanceof FetchError ? error.status : 0
+      // Nothing was stored then.
+      const isGuess = content !== undefined && lead.terms.contentType === undefined
+      const mayBeWrong = isGuess && [400, 409, 415].includes(status)
+      if (mayBeWrong && (await this.#isWrongGuess(type, controller.signal))) {
+        await this.#send(failed, lead)
+      } else if (sentCount > 1 && [400, 413, 422].includes(status)) {
+        await this.#sendHalves(failed, lead, status === 413)
+      } else for (const call of failed) call.reject(error)
     }
   }
 
   /** Nothing was stored: finds the calls at fault by sending each half again. */
-  async #sendHalves(calls: readonly AppendCall[], lead: AppendCall, error: unknown): Promise<void> {
-    if (isTooLarge(error)) {
+  async #sendHalves(
+    calls: readonly AppendCall[],
+    lead: AppendCall,
+    isTooLarge: boolean,
+  ): Promise<void> {
+    if (isTooLarge) {
       this.#maxJoinedSize = calls.reduce((size, call) => size + call.size, 0) / 2
     }
     const middle = Math.ceil(calls.length / 2)
@@ -210,25 +210,10 @@ export class AppendQueue {
     await this.#send(calls.slice(middle), lead)
   }
 
-  /** Whether a request failed because the content type was a guess, and the stream's is known now. */
-  async #isWrongGuess(
-    error: unknown,
-    { terms }: AppendCall,
-    type: string,
-    signal: AbortSignal,
-  ): Promise<boolean> {
-    if (terms.contentType !== undefined || !mayRejectContentType(error)) return false
+  async #isWrongGuess(type: string, signal: AbortSignal): Promise<boolean> {
     // If the server does not tell, its rejection says more than the failed HEAD.
-    await this.#askType(signal).catch(() => undefined)
-    const known = this.#target.handle.contentType
+    const known = await learnContentType(this.#target, signal).catch(() => undefined)
     return known !== undefined && mediaType(known) !== mediaType(type)
-  }
-
-  async #askType(signal: AbortSignal): Promise<void> {
-    const { endpoint, handle } = this.#target
-    if (handle.contentType !== undefined) return
-    const asked = await askContentType(endpoint, signal)
-    if (asked !== undefined) handle.contentType ??= asked
   }
 }
 

@@ -1,4 +1,3 @@
-import { FetchError } from "../errors/fetch-error.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import {
   exchange,
@@ -6,6 +5,7 @@ import {
   type ResponseMetadata,
   type StreamRequest,
 } from "../http/request.ts"
+import { askContentType } from "../http/stream-head.ts"
 import {
   CONTENT_TYPE_HEADER,
   PRODUCER_EPOCH_HEADER,
@@ -15,8 +15,14 @@ import {
   STREAM_EXPECTED_OFFSET_HEADER,
   STREAM_SEQ_HEADER,
 } from "../protocol/names.ts"
-
 import type { Offset } from "../protocol/offset.ts"
+
+/** What a stream is written through: its handle. */
+export interface WriteTarget {
+  readonly endpoint: Endpoint
+  /** Knows the content type, or learns it here. */
+  readonly handle: { contentType?: string | undefined }
+}
 
 /** The numbers that make a write idempotent. */
 export interface ProducerTuple {
@@ -94,17 +100,14 @@ export function postWrite(
   return exchange(endpoint, request, signal)
 }
 
-/** Whether a response rejects a body for what it contains, so that nothing of it was stored. */
-export function rejectsBody(error: unknown): boolean {
-  return error instanceof FetchError && [400, 413, 422].includes(error.status)
-}
-
-/** Whether a response rejects a body for its size. */
-export function isTooLarge(error: unknown): boolean {
-  return error instanceof FetchError && error.status === 413
-}
-
-/** Whether a response can mean that the content type is not the stream's. Nothing was stored then. */
-export function mayRejectContentType(error: unknown): boolean {
-  return error instanceof FetchError && [400, 409, 415].includes(error.status)
+/** @returns the stream's content type, which is asked for if the handle does not know it; undefined if the server does not say */
+export async function learnContentType(
+  { endpoint, handle }: WriteTarget,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (handle.contentType === undefined) {
+    const asked = await askContentType(endpoint, signal)
+    if (asked !== undefined) handle.contentType ??= asked
+  }
+  return handle.contentType
 }

@@ -1,17 +1,22 @@
 import { kindOf } from "../http/option-checks.ts"
-import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import type { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { LinkedAbortController, raceAbort } from "../http/abort.ts"
-import { askContentType, headExistingStream } from "../http/stream-head.ts"
+import { headExistingStream } from "../http/stream-head.ts"
 import { canStreamRequests } from "../platform/runtime.ts"
 import { encodeUtf8 } from "../platform/text.ts"
 import { byteView, joinBytes } from "../protocol/bytes.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { DEFAULT_CONTENT_TYPE, joinMessages, type MessageContent } from "../protocol/message.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import type { WriteTarget } from "./append-queue.ts"
-import { mayShareRequest, postWrite, type WriteTerms } from "./append-request.ts"
+import {
+  learnContentType,
+  mayShareRequest,
+  postWrite,
+  type WriteTarget,
+  type WriteTerms,
+} from "./append-request.ts"
 import { ByteSplitter, JsonSplitter, type ContentSplitter } from "./content-splitter.ts"
-import { checkAppendOptions } from "./write-checks.ts"
+import { badRequest, checkAppendOptions } from "./write-checks.ts"
 import type { AppendOptions } from "./write-options.ts"
 
 /** How much is read ahead while a batch is in flight, in bytes or UTF-16 units; gateways often reject more than 1 MiB. */
@@ -67,15 +72,11 @@ async function upload(
   terms: WriteTerms,
   signal: AbortSignal,
 ): Promise<void> {
-  const { endpoint, handle } = target
+  const { endpoint } = target
   const first = await raceAbort(source.next(), signal)
-  let type = terms.contentType ?? handle.contentType
-  if (type === undefined) {
-    // A body that can be read only once cannot be sent to find out whether a guess is right.
-    const asked = await askContentType(endpoint, signal)
-    if (asked !== undefined) handle.contentType ??= asked
-    type = asked ?? DEFAULT_CONTENT_TYPE
-  }
+  // A body that can be read only once cannot be sent to find out whether a guess is right.
+  const known = terms.contentType ?? (await learnContentType(target, signal))
+  const type = known ?? DEFAULT_CONTENT_TYPE
   const stream = describeUrl(endpoint.url)
   const splitter = isJsonContentType(type) ? new JsonSplitter(stream) : new ByteSplitter(stream)
   const parts = readParts(source, first, splitter, signal)
@@ -237,18 +238,10 @@ function openSource(source: AppendSource): SourceReader {
   // JavaScript callers can give anything.
   const given = source as
     Partial<ReadableStream<unknown> & AsyncIterable<unknown>> | null | undefined
-  if (typeof given?.getReader === "function") {
-    if (given.locked === true) throw badSource("is locked to a reader.")
-    const reader = given.getReader()
-    return {
-      next: () => reader.read(),
-      cancel(reason) {
-        reader.cancel(reason).catch(() => undefined)
-      },
-    }
-  }
-  const iterator = given?.[Symbol.asyncIterator]?.()
-  if (iterator === undefined) {
+  if (given?.locked === true) throw badSource("is locked to a reader.")
+  const reader = given?.getReader?.()
+  const iterator = reader === undefined ? given?.[Symbol.asyncIterator]?.() : undefined
+  if (reader === undefined && iterator === undefined) {
     throw badSource(
       "must be a ReadableStream or an async iterable of strings or bytes; append() takes one body.",
     )
@@ -257,22 +250,22 @@ function openSource(source: AppendSource): SourceReader {
   return {
     async next() {
       try {
-        const result: IteratorResult<unknown, unknown> = await iterator.next()
-        isOver = result.done === true
-        return result
+        const chunk: Chunk = (await (reader?.read() ?? iterator?.next())) ?? { done: true }
+        isOver = chunk.done === true
+        return chunk
       } catch (error) {
         isOver = true
         throw error
       }
     },
-    cancel() {
+    cancel(reason) {
       // An iterator that ended by itself is not ended again, as by `for await`.
-      const end = async () => isOver || iterator.return?.()
+      const end = async () => isOver || (reader?.cancel(reason) ?? iterator?.return?.())
       end().catch(() => undefined)
     },
   }
 }
 
 function badSource(what: string): DurableStreamError {
-  return new DurableStreamError(`The source of appendStream() ${what}`, "BAD_REQUEST")
+  return badRequest(`The source of appendStream() ${what}`)
 }
