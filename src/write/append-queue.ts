@@ -179,7 +179,9 @@ export class AppendQueue {
     // Only a close can do without content: another empty body is not sent.
     const content = calls[0]?.part?.length ? { type, body } : undefined
     try {
-      const response = await postWrite(endpoint, lead.terms, content, controller.signal)
+      // 0.2.x names the stream's type in a close without content too.
+      const terms = content ? lead.terms : { ...lead.terms, contentType: this.#knownType(lead) }
+      const response = await postWrite(endpoint, terms, content, controller.signal)
       if (content !== undefined && lead.terms.contentType === undefined) handle.contentType ??= type
       for (const call of calls) call.resolve(response)
     } catch (error) {

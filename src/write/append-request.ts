@@ -68,7 +68,7 @@ export function mayShareRequest({ seq, producer, close, isAlone }: WriteTerms): 
  */
 export function postWrite(
   endpoint: Endpoint,
-  { seq, producer, close = false, expectedOffset, onRetry }: WriteTerms,
+  { contentType, seq, producer, close = false, expectedOffset, onRetry }: WriteTerms,
   content: WriteContent | undefined,
   signal: AbortSignal,
 ): Promise<ResponseMetadata> {
@@ -79,7 +79,7 @@ export function postWrite(
     operation: close ? "close" : "append",
     retry: isStream ? "never" : isIdempotent ? "idempotent" : "not-processed",
     headers: {
-      [CONTENT_TYPE_HEADER]: content?.type,
+      [CONTENT_TYPE_HEADER]: content?.type ?? contentType,
       [STREAM_SEQ_HEADER]: seq,
       [STREAM_EXPECTED_OFFSET_HEADER]: expectedOffset,
       [STREAM_CLOSED_HEADER]: close ? "true" : undefined,
