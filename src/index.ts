@@ -29,6 +29,7 @@ export {
   type HttpFailure,
 } from "./errors/durable-stream-error.ts"
 export type { DurableStreamErrorCode } from "./errors/error-code.ts"
+export type { SchemaErrorDetails } from "./errors/schema-error.ts"
 export { FetchBackoffAbortError } from "./errors/fetch-backoff-abort-error.ts"
 export { FetchError, type FetchErrorOptions } from "./errors/fetch-error.ts"
 export { InvalidSignalError } from "./errors/invalid-signal-error.ts"
@@ -85,6 +86,13 @@ export {
   STREAM_UP_TO_DATE_HEADER,
 } from "./protocol/names.ts"
 export type { CloseResult, Offset } from "./protocol/offset.ts"
+export type {
+  SchemaInput,
+  SchemaIssue,
+  SchemaOutput,
+  SchemaResult,
+  StandardSchemaV1,
+} from "./protocol/standard-schema.ts"
 
 export type { IdempotentAppendResult } from "./producer/acknowledgements.ts"
 export type {

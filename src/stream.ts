@@ -1,4 +1,5 @@
 import { createEndpoint } from "./http/endpoint.ts"
+import type { StandardSchemaV1 } from "./protocol/standard-schema.ts"
 import { openStream } from "./read/session-response.ts"
 import type { StreamOptions } from "./read/stream-options.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
@@ -30,8 +31,11 @@ import type { StreamResponse } from "./read/stream-response.ts"
  * }
  * ```
  */
-export async function stream<TJson = unknown>(
-  options: StreamOptions,
-): Promise<StreamResponse<TJson>> {
-  return openStream<TJson>(createEndpoint(options), options)
+export function stream<TJson = unknown>(
+  options: StreamOptions & { schema: StandardSchemaV1<unknown, TJson> },
+): Promise<StreamResponse<TJson>>
+/** Without a schema, the type of the messages is the caller's claim. */
+export function stream<TJson = unknown>(options: StreamOptions): Promise<StreamResponse<TJson>>
+export async function stream(options: StreamOptions): Promise<StreamResponse> {
+  return openStream(createEndpoint(options), options)
 }

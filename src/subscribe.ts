@@ -1,6 +1,7 @@
 import { badOption } from "./http/option-checks.ts"
 import { createEndpoint } from "./http/endpoint.ts"
 import { warn } from "./platform/console.ts"
+import type { StandardSchemaV1 } from "./protocol/standard-schema.ts"
 import type { StreamBatch } from "./read/stream-response.ts"
 import { openStream } from "./read/session-response.ts"
 import type { StreamOptions } from "./read/stream-options.ts"
@@ -47,15 +48,21 @@ export interface SubscribeHandlers<TJson = unknown> {
  * ```
  */
 export function subscribe<TJson = unknown>(
+  options: StreamOptions & { schema: StandardSchemaV1<unknown, TJson> },
+  handlers: SubscribeHandlers<TJson>,
+): () => void
+/** Without a schema, the type of the messages is the caller's claim. */
+export function subscribe<TJson = unknown>(
   options: StreamOptions,
   handlers: SubscribeHandlers<TJson>,
-): () => void {
+): () => void
+export function subscribe(options: StreamOptions, handlers: SubscribeHandlers): () => void {
   const { onBatch, onEnd, onError = warnOfError } = handlers
   if (typeof onBatch !== "function") throw badOption("onBatch", "a function", onBatch)
   const controller = new AbortController()
   const { signal } = controller
   const read = async () => {
-    const response = await openStream<TJson>(createEndpoint(options), { ...options, signal })
+    const response = await openStream(createEndpoint(options), { ...options, signal })
     for await (const batch of response) await onBatch(batch)
   }
   const unlessEnded = (callback: () => void) => {

@@ -3,6 +3,7 @@ import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { InvalidSignalError } from "../errors/invalid-signal-error.ts"
 import { MissingStreamUrlError } from "../errors/missing-stream-url-error.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { isSchema, type StandardSchemaV1 } from "../protocol/standard-schema.ts"
 import { resolveBackoff, type Backoff, type BackoffOverrides } from "./backoff.ts"
 import {
   checkParams,
@@ -51,6 +52,12 @@ export interface EndpointOptions {
    * @default true
    */
   warnOnRetry?: boolean | undefined
+  /**
+   * Validates and types each JSON message, read or written: a schema of zod, valibot, arktype, or any that follows the Standard
+   * Schema convention. Readers get what it makes of a message. Writers send a message as they were given it, if it matches. One
+   * that does not match fails with `SCHEMA`, with its place in `details`; a session asks `onError`, which may skip it.
+   */
+  schema?: StandardSchemaV1 | undefined
 }
 
 /** Checked {@link EndpointOptions}: what every request to one stream is made with. */
@@ -66,6 +73,7 @@ export interface Endpoint extends RequestHeaders {
   readonly backoff: Backoff
   readonly requestTimeoutMs: number
   readonly warnOnRetry: boolean
+  readonly schema: StandardSchemaV1 | undefined
 }
 
 /** Looked up for every request, so that a global fetch replaced later (mocks, tracing) is the one that is called. */
@@ -87,11 +95,13 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     fetchOptions = {},
     requestTimeoutMs = 60_000,
     warnOnRetry = true,
+    schema,
   } = checkOptions(options, {
     fetch: RULES.function,
     fetchOptions: RULES.object,
     requestTimeoutMs: RULES.duration,
     warnOnRetry: RULES.boolean,
+    schema: { words: "a Standard Schema (zod, valibot, arktype …)", isMet: isSchema },
   })
   for (const field of ["method", "headers", "body", "signal", "duplex", "keepalive"]) {
     if (field in fetchOptions) {
@@ -109,6 +119,7 @@ export function createEndpoint(options: EndpointOptions): Endpoint {
     backoff: resolveBackoff(options.backoffOptions),
     requestTimeoutMs,
     warnOnRetry,
+    schema,
   }
 }
 
@@ -133,6 +144,7 @@ export function extendEndpoint(
     ...(backoffOptions !== undefined && { backoff: checked.backoff }),
     requestTimeoutMs: overrides.requestTimeoutMs ?? endpoint.requestTimeoutMs,
     warnOnRetry: overrides.warnOnRetry ?? endpoint.warnOnRetry,
+    schema: overrides.schema ?? endpoint.schema,
   }
 }
 

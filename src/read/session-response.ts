@@ -8,6 +8,7 @@ import { warnIfUsingHttpInBrowser } from "../platform/http-warning.ts"
 import { isJsonContentType, mediaType } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import type { StandardSchemaV1 } from "../protocol/standard-schema.ts"
 import {
   bytesFormat,
   jsonFormat,
@@ -24,6 +25,7 @@ import {
   type ReadMode,
 } from "./consumers/page-reader.ts"
 import { PulledValues, pullEach, pullMessages, type Pull } from "./consumers/pulled-stream.ts"
+import { schemaReader } from "./consumers/schema-reader.ts"
 import type { PageSource } from "./page.ts"
 import type { ResponseHead } from "./session-events.ts"
 import { Session } from "./session.ts"
@@ -33,6 +35,7 @@ import {
   type LiveMode,
   type ReadOptions,
   type SessionSettings,
+  type StreamErrorHandler,
 } from "./stream-options.ts"
 import type {
   ByteChunk,
@@ -64,17 +67,27 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
   readonly isLoading = false
   readonly #session: ResponseSource
   readonly #isJson: boolean
+  readonly #schema: StandardSchemaV1 | undefined
+  readonly #onError: StreamErrorHandler | undefined
   /** Settles when the caller has finished with what it was given; undefined before a consumption method is called. */
   #consumed: Promise<void> | undefined
   #closed: Promise<void> | undefined
 
-  constructor(url: string, session: ResponseSource, settings: SessionSettings) {
+  /** @param schema - validates the messages */
+  constructor(
+    url: string,
+    session: ResponseSource,
+    settings: SessionSettings,
+    schema?: StandardSchemaV1,
+  ) {
     this.url = url
     this.live = settings.live
     this.startOffset = settings.offset
     if (session.contentType !== undefined) this.contentType = session.contentType
     this.#isJson = settings.json || isJsonContentType(session.contentType)
     this.#session = session
+    this.#schema = schema
+    this.#onError = settings.onError
     supportAsyncDispose(this)
   }
 
@@ -226,7 +239,9 @@ export class SessionResponse<TJson> implements StreamResponse<TJson> {
       )
     }
     // That the messages are of this type is the caller's claim.
-    return this.#read(jsonFormat as Format<Messages, T[], JsonBatch<T>>, mode)
+    const reader = this.#read(jsonFormat as Format<Messages, T[], JsonBatch<T>>, mode)
+    if (this.#schema === undefined) return reader
+    return schemaReader(reader, this.#schema, this.#session, this.url, this.#onError)
   }
 
   /** Everything up to the tail, as one value; then the session ends. */
@@ -335,5 +350,5 @@ export async function openStream<TJson>(
   warnIfUsingHttpInBrowser(endpoint.url, options.warnOnHttp)
   const session = new Session(endpoint, settings)
   await session.start()
-  return new SessionResponse<TJson>(endpoint.url, session, settings)
+  return new SessionResponse<TJson>(endpoint.url, session, settings, endpoint.schema)
 }

@@ -29,6 +29,8 @@ export interface RetryOpts {
    * has `restarted: true`.
    */
   offset?: Offset | undefined
+  /** After `SCHEMA`: omits the message, and the session continues. Any other decision ends it. */
+  skip?: boolean | undefined
 }
 
 /** An error as handlers get it: this package's have a code, a header function's own error may not. */

@@ -11,7 +11,7 @@ import { serverErrorIn, type ServerError } from "./subscription-error.ts"
 import type { JsonObject } from "./subscription.ts"
 
 /** The settings of {@link Subscriptions}: those of a stream, with the root of all streams in place of a URL. */
-export interface SubscriptionsOptions extends Omit<EndpointOptions, "url"> {
+export interface SubscriptionsOptions extends Omit<EndpointOptions, "url" | "schema"> {
   /** The URL under which the server keeps its streams: `https://streams.example.com/v1/stream`. */
   root: string | URL
 }
