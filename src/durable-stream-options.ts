@@ -1,10 +1,18 @@
 import type { EndpointOptions } from "./http/endpoint.ts"
+import type { MessageFor, StandardSchemaV1 } from "./protocol/standard-schema.ts"
 import type { IdempotentProducerOptions } from "./producer/producer-options.ts"
 import type { ReadOptions, StreamErrorHandler } from "./read/stream-options.ts"
 import type { CreateSettings, ForkPoint } from "./write/write-options.ts"
 
 /** The settings of a handle that hold for every request made with it. */
-export interface StreamHandleOptions extends EndpointOptions {
+export interface StreamHandleOptions<TBody = unknown, TJson = unknown> extends EndpointOptions {
+  /**
+   * Validates and types each JSON message, read or written: a schema of zod, valibot, arktype, or any that follows the Standard
+   * Schema convention. Reads deliver what it makes of a message. Appends and producers send a message as it was given, if it
+   * matches. One that does not match fails with `SCHEMA`, with its place in `details`. A stream with a schema is JSON, unless
+   * `contentType` says otherwise.
+   */
+  schema?: StandardSchemaV1<TBody, TJson> | undefined
   /** Called for failed requests of the sessions that `stream()` opens; `stream({ onError })` replaces it. */
   onError?: StreamErrorHandler | undefined
   /**
@@ -23,11 +31,18 @@ export interface StreamHandleOptions extends EndpointOptions {
   batching?: boolean | undefined
 }
 
+/** What `append` takes: a message, or a promise of one. */
+export type AppendBody<TBody> = MessageFor<TBody> | PromiseLike<MessageFor<TBody>>
+
 /** The options of `new DurableStream()` and of `DurableStream.connect()`. */
-export type DurableStreamOptions = StreamHandleOptions
+export type DurableStreamOptions<TBody = unknown, TJson = unknown> = StreamHandleOptions<
+  TBody,
+  TJson
+>
 
 /** The options of `DurableStream.create()`. */
-export interface CreateOptions extends DurableStreamOptions, CreateSettings {}
+export interface CreateOptions<TBody = unknown, TJson = unknown>
+  extends DurableStreamOptions<TBody, TJson>, CreateSettings {}
 
 /** The options of `create()` on a handle: what you omit is the handle's; headers and params are merged. */
 export type CreateCallOptions = Omit<CreateOptions, "url" | "onError" | "warnOnHttp" | "batching">

@@ -1,4 +1,5 @@
 import type {
+  AppendBody,
   CallOptions,
   CreateCallOptions,
   CreateOptions,
@@ -22,10 +23,12 @@ import {
   type HeadersRecord,
 } from "./http/request-inputs.ts"
 import { headExistingStream, headStream, type HeadResult } from "./http/stream-head.ts"
+import { matchingMessage } from "./errors/schema-error.ts"
 import { randomId } from "./platform/random-id.ts"
 import { isWorkerd } from "./platform/runtime.ts"
 import { Producer } from "./producer/producer.ts"
 import { openStream } from "./read/session-response.ts"
+import type { StandardSchemaV1 } from "./protocol/standard-schema.ts"
 import type { StreamResponse } from "./read/stream-response.ts"
 import { AppendQueue } from "./write/append-queue.ts"
 import type { WriteTarget } from "./write/append-request.ts"
@@ -34,7 +37,7 @@ import { appendWithResult } from "./write/append-with-result.ts"
 import { closeStream } from "./write/close-stream.ts"
 import { createStream, forkStream, forkUrl, splitCreateHeaders } from "./write/create-stream.ts"
 import { deleteStream } from "./write/delete-stream.ts"
-import { disownBody } from "./write/promised-body.ts"
+import { disownBody, isThenable } from "./write/promised-body.ts"
 import { writableTo } from "./write/writable.ts"
 import {
   checkAppendOptions,
@@ -69,13 +72,15 @@ import type {
  * const { finalOffset } = await chat.close()
  * console.log(finalOffset)
  * ```
+ * @template TJson - what reads give: what the schema makes of a message
+ * @template TBody - what appends take: what the schema accepts
  */
-export class DurableStream {
+export class DurableStream<TJson = unknown, TBody = unknown> {
   /** The stream's URL: absolute, with the query that it was given with. */
   readonly url: string
   /** The stream's content type; undefined until an option, the server or an append that was stored tells it. */
   contentType: string | undefined
-  readonly #options: DurableStreamOptions
+  readonly #options: DurableStreamOptions<TBody, TJson>
   readonly #endpoint: Endpoint
   readonly #createOnlyHeaders: HeadersRecord
   readonly #queue: AppendQueue
@@ -86,7 +91,7 @@ export class DurableStream {
    * @param options - see {@link DurableStreamOptions}
    * @throws MissingStreamUrlError, InvalidSignalError, DurableStreamError `BAD_REQUEST` that names the option
    */
-  constructor(options: DurableStreamOptions) {
+  constructor(options: DurableStreamOptions<TBody, TJson>) {
     const endpoint = createEndpoint(options)
     checkHandleOptions(options)
     const { createOnly, others } = splitCreateHeaders(endpoint.headers)
@@ -94,7 +99,9 @@ export class DurableStream {
     this.#options = { ...options, headers: others }
     this.#endpoint = { ...endpoint, headers: others }
     this.#createOnlyHeaders = createOnly
-    this.contentType = options.contentType ?? contentTypeHeader(others)
+    // What a schema validates is JSON.
+    const ofSchema = endpoint.schema && "application/json"
+    this.contentType = options.contentType ?? contentTypeHeader(others) ?? ofSchema
     this.#queue = new AppendQueue(this.#target, options.batching ?? !isWorkerd())
     // What producers make their requests with; not for users, and so not in the type.
     Object.defineProperty(this, endpointSymbol, { value: this.#endpoint })
@@ -108,7 +115,9 @@ export class DurableStream {
    * @throws DurableStreamError `BAD_REQUEST` for options that no server accepts, `PARSE_ERROR` for a body that is not JSON
    *   on a JSON stream
    */
-  static async create(options: CreateOptions): Promise<DurableStream> {
+  static async create<TJson = unknown, TBody = unknown>(
+    options: CreateOptions<TBody, TJson>,
+  ): Promise<DurableStream<TJson, TBody>> {
     return new DurableStream(options).create(options)
   }
 
@@ -117,7 +126,9 @@ export class DurableStream {
    *
    * @throws FetchError `NOT_FOUND` if there is none
    */
-  static async connect(options: DurableStreamOptions): Promise<DurableStream> {
+  static async connect<TJson = unknown, TBody = unknown>(
+    options: DurableStreamOptions<TBody, TJson>,
+  ): Promise<DurableStream<TJson, TBody>> {
     const handle = new DurableStream(options)
     const { contentType } = await headExistingStream(handle.#endpoint)
     handle.contentType = contentType ?? handle.contentType
@@ -157,7 +168,7 @@ export class DurableStream {
   async create(options: CreateCallOptions = {}): Promise<this> {
     const headers = mergeHeaders(this.#endpoint.headers, this.#createOnlyHeaders)
     const endpoint = extendEndpoint({ ...this.#endpoint, headers }, options)
-    const contentType = await createStream(endpoint, options, {
+    const contentType = await createStream(endpoint, this.#checkedOptions(options, true), {
       signal: options.signal,
       defaultContentType:
         contentTypeHeader(checkHeaders(options.headers).headers) ?? this.contentType,
@@ -207,10 +218,11 @@ export class DurableStream {
    *   (429, 500, 503), or never saw it. If the outcome is unknown (`indeterminate: true`), check the stream before you send it
    *   again, or use an IdempotentProducer
    */
-  append(body: unknown, options?: AppendOptions): Promise<void> {
+  append(body: AppendBody<TBody>, options?: AppendOptions): Promise<void> {
     // Not async, which would make a second promise for every call.
     try {
-      return this.#queue.push(checkAppendOptions(options), body, options?.signal)
+      const terms = checkAppendOptions(options)
+      return this.#queue.push(terms, this.#checked(body), options?.signal)
     } catch (error) {
       disownBody(body)
       return Promise.reject(error)
@@ -229,10 +241,10 @@ export class DurableStream {
    * @throws as `append` does; FetchError `CONTENT_TYPE_MISMATCH` if a conflict cannot be distinguished from a wrong content type
    */
   async appendWithResult(
-    body: unknown,
+    body: AppendBody<TBody>,
     options: AppendWithResultOptions = {},
   ): Promise<AppendResult> {
-    return appendWithResult(this.#target, this.#queue, body, options)
+    return appendWithResult(this.#target, this.#queue, this.#checked(body), options)
   }
 
   /**
@@ -286,8 +298,8 @@ export class DurableStream {
    * @param options - `body` is a last message, stored together with the closure or not at all; a retry does not store it twice
    * @throws StreamClosedError if there is a body and the stream is closed already; the body was not stored
    */
-  close(options: CloseOptions = {}): Promise<CloseResult> {
-    return closeStream(this.#queue, this.#endpoint, options)
+  async close(options: CloseOptions = {}): Promise<CloseResult> {
+    return closeStream(this.#queue, this.#endpoint, this.#checkedOptions(options))
   }
 
   /**
@@ -295,10 +307,15 @@ export class DurableStream {
    *
    * @param options - what you omit is the handle's; headers and params are merged; either signal ends the session
    */
-  async stream<TJson = unknown>(options: StreamCallOptions = {}): Promise<StreamResponse<TJson>> {
+  stream<T = unknown>(
+    options: StreamCallOptions & { schema: StandardSchemaV1<unknown, T> },
+  ): Promise<StreamResponse<T>>
+  /** Without a schema, the type of the messages is the caller's claim. */
+  stream<T = TJson>(options?: StreamCallOptions): Promise<StreamResponse<T>>
+  async stream<T>(options: StreamCallOptions = {}): Promise<StreamResponse<T>> {
     const endpoint = extendEndpoint(this.#endpoint, options)
     const { onError = this.#options.onError, warnOnHttp = this.#options.warnOnHttp } = options
-    return openStream<TJson>(endpoint, {
+    return openStream<T>(endpoint, {
       ...options,
       ...(onError !== undefined && { onError }),
       ...(warnOnHttp !== undefined && { warnOnHttp }),
@@ -316,7 +333,7 @@ export class DurableStream {
    * @throws FetchError `NOT_FOUND` if this stream does not exist, `CONFLICT_EXISTS` if another stream exists there,
    *   `BAD_REQUEST` for an offset, or a `subOffset`, at which the server cannot fork
    */
-  async fork(options: ForkOptions): Promise<DurableStream> {
+  async fork(options: ForkOptions): Promise<DurableStream<TJson, TBody>> {
     const url = forkUrl(checkObject("options", options).url, this.url)
     const extended = extendEndpoint(this.#endpoint, options)
     const { params, moreHeaders } = extended
@@ -324,11 +341,26 @@ export class DurableStream {
     const { signal, ...others } = options
     const given = Object.entries(others).filter(([, value]) => value !== undefined)
     const own = Object.fromEntries(given)
-    const fork = new DurableStream({ ...this.#options, ...own, url, headers, params })
+    const fork = new DurableStream<TJson, TBody>({ ...this.#options, ...own, url, headers, params })
     fork.contentType = options.contentType
     const targetHeaders = mergeHeaders(fork.#endpoint.headers, fork.#createOnlyHeaders)
     const target = { ...fork.#endpoint, headers: targetHeaders }
-    fork.contentType = await forkStream(this.#target, target, options, signal)
+    const settings = fork.#checkedOptions(options, true)
+    fork.contentType = await forkStream(this.#target, target, settings, signal)
     return fork
+  }
+
+  /** A body that matches the schema, as it is sent; a promise of a body stays one. @throws as `matchingMessage` does */
+  #checked(body: unknown, hasMany = false): unknown {
+    const { schema } = this.#endpoint
+    if (schema === undefined || body === undefined) return body
+    const check = (given: unknown) => matchingMessage(schema, this.url, given, hasMany)
+    return isThenable(body) ? Promise.resolve(body).then(check) : check(body)
+  }
+
+  /** The same for options that may have a body. */
+  #checkedOptions<T extends { readonly body?: unknown }>(options: T, hasMany = false): T {
+    if (this.#endpoint.schema === undefined) return options
+    return { ...options, body: this.#checked(options.body, hasMany) }
   }
 }

@@ -4,6 +4,7 @@ import { StaleEpochError } from "./errors/stale-epoch-error.ts"
 import { endpointOf } from "./http/endpoint.ts"
 import { supportAsyncDispose } from "./platform/async-dispose.ts"
 import type { IdempotentProducerOptions } from "./producer/producer-options.ts"
+import type { MessageFor } from "./protocol/standard-schema.ts"
 import { Producer } from "./producer/producer.ts"
 
 /**
@@ -42,8 +43,8 @@ import { Producer } from "./producer/producer.ts"
  * await producer.detach()
  * ```
  */
-export class IdempotentProducer extends Producer {
-  readonly #arguments: readonly [DurableStream, string, IdempotentProducerOptions]
+export class IdempotentProducer<TBody = unknown> extends Producer<TBody> {
+  readonly #arguments: readonly [DurableStream<unknown, TBody>, string, IdempotentProducerOptions]
   #indeterminateBefore: readonly Uint8Array[] = []
 
   /**
@@ -55,7 +56,11 @@ export class IdempotentProducer extends Producer {
    * @param options - see {@link IdempotentProducerOptions}
    * @throws DurableStreamError `BAD_REQUEST` that names the option and its value; InvalidSignalError
    */
-  constructor(stream: DurableStream, producerId: string, options: IdempotentProducerOptions = {}) {
+  constructor(
+    stream: DurableStream<unknown, TBody>,
+    producerId: string,
+    options: IdempotentProducerOptions = {},
+  ) {
     const endpoint = endpointOf(stream)
     if (endpoint === undefined) {
       throw new DurableStreamError(
@@ -77,10 +82,10 @@ export class IdempotentProducer extends Producer {
    * @param options - replace those of the failed one; its `signal` is not taken over
    * @throws DurableStreamError `BAD_REQUEST` if the producer has not failed
    */
-  static takeOver(
-    failed: IdempotentProducer,
+  static takeOver<TBody>(
+    failed: IdempotentProducer<TBody>,
     options: Omit<IdempotentProducerOptions, "epoch" | "autoClaim"> = {},
-  ): IdempotentProducer {
+  ): IdempotentProducer<TBody> {
     const { failure } = failed
     const [stream, producerId, givenOptions] = failed.#arguments
     if (failure === undefined) {
@@ -100,7 +105,8 @@ export class IdempotentProducer extends Producer {
     successor.beginAbove(Math.max(currentEpoch, failed.epoch))
     successor.#indeterminateBefore = failed.indeterminate()
     for (const message of failed.undelivered().slice(failed.indeterminateCount)) {
-      successor.append(message)
+      // It is serialized, as every producer takes it.
+      successor.append(message as MessageFor<TBody>)
     }
     return successor
   }

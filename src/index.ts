@@ -10,6 +10,7 @@
 
 export { DurableStream } from "./durable-stream.ts"
 export type {
+  AppendBody,
   CallOptions,
   CreateCallOptions,
   CreateOptions,
@@ -87,6 +88,7 @@ export {
 } from "./protocol/names.ts"
 export type { CloseResult, Offset } from "./protocol/offset.ts"
 export type {
+  MessageFor,
   SchemaInput,
   SchemaIssue,
   SchemaOutput,

@@ -6,6 +6,7 @@ import type { RetryNotice, Retrying } from "../http/retry-loop.ts"
 import { callObserver } from "../platform/console.ts"
 import type { MessageSnapshot } from "../protocol/message.ts"
 import { PRODUCER_ID_HEADER } from "../protocol/names.ts"
+import type { StandardSchemaV1 } from "../protocol/standard-schema.ts"
 import type { CloseResult, Offset } from "../protocol/offset.ts"
 
 /** The options of an idempotent producer. */
@@ -57,6 +58,12 @@ export interface IdempotentProducerOptions {
   fetch?: typeof globalThis.fetch | undefined
   /** Given to every call of fetch, over the handle's. Fields that the protocol sets are rejected by name. */
   fetchOptions?: FetchOptions | undefined
+  /**
+   * Validates each message, which is sent as it was given. It must be synchronous.
+   *
+   * @default the handle's
+   */
+  schema?: StandardSchemaV1 | undefined
   /**
    * Called once when the producer fails, and once for every message that was rejected (`details.message` holds its bytes). A
    * failure that loses no message is not reported here: `close` rejects if the closure alone fails, and an abort is its
@@ -169,7 +176,7 @@ export type ProducerSettings = {
 
 type DefaultedOptions = Omit<
   IdempotentProducerOptions,
-  "epoch" | "signal" | "headers" | "fetch" | "fetchOptions" | "backoffOptions"
+  "epoch" | "signal" | "headers" | "fetch" | "fetchOptions" | "backoffOptions" | "schema"
 >
 
 /**

@@ -2,6 +2,7 @@ import { captureCallerStack } from "../errors/caller-stack.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { checkMessage } from "../errors/invalid-message-error.ts"
+import { matchingMessage } from "../errors/schema-error.ts"
 import { LinkedAbortController } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { headExistingStream } from "../http/stream-head.ts"
@@ -10,6 +11,7 @@ import { isOffline } from "../platform/network.ts"
 import { isWorkerd } from "../platform/runtime.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import { takeSnapshot, type MessageSnapshot } from "../protocol/message.ts"
+import type { MessageFor } from "../protocol/standard-schema.ts"
 import type { CloseResult, Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
 import { Accumulator, bytesOf, rejectHeld } from "./accumulator.ts"
@@ -50,7 +52,7 @@ const OFFLINE: ProducerConnectionState = { kind: "offline" }
  * 4. One message is rejected: `onError`, its `send()` and a `flush` get the error, and the others go through.
  * 5. The sender fails, or a signal is aborted: everything stops, `onError` is called, and all that wait are rejected.
  */
-export class Producer {
+export class Producer<TBody = unknown> {
   readonly #handle: { readonly contentType?: string | undefined }
   readonly #settings: ProducerSettings
   readonly #endpoint: Endpoint
@@ -80,10 +82,16 @@ export class Producer {
     isNewId = false,
   ) {
     const settings = resolveProducerOptions(producerId, options)
-    const { headers, fetch, fetchOptions, backoffOptions } = options
+    const { headers, fetch, fetchOptions, backoffOptions, schema } = options
     this.#handle = handle
     this.#settings = settings
-    this.#endpoint = extendEndpoint(endpoint, { headers, fetch, fetchOptions, backoffOptions })
+    this.#endpoint = extendEndpoint(endpoint, {
+      headers,
+      fetch,
+      fetchOptions,
+      backoffOptions,
+      schema,
+    })
     this.#streamName = describeUrl(endpoint.url)
     this.#controller = new LinkedAbortController(endpoint.signal, settings.signal)
     const { signal } = this.#controller
@@ -184,10 +192,10 @@ export class Producer {
    * @param body - on a JSON stream any value that JSON can express, where a string or bytes are exactly one serialized
    *   value; on any other stream a string or bytes
    * @throws DurableStreamError `PARSE_ERROR` or `BAD_REQUEST` for what is no message, `BUFFER_FULL` if `maxBufferedBytes`
-   *   would be exceeded, `ALREADY_CLOSED` after `close` or `detach`; nothing is queued then
+   *   would be exceeded, `SCHEMA` if it does not match the schema, `ALREADY_CLOSED` after `close` or `detach`; nothing is queued then
    * @throws what the producer failed with
    */
-  append(body: unknown): void {
+  append(body: MessageFor<TBody>): void {
     if (this.#state.kind !== "open") throw this.#endedError("append()")
     this.#take(body)
     this.#sendDue()
@@ -200,7 +208,7 @@ export class Producer {
    * @returns once the message is stored; for an empty body, once the messages ahead of it are settled
    * @throws what `append` throws; what the producer failed with; the error of the message if it was rejected
    */
-  send(body: unknown): Promise<IdempotentAppendResult> {
+  send(body: MessageFor<TBody>): Promise<IdempotentAppendResult> {
     try {
       if (this.#state.kind !== "open") throw this.#endedError("send()")
       if (!this.#take(body)) return this.#sendNothing()
@@ -234,12 +242,12 @@ export class Producer {
    * @throws StreamClosedError if something was left to store and the stream was closed
    * @throws as `flush` does; if a message was rejected, the stream is not closed and `close` can be called again
    */
-  close(finalMessage?: unknown): Promise<CloseResult> {
+  close(finalMessage?: MessageFor<TBody>): Promise<CloseResult> {
     const state = this.#state
     let last: MessageSnapshot | undefined
     try {
       if (finalMessage !== undefined) {
-        last = checkMessage(takeSnapshot(finalMessage), this.#streamName)
+        last = checkMessage(takeSnapshot(this.#checked(finalMessage)), this.#streamName)
       }
     } catch (error) {
       return quiet(Promise.reject(asError(error)))
@@ -324,9 +332,23 @@ export class Producer {
   #take(body: unknown): boolean {
     this.#checkRequest()
     if (this.#accumulator.contentType === undefined) void this.#open()
-    const isTaken = this.#accumulator.take(body)
+    const isTaken = this.#accumulator.take(this.#checked(body))
     if (this.#connection === IDLE) this.#showConnection()
     return isTaken
+  }
+
+  /** A message that matches the schema, as it is sent. @throws as `matchingMessage` does */
+  #checked(body: unknown): unknown {
+    const { schema, url } = this.#endpoint
+    if (schema === undefined) return body
+    const message = matchingMessage(schema, url, body)
+    if (!(message instanceof Promise)) return message
+    message.catch(() => undefined)
+    throw new DurableStreamError(
+      `The option schema must be synchronous for a producer of ${this.#streamName}, whose append() does not wait. ` +
+        "Validate the message before.",
+      "BAD_REQUEST",
+    )
   }
 
   /** @throws DurableStreamError if what is queued will not be sent any more */
@@ -349,7 +371,9 @@ export class Producer {
 
   /** Finds out the content type, once, if a message needs it. Resolves when that is over, well or not. */
   #open(): Promise<void> {
-    const { contentType: known } = this.#handle
+    // What a schema validates is JSON.
+    const ofSchema = this.#endpoint.schema && "application/json"
+    const { contentType: known = ofSchema } = this.#handle
     if (known !== undefined) this.#use(known)
     if (this.#accumulator.contentType !== undefined) return Promise.resolve()
     this.#opening ??= this.#findType().then(

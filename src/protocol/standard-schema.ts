@@ -22,6 +22,9 @@ export type SchemaOutput<S extends StandardSchemaV1> = NonNullable<
 /** What a schema accepts: what is stored. */
 export type SchemaInput<S extends StandardSchemaV1> = NonNullable<S["~standard"]["types"]>["input"]
 
+/** A message for a schema: what it accepts, or that as it is serialized already. Without a schema, anything. */
+export type MessageFor<TBody> = TBody | string | Uint8Array
+
 /** Why a message does not match. */
 export interface SchemaIssue {
   readonly message: string
