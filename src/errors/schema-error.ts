@@ -26,11 +26,11 @@ export interface SchemaErrorDetails {
 export function schemaError(url: string, details: SchemaErrorDetails): DurableStreamError {
   const { offset, index, issues } = details
   const [issue] = issues
-  const path = issue?.path?.map((step) => String(typeof step === "object" ? step.key : step))
+  const path = issue?.path?.map((step) => (typeof step === "object" ? step.key : step))
   const where = offset === undefined ? "for" : `behind offset ${offset} of`
   return new DurableStreamError(
     `Message ${index} ${where} ${describeUrl(url)} does not match the schema: ${issue?.message}` +
-      `${path?.length ? `, at ${path.join(".").slice(0, 100)}` : ""}.`,
+      `${path?.length ? `, at ${path.join(".")}` : ""}.`,
     "SCHEMA",
     undefined,
     details,
@@ -65,6 +65,6 @@ export function matchingMessage(
   }
   const results = values.map((one) => validate(schema, one))
   const isDone = (list: typeof results): list is SchemaResult<unknown>[] =>
-    !list.some((one) => one instanceof Promise)
+    !list.some((one) => "then" in one)
   return isDone(results) ? settle(results) : Promise.all(results).then(settle)
 }

@@ -40,8 +40,7 @@ export type SchemaResult<Output> =
 /** Whether a value is a schema. (Those of arktype are functions.) */
 export function isSchema(value: unknown): value is StandardSchemaV1 {
   // Any value but null and undefined may be asked for a property.
-  const { "~standard": standard } = (value ?? {}) as Partial<StandardSchemaV1>
-  return typeof standard?.validate === "function"
+  return typeof (value as StandardSchemaV1 | null)?.["~standard"]?.validate === "function"
 }
 
 /**
@@ -53,15 +52,11 @@ export function validate(
   schema: StandardSchemaV1,
   value: unknown,
 ): SchemaResult<unknown> | Promise<SchemaResult<unknown>> {
+  const threw = (error: unknown) => ({ issues: [{ message: `the option schema threw ${error}` }] })
   try {
     const result = schema["~standard"].validate(value)
-    return "then" in result ? Promise.resolve(result).catch(threw) : result
+    return "then" in result ? result.then((settled) => settled, threw) : result
   } catch (error) {
     return threw(error)
   }
-}
-
-function threw(error: unknown): SchemaResult<unknown> {
-  const { message } = (error ?? {}) as Partial<Error>
-  return { issues: [{ message: `the option schema threw: ${message ?? String(error)}` }] }
 }

@@ -153,7 +153,7 @@ describe("a schema", () => {
   ])("that %s is named, and the message is located", async (_how, schema) => {
     const error = await rejection((await open({ schema })).json())
     expect(error).toMatchObject({ code: "SCHEMA", details: { offset: "-1", index: 0 } })
-    expect(String(error)).toMatch(/: the option schema threw: a mistake in it\.$/)
+    expect(String(error)).toMatch(/: the option schema threw Error: a mistake in it\.$/)
   })
 
   it.each([null, 1, "zod", {}, () => undefined, { "~standard": {} }])(
