@@ -1,23 +1,14 @@
 import "fake-indexeddb/auto"
 import { openDB, deleteDB } from "idb"
-import { beforeEach, describe, expect, it, onTestFinished, vi } from "vitest"
+import { beforeEach, describe, expect, it, vi } from "vitest"
 import {
   indexedDbPersistence,
   localStoragePersistence,
-  sqlitePersistence,
-  type StoredView,
   type StreamPersistence,
 } from "../../../src/store/index.ts"
-import { betterSqlite } from "../../support/better-sqlite.ts"
+import { exampleRecord, itPersists } from "../../support/persistence-contract.ts"
 
-const record: StoredView = {
-  version: "1",
-  url: "https://streams.example.com/chat",
-  offset: "0000_0100",
-  value: '["é","\u2028"]',
-}
-
-const BetterSqlite = betterSqlite()
+const record = exampleRecord
 
 /** What a browser's `localStorage` has. */
 class FakeStorage {
@@ -40,49 +31,10 @@ const kinds: Record<string, () => () => StreamPersistence> = {
     const name = `ada/${++databases}`
     return () => indexedDbPersistence(name)
   },
-  ...(BetterSqlite && {
-    "better-sqlite3": () => {
-      const db = new BetterSqlite(":memory:")
-      onTestFinished(() => db.close())
-      return () => sqlitePersistence(db, "ada/chat")
-    },
-  }),
 }
 
 describe.each(Object.entries(kinds))("a view in %s", (_kind, begin) => {
-  it("is there again, for every persistence of its record", async () => {
-    const make = begin()
-    const [first, second] = [make(), make()]
-    expect(first.id).toBe(second.id)
-    expect((await first.load()) ?? undefined).toBe(undefined)
-    await first.save(record)
-    expect(await second.load()).toEqual(record)
-  })
-
-  it.each<[string, Partial<StoredView>, boolean]>([
-    ["further on", { offset: "0000_0200" }, true],
-    ["at the same offset", { value: "[]" }, true],
-    ["behind", { offset: "0000_0099" }, false],
-    ["behind, of another version", { offset: "0000_0099", version: "2" }, true],
-    ["behind, of another stream", { offset: "0000_0099", url: "https://example.com/b" }, true],
-  ])("and one that is %s: replaced %s", async (_where, changes, isReplaced) => {
-    const persistence = begin()()
-    await persistence.save(record)
-    const other = { ...record, ...changes }
-    await persistence.save(other)
-    expect(await persistence.load()).toEqual(isReplaced ? other : record)
-  })
-
-  it("is deleted, and can be stored again at any offset", async () => {
-    const make = begin()
-    await make().save(record)
-    await make().clear()
-    await make().clear()
-    expect((await make().load()) ?? undefined).toBe(undefined)
-    const behind = { ...record, offset: "0000_0001" }
-    await make().save(behind)
-    expect(await make().load()).toEqual(behind)
-  })
+  itPersists(begin)
 })
 
 describe("localStoragePersistence", () => {
@@ -132,22 +84,4 @@ describe("indexedDbPersistence", () => {
     await persistence.save(record)
     expect(await persistence.load()).toEqual(record)
   })
-})
-
-describe("sqlitePersistence", () => {
-  it.skipIf(BetterSqlite === undefined)(
-    "saves within a transaction of the caller, and is rolled back with it",
-    async () => {
-      const db = new BetterSqlite!(":memory:")
-      onTestFinished(() => db.close())
-      const persistence = sqlitePersistence(db, "ada")
-      await persistence.save(record)
-      db.exec("BEGIN")
-      await persistence.save({ ...record, offset: "0000_0200" })
-      db.exec("ROLLBACK")
-      expect(await persistence.load()).toEqual(record)
-      await sqlitePersistence(db, "grace").save({ ...record, value: "1" })
-      expect(await persistence.load()).toEqual(record)
-    },
-  )
 })
