@@ -1,3 +1,4 @@
+import { existsSync, readdirSync } from "node:fs"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join } from "node:path"
@@ -14,6 +15,16 @@ declare module "vitest" {
     /** The script of the test page: the built package and page/main.ts in one file. */
     pageScript: string
   }
+}
+
+/** The exports of the package that is installed in a folder. */
+function aliasesOf(folder: string): Record<string, string> {
+  const capabilities = readdirSync("src").filter((name) => existsSync(`src/${name}/index.ts`))
+  const client = "@durable-streams/client"
+  return Object.fromEntries([
+    [client, folder],
+    ...capabilities.map((name) => [`${client}/${name}`, join(folder, `dist/${name}.js`)]),
+  ])
 }
 
 /** Builds the package and bundles the test page with it, as an application would. */
@@ -36,9 +47,10 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     minify: true,
     // Here the package's name means the built one, not its sources as in the project's own tsconfig.
     tsconfigRaw: {},
-    alias: {
-      "@durable-streams/client": join(folder, "node_modules/@durable-streams/client"),
-    },
+    alias: aliasesOf(join(folder, "node_modules/@durable-streams/client")),
+    // The package's optional peers.
+    nodePaths: [join(import.meta.dirname, "../../node_modules")],
+    define: { "process.env.NODE_ENV": '"production"' },
   })
   project.provide("pageScript", outputFiles[0]?.text ?? "")
   return () => rm(folder, { recursive: true })

@@ -1,4 +1,5 @@
 import * as client from "@durable-streams/client"
+import { showList, view, views, type ViewRecord } from "./views.ts"
 import { runSmokeCases, type SmokeResult } from "../../runtimes/smoke-cases.ts"
 
 /** What a tail brought so far; plain data, so that it can be taken out of the page. */
@@ -27,6 +28,12 @@ export interface TestPage {
   readonly tails: Record<string, TailRecord>
   /** Begins to tail; what comes is found in `tails[name]`. Resolves with the first response. */
   tail(name: string, options: TailOptions): Promise<void>
+  /** What {@link TestPage.view} has shown so far. */
+  readonly views: Record<string, ViewRecord>
+  /** Shows a view of a stream of numbers: what it shows is found in `views[name]`. */
+  view: typeof view
+  /** The same with React, in the document. */
+  showList: typeof showList
   /** Runs the cases that hold on every platform. */
   smoke(serverUrl: string): Promise<SmokeResult[]>
   /** An error in one line. */
@@ -83,4 +90,4 @@ async function tail(name: string, { as, ...options }: TailOptions): Promise<void
 
 const smoke = (serverUrl: string) => runSmokeCases(client, serverUrl)
 
-window.testPage = { client, tails, tail, smoke, describe }
+window.testPage = { client, tails, tail, views, view, showList, smoke, describe }
