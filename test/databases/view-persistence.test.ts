@@ -19,25 +19,25 @@ describe.skipIf(!hasSqlite)("sqlitePersistence with better-sqlite3", () => {
     })
   })
 
-  it("saves within a transaction of the caller, and is rolled back with it", () => {
+  it("saves within a transaction of the caller, and is rolled back with it", async () => {
     const db = openDatabase(":memory:")
     const persistence = sqlitePersistence(db, "ada")
-    persistence.save(exampleRecord)
+    await persistence.save(exampleRecord)
     db.exec("BEGIN")
-    persistence.save({ ...exampleRecord, offset: "0000_0200" })
-    expect(persistence.load()).toMatchObject({ offset: "0000_0200" })
+    await persistence.save({ ...exampleRecord, offset: "0000_0200" })
+    expect(await persistence.load()).toMatchObject({ offset: "0000_0200" })
     db.exec("ROLLBACK")
-    expect(persistence.load()).toEqual(exampleRecord)
+    expect(await persistence.load()).toEqual(exampleRecord)
   })
 
-  it("keeps a record for each name", () => {
+  it("keeps a record for each name", async () => {
     const db = openDatabase(":memory:")
     const ada = sqlitePersistence(db, "ada")
-    ada.save(exampleRecord)
+    await ada.save(exampleRecord)
     const grace = sqlitePersistence(db, "grace")
-    expect([grace.load() ?? undefined, grace.id === ada.id]).toEqual([undefined, false])
-    grace.save({ ...exampleRecord, value: "1" })
-    grace.clear()
-    expect(ada.load()).toEqual(exampleRecord)
+    expect([(await grace.load()) ?? undefined, grace.id === ada.id]).toEqual([undefined, false])
+    await grace.save({ ...exampleRecord, value: "1" })
+    await grace.clear()
+    expect(await ada.load()).toEqual(exampleRecord)
   })
 })

@@ -1,3 +1,4 @@
+import { getEventListeners } from "node:events"
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest"
 import { DurableStream, type StreamEvent } from "../../src/index.ts"
 import {
@@ -7,6 +8,7 @@ import {
   type StreamStoreOptions,
 } from "../../src/store/index.ts"
 import { ToggledVisibility } from "../simulation/readers/toggled-visibility.ts"
+import { VirtualPage } from "../simulation/readers/virtual-page.ts"
 import { MemoryPersistence } from "../support/memory-persistence.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 
@@ -600,6 +602,24 @@ describe("destroy()", () => {
     expect(store.getSnapshot()).toEqual([1])
     await expect(store.refresh()).rejects.toMatchObject({ code: "ALREADY_CLOSED" })
     await store[Symbol.asyncDispose]()
+  })
+
+  it("leaves no listener on the page or the signal, as the last listener does that leaves", async () => {
+    const page = new VirtualPage()
+    onTestFinished(() => page.remove())
+    const handle = await createNumbers(1)
+    const { signal } = new AbortController()
+    const listenerCount = () => page.listenerCount + getEventListeners(signal, "abort").length
+    const store = listOf(handle.url, { signal, persist: new MemoryPersistence() })
+    const unsubscribe = store.subscribe(() => undefined)
+    await until(store, 1)
+    expect(listenerCount()).toBeGreaterThan(0)
+    unsubscribe()
+    await expect.poll(listenerCount).toBe(0)
+    follow(store)
+    await expect.poll(listenerCount).toBeGreaterThan(0)
+    await store.destroy()
+    expect(listenerCount()).toBe(0)
   })
 
   it("is done by the signal", async () => {
