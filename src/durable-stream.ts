@@ -15,6 +15,7 @@ import {
   extendEndpoint,
   type Endpoint,
 } from "./http/endpoint.ts"
+import { warnOfUnknownOptions } from "./http/unknown-options.ts"
 import { checkFunction, checkObject } from "./http/option-checks.ts"
 import {
   checkHeaders,
@@ -94,6 +95,7 @@ export class DurableStream<TJson = unknown, TBody = unknown> {
   constructor(options: DurableStreamOptions<TBody, TJson>) {
     const endpoint = createEndpoint(options)
     checkHandleOptions(options)
+    warnOfUnknownOptions(options)
     const { createOnly, others } = splitCreateHeaders(endpoint.headers)
     this.url = endpoint.url
     this.#options = { ...options, headers: others }

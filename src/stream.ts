@@ -1,3 +1,4 @@
+import { warnOfUnknownOptions } from "./http/unknown-options.ts"
 import { createEndpoint } from "./http/endpoint.ts"
 import type { StandardSchemaV1 } from "./protocol/standard-schema.ts"
 import { openStream } from "./read/session-response.ts"
@@ -37,5 +38,7 @@ export function stream<TJson = unknown>(
 /** Without a schema, the type of the messages is the caller's claim. */
 export function stream<TJson = unknown>(options: StreamOptions): Promise<StreamResponse<TJson>>
 export async function stream(options: StreamOptions): Promise<StreamResponse> {
-  return openStream(createEndpoint(options), options)
+  const endpoint = createEndpoint(options)
+  warnOfUnknownOptions(options)
+  return openStream(endpoint, options)
 }

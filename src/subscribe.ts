@@ -1,4 +1,5 @@
 import { badOption } from "./http/option-checks.ts"
+import { warnOfUnknownOptions } from "./http/unknown-options.ts"
 import { createEndpoint } from "./http/endpoint.ts"
 import { warn } from "./platform/console.ts"
 import type { StandardSchemaV1 } from "./protocol/standard-schema.ts"
@@ -62,6 +63,7 @@ export function subscribe(options: StreamOptions, handlers: SubscribeHandlers): 
   const controller = new AbortController()
   const { signal } = controller
   const read = async () => {
+    warnOfUnknownOptions(options)
     const response = await openStream(createEndpoint(options), { ...options, signal })
     for await (const batch of response) await onBatch(batch)
   }

@@ -37,7 +37,9 @@ export function readError(
   const stream = describeUrl(url)
   const [what, advice] = (operation !== "subscription" && explanations[code]) || otherwise
   const hint = indeterminate ? INDETERMINATE_HINT : advice
-  const message = `${what}: ${operation} ${stream} failed with status ${status}.${hint && ` ${hint}`}`
+  const said = status === 400 && reasonIn(text, json)
+  const why = said ? `: ${said}` : "."
+  const message = `${what}: ${operation} ${stream} failed with status ${status}${why}${hint && ` ${hint}`}`
   return new FetchError(status, text, json, plainHeaders(headers), stream, message, {
     code,
     indeterminate,
@@ -79,6 +81,14 @@ export function errorFromResponse(
     default:
       return failure
   }
+}
+
+/** What a server says is wrong with a request: one line, unless it may repeat a query or a credential, which no log should hold. */
+function reasonIn(text: string | undefined, json: object | undefined): string {
+  const { error, message = error } = (json ?? {}) as { error?: unknown; message?: unknown }
+  const given = text ?? message
+  const [line = ""] = typeof given === "string" ? given.trim().split(/[\r\n]/, 1) : []
+  return /[<?=]|bearer|basic|token|secret|password|key|^$/i.test(line) ? "" : line.slice(0, 200)
 }
 
 const otherwise: Explanation = [

@@ -6,6 +6,6 @@ export class MissingStreamUrlError extends DurableStreamError {
   override name = "MissingStreamUrlError"
 
   constructor() {
-    super("The option url is missing: give the absolute URL of the stream.", "BAD_REQUEST")
+    super('The option url is missing: pass { url: "https://…" }.', "BAD_REQUEST")
   }
 }

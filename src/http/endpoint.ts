@@ -186,9 +186,10 @@ function resolveUrl(given: unknown): Pick<Endpoint, "url" | "urlError"> {
   if (/^https?:\/\/[^/\\?#@]+([/?#]|$)/i.test(url) && parseUrl(url) !== undefined) {
     return { url, urlError: undefined }
   }
+  const shown = describeUrl(url)
   const message =
-    "The option url must be an absolute URL with the scheme http: or https: and without credentials " +
-    `(send an authorization header): ${describeUrl(url)}`
+    "The option url must be an absolute URL with the scheme http: or https: and without credentials (send an " +
+    `authorization header)${/\/\/[^/]+:/.test(shown) ? ", its port at most 65535" : ""}: ${shown}`
   return { url, urlError: new DurableStreamError(message, "BAD_REQUEST") }
 }
 

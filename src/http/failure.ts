@@ -163,6 +163,12 @@ const IMPOSSIBLE: Cause = {
   retryable: false,
   isUnsent: true,
 }
+const BLOCKED: Cause = {
+  kind: "caller",
+  reason: "fetch blocks this port or scheme, use another one",
+  retryable: false,
+  isUnsent: true,
+}
 
 /**
  * What errors of `fetch` mean. They are matched whole: a message can hold the URL, and so any word. Codes are followed by a
@@ -204,7 +210,7 @@ const causes: readonly (readonly [by: "code" | "name" | "message", RegExp, Cause
     LOST,
   ],
   ["message", /^network (request (failed|timed out)|connection lost)$/i, LOST],
-  ["message", /^(bad port|unknown scheme)$/i, IMPOSSIBLE],
+  ["message", /^(bad port|unknown scheme)$/i, BLOCKED],
   ["message", /^(redirect count exceeded|too many http redirects)$/i, REDIRECTS],
   // Electron, workerd and Bun.
   ["message", /^(net::err_\w+|internal error; reference = \w+)$/i, LOST],

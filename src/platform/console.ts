@@ -27,9 +27,14 @@ export function callObserver(option: string, call: () => unknown): void {
   }
 }
 
-/** Whether a test runner runs the program: what warns of a deployment is no use there. */
-export function isTestRun(): boolean {
+/**
+ * Whether a test runner runs the program: what warns of a deployment is no use there.
+ *
+ * @param other - another value of `NODE_ENV` that counts as well
+ */
+export function isTestRun(other?: "production"): boolean {
   // Only Node and what imitates it has it.
   const { process } = globalThis as { process?: { env?: { NODE_ENV?: string } } }
-  return process?.env?.NODE_ENV === "test"
+  const environment = process?.env?.NODE_ENV
+  return environment !== undefined && ["test", other].includes(environment)
 }

@@ -5,6 +5,7 @@ import { checkMessage } from "../errors/invalid-message-error.ts"
 import { matchingMessage } from "../errors/schema-error.ts"
 import { LinkedAbortController } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
+import { warnOfUnknownOptions } from "../http/unknown-options.ts"
 import { headExistingStream } from "../http/stream-head.ts"
 import type { RetryNotice, Retrying } from "../http/retry-loop.ts"
 import { isOffline } from "../platform/network.ts"
@@ -82,6 +83,7 @@ export class Producer<TBody = unknown> {
     isNewId = false,
   ) {
     const settings = resolveProducerOptions(producerId, options)
+    warnOfUnknownOptions(options)
     const { headers, fetch, fetchOptions, backoffOptions, schema } = options
     this.#handle = handle
     this.#settings = settings

@@ -1,6 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { checkSignal } from "../http/endpoint.ts"
-import { checkObject, checkOptions, RULES, wholeNumber } from "../http/option-checks.ts"
+import { badOption, checkObject, checkOptions, RULES, wholeNumber } from "../http/option-checks.ts"
 import { checkHeaders, type HeadersRecord } from "../http/request-inputs.ts"
 import { CONTENT_TYPE_HEADER, PRODUCER_ID_HEADER, STREAM_SEQ_HEADER } from "../protocol/names.ts"
 import type { WriteTerms } from "./append-request.ts"
@@ -59,7 +59,10 @@ export function signalOf(options: {
 
 /** @throws DurableStreamError `BAD_REQUEST` if it is given and no header could carry it */
 export function checkContentType(contentType: unknown): void {
-  if (contentType !== undefined) checkText("contentType", contentType, CONTENT_TYPE_HEADER)
+  if (contentType === undefined) return
+  if (!checkText("contentType", contentType, CONTENT_TYPE_HEADER).includes("/")) {
+    throw badOption("contentType", 'a media type such as "application/json"', contentType)
+  }
 }
 
 /** The content type among headers, whatever the case of its name; undefined if a function gives it. */

@@ -139,6 +139,10 @@ describe("new DurableStream", () => {
     [{ fetch: "fetch" }, "fetch"],
     [{ contentType: 1 }, "contentType"],
     [{ contentType: " " }, "contentType"],
+    [
+      { contentType: "json" },
+      'contentType must be a media type such as "application/json", not "json"',
+    ],
     [{ batching: "no" }, "batching"],
     [{ warnOnHttp: 1 }, "warnOnHttp"],
     [{ onError: {} }, "onError"],

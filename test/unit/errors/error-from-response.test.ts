@@ -153,6 +153,29 @@ describe("errorFromResponse", () => {
     expect(JSON.stringify(error) + String(error.stack)).not.toContain("secret")
   })
 
+  const bodies: readonly (readonly [string, string, BodyInit, string | undefined])[] = [
+    [
+      "the first line of text",
+      "text/plain",
+      "Invalid offset format\nat parse()",
+      "Invalid offset format",
+    ],
+    ["an error in JSON", "application/json", '{"error":"Invalid offset"}', "Invalid offset"],
+    ["a message in JSON", "application/json", '{"error":1,"message":"No such"}', "No such"],
+    ["no other JSON", "application/json", '{"reason":"why"}', undefined],
+    ["no page", "text/html", "<h1>Bad</h1>", undefined],
+    ["no query", "text/plain", "Bad URL /s?token=secret", undefined],
+    ["no credential", "text/plain", "Bad header: Bearer secret", undefined],
+    ["no empty body", "text/plain", " \n", undefined],
+    ["no more than 200 characters", "text/plain", "x".repeat(300), "x".repeat(200)],
+  ]
+  it.each(bodies)("repeats of a 400 %s", async (_what, type, body, shown) => {
+    const response = new Response(body, { status: 400, headers: { "content-type": type } })
+    const { message } = await errorFromResponse(response, { url, operation: "read" })
+    expect(message).not.toContain("secret")
+    expect(message).toContain(`failed with status 400${shown === undefined ? "." : `: ${shown} `}`)
+  })
+
   it("says what to do, and of a write in doubt that it is", async () => {
     const response = () => new Response(null, { status: 504 })
     const inDoubt = await errorFromResponse(response(), {

@@ -54,6 +54,18 @@ describe("createEndpoint", () => {
     expect(urlError?.message).not.toContain("secret")
   })
 
+  it("names a port that no URL can have", () => {
+    const ofPort = (url: string) => create({ url }).urlError?.message
+    expect(ofPort("http://localhost:99999/s")).toMatch(/header\), its port at most 65535: http/)
+    expect(ofPort("http://h:port/s")).toContain("its port at most 65535")
+    expect(ofPort("ftp://h/s")).not.toContain("port")
+  })
+
+  it.each(["https://h/s", new URL("https://h/s")])("says how to pass a URL: %s", (given) => {
+    // @ts-expect-error -- what JavaScript callers can pass
+    expect(() => createEndpoint(given)).toThrow('pass { url: "https://…" }')
+  })
+
   it("takes a URL of another realm", () => {
     expect(create({ url: { href: "http://h/s?x" } })).toMatchObject({ url: "http://h/s?x" })
     expect(create({ url: runInNewContext("({ href: 'http://h/s' })") }).urlError).toBeUndefined()

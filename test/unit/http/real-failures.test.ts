@@ -147,7 +147,9 @@ it("a header that no request can carry fails at once", async () => {
 
 it("a port that fetch refuses fails at once", async () => {
   const endpoint = createEndpoint({ url: "http://127.0.0.1:1/s", backoffOptions })
-  expect(await rejection(exchange(endpoint, get))).toMatchObject({ code: "BAD_REQUEST" })
+  const error = await rejection(exchange(endpoint, get))
+  expect(error).toMatchObject({ code: "BAD_REQUEST" })
+  expect(String(error)).toContain("fetch blocks this port or scheme")
 })
 
 it("nobody listening is no doubt, and is tried again", async () => {

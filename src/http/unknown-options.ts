@@ -1,0 +1,25 @@
+import { isTestRun, warn } from "../platform/console.ts"
+
+let hasWarned = false
+
+/**
+ * Warns of options that no call of this package has: a name that was misspelt. Once, and not if `NODE_ENV` is "test" or
+ * "production".
+ */
+export function warnOfUnknownOptions(options: object): void {
+  if (hasWarned) return
+  const known =
+    // Reads and requests.
+    "url headers params signal fetch fetchOptions backoffOptions requestTimeoutMs warnOnRetry schema offset cursor live json " +
+    "onError sseResilience warnOnHttp idleTimeoutMs pauseWhenHidden hiddenGraceMs readAhead maxPageBytes observe " +
+    // Handles, creates and forks.
+    "contentType batching ttlSeconds expiresAt body closed subOffset " +
+    // Producers.
+    "producerId epoch autoClaim maxBatchBytes maxBatchItems lingerMs maxInFlight deliveryTimeoutMs highWaterMarkBytes " +
+    "maxBufferedBytes"
+  const names = known.split(" ")
+  const unknown = Object.keys(options).filter((name) => !names.includes(name))
+  if (unknown.length === 0 || isTestRun("production")) return
+  hasWarned = true
+  warn(`unknown options: ${unknown.join(", ")}`)
+}
