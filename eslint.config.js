@@ -71,7 +71,7 @@ export default defineConfig(
   globalIgnores([
     "dist/",
     "coverage/",
-    "site/api/",
+    "site/",
     "test/package/{consumer,dependants,jest-project}/",
     "**/node_modules/",
   ]),

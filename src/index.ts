@@ -41,7 +41,7 @@ export { StreamClosedError } from "./errors/stream-closed-error.ts"
 
 export { BackoffDefaults, type BackoffOptions, type BackoffOverrides } from "./http/backoff.ts"
 export type { FetchOptions } from "./http/endpoint.ts"
-export type { Retrying } from "./http/retry-loop.ts"
+export type { RetryNotice, Retrying } from "./http/retry-loop.ts"
 export { createFetchWithBackoff, createFetchWithConsumedBody } from "./http/fetch-wrappers.ts"
 export type { ExistingStream, HeadResult } from "./http/stream-head.ts"
 export type {
@@ -113,6 +113,7 @@ export type {
   TextChunk,
 } from "./read/stream-response.ts"
 export type {
+  SessionEnd,
   ConnectionState,
   PauseReason,
   SseFallbackReason,

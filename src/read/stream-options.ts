@@ -192,10 +192,10 @@ export type ConnectionState =
   | { readonly kind: "live"; readonly transport: Exclude<Transport, "catch-up"> }
   | Retrying
   | { readonly kind: "paused"; readonly reason: PauseReason }
-  | ({ readonly kind: "ended" } & Ending)
+  | ({ readonly kind: "ended" } & SessionEnd)
 
 /** How a session ended. */
-interface Ending {
+export interface SessionEnd {
   readonly reason: "eof" | "up-to-date" | "cancelled" | "aborted" | "failed"
   /** What it failed with. */
   readonly error?: unknown
@@ -238,7 +238,7 @@ export type StreamEvent =
   | { readonly kind: "offset-mismatch"; readonly offset: Offset; readonly nextOffset: Offset }
   | { readonly kind: "pause"; readonly reason: PauseReason }
   | { readonly kind: "resume"; readonly reason: PauseReason }
-  | ({ readonly kind: "end" } & Ending)
+  | ({ readonly kind: "end" } & SessionEnd)
   /** Where the session is now; the first one is `connecting`. Comes before the event that explains it. */
   | { readonly kind: "state"; readonly state: ConnectionState }
 

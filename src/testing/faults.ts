@@ -18,7 +18,7 @@ export interface FaultOptions {
 /** The options of {@link TestServer.failNext}. */
 export interface FailOptions extends FaultOptions {
   /**
-   * The status of the response; 0 if the connection is refused.
+   * The status of the response; 0 is a refused connection.
    *
    * @default 503
    */

@@ -4,9 +4,10 @@ import { Docstrings, listNamesOf } from "./generated-lists.ts"
 
 describe("the lists of options and codes", () => {
   let docstrings: Docstrings
+  // Compilers are slow on a busy machine.
   beforeAll(() => {
     docstrings = new Docstrings()
-  })
+  }, 300_000)
 
   const files = markdownFiles().filter((file) => listNamesOf(readText(file)).length > 0)
 
