@@ -1,99 +1,157 @@
 /**
- * The main job, on an embedded server: two streams are created and written while four readers tail them, two by SSE and
- * two by long-poll. One is cut off in the middle and resumes. The streams are closed, every reader sees the end, and what
- * each received is held against what was written.
+ * What the client promises, in four acts against a file-backed server in a process of its own: two readers tail a stream and one is
+ * disconnected; the server is killed; responses of a producer are lost; the process of an outbox is killed. Then the account.
  */
-import { DurableStreamTestServer } from "@durable-streams/server"
+import { mkdtemp, rm } from "node:fs/promises"
+import { tmpdir } from "node:os"
+import { join } from "node:path"
+import { DurableStream, IdempotentProducer, stream } from "../../src/index.ts"
+import { killChildren, startChild } from "./child-process.ts"
+import { Reader } from "./reader.ts"
+import { bar, paint, Screen, showCursor, table } from "./screen.ts"
 
-import { DurableStream } from "../../src/index.ts"
-import { lockEntries, sourceLines } from "./content.ts"
-import { read, type Reader } from "./reader.ts"
-import { heading, paint, table } from "./screen.ts"
-
-const server = new DurableStreamTestServer({ port: 0 })
-const base = await server.start()
-
-heading("Two streams")
-const entries = await DurableStream.create({
-  url: `${base}/demo/lock-entries`,
-  contentType: "application/json",
-})
-const lines = await DurableStream.create({
-  url: `${base}/demo/source-lines`,
-  contentType: "text/plain",
-})
-console.log(`${entries.url}  application/json\n${lines.url}  text/plain`)
-
-heading("Writing, and what arrives as it arrives")
-const writtenAt = new Map<string, number>()
-const writtenEntries: string[] = []
-const writtenLines: string[] = []
-
-async function writeEntries(): Promise<void> {
-  for (const [n, entry] of (await lockEntries(60)).entries()) {
-    const message = { n, ...entry }
-    note(writtenEntries, JSON.stringify(message))
-    await entries.append(message)
-    await pause()
-  }
-  await entries.close()
+const folder = await mkdtemp(join(tmpdir(), "durable-streams-demo-"))
+const cleanUp = async () => {
+  showCursor()
+  killChildren()
+  await rm(folder, { recursive: true, force: true })
+}
+for (const signal of ["SIGINT", "SIGTERM"] as const) {
+  process.once(
+    signal,
+    () => void cleanUp().then(() => process.exit(signal === "SIGINT" ? 130 : 143)),
+  )
 }
 
-async function writeLines(): Promise<void> {
-  for (const line of await sourceLines(80)) {
-    note(writtenLines, line)
-    await lines.append(line)
-    await pause()
-  }
-  await lines.close()
+// The screen says what happens; nothing else is printed.
+const json = { contentType: "application/json", warnOnRetry: false }
+const backoffOptions = { initialDelay: 50, maxDelay: 200 }
+let server = startChild("server.ts", "0", join(folder, "streams"))
+const base = await server.nextMessage()
+
+const sleep = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms))
+
+async function until(condition: () => boolean): Promise<void> {
+  while (!condition()) await sleep(20)
 }
 
-function note(written: string[], message: string): void {
-  written.push(message)
-  writtenAt.set(message, performance.now())
+// The first two acts share a stream, its writer and its readers.
+const ticks = await DurableStream.create({ url: `${base}/demo/ticks`, ...json, backoffOptions })
+const writer = new IdempotentProducer(ticks, "demo", { autoClaim: true, lingerMs: 20 })
+const ann = new Reader("ann", ticks.url, "sse")
+const bob = new Reader("bob", ticks.url, "long-poll")
+let written = 0
+const writing = setInterval(() => writer.append({ n: written++, writtenMs: Date.now() }), 20)
+const rows = () => [ann, bob].map((reader) => reader.row(written))
+
+const reading = Promise.all([ann.read(), readThroughTunnel(bob)])
+
+async function readThroughTunnel(reader: Reader): Promise<void> {
+  await reader.read()
+  first.event(`${reader.name} is disconnected after ${reader.received.length} messages`)
+  await sleep(500)
+  first.event(`${reader.name} resumes from the offset that it saved`)
+  await reader.read()
 }
 
-function pause(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 10))
-}
+const first = new Screen("1  Readers, by SSE and by long-poll; one is disconnected", rows)
+await until(() => bob.received.length >= 40)
+bob.disconnect()
+await until(() => bob.received.length >= written - 3 && written >= 100)
+first.end()
 
-const [, , ...readers] = await Promise.all([
-  writeEntries(),
-  writeLines(),
-  read({ name: "json A", url: entries.url, live: "sse", writtenAt, cutAfter: 20 }),
-  read({ name: "json B", url: entries.url, live: "long-poll", writtenAt }),
-  read({ name: "text A", url: lines.url, live: "sse", writtenAt }),
-  read({ name: "text B", url: lines.url, live: "long-poll", writtenAt, cutAfter: 40 }),
+const second = new Screen("2  The server is killed and started again", rows)
+second.event("kill -9: the server is gone, and the writer goes on")
+await server.kill()
+const writtenBefore = written
+server = startChild("server.ts", new URL(base).port, join(folder, "streams"))
+await until(() => ann.state !== "live" && written >= writtenBefore + 40)
+second.event(`${writer.pendingCount + writer.inFlightCount} of the writer's messages wait for it`)
+await server.nextMessage()
+second.event("the server is back; writer and readers go on where they were")
+await until(() => written >= writtenBefore + 100)
+clearInterval(writing)
+await writer.close()
+await reading
+second.event("the stream is closed; both have everything")
+second.end()
+
+// The server gets each request, but its first two responses are lost on the way.
+let sent = 0
+const third = new Screen("3  A producer whose responses are lost", () => [
+  `payment      ${bar(Math.min(sent, 3), 3)} sent ${sent} times`,
 ])
+const payments = await DurableStream.create({
+  url: `${base}/demo/payments`,
+  ...json,
+  backoffOptions: { initialDelay: 600, maxDelay: 600 },
+  fetch: async (input, init) => {
+    const response = await fetch(input, init)
+    if (init?.method !== "POST" || ++sent === 3) return response
+    third.event(`sent; the response (${response.status}) is lost`)
+    throw new TypeError("fetch failed")
+  },
+})
+await using cashier = new IdempotentProducer(payments, "cashier", { autoClaim: true })
+await cashier.send({ amount: 100 })
+const stored = await (await stream({ url: payments.url, live: false })).json()
+third.event(`sent ${sent} times, stored ${stored.length === 1 ? "once" : `${stored.length} times`}`)
+third.end()
 
-heading("The account")
-const rows = readers.map((reader) =>
-  account(reader, reader.name.startsWith("json") ? writtenEntries : writtenLines),
-)
-table(rows)
-const complete = rows.every(
-  ({ missing, twice, order, eof }) =>
-    missing === 0 && twice === 0 && order === "kept" && eof === "seen",
+// Orders are queued in a file, and the process that delivers them dies.
+const ORDERS = 40
+const orders = await DurableStream.create({ url: `${base}/demo/orders`, ...json })
+let delivered: number[] = []
+const fourth = new Screen("4  A process is killed; its outbox finishes the work", () => [
+  `orders       ${bar(delivered.length, ORDERS)} ${delivered.length}/${ORDERS}`,
+])
+const file = join(folder, "outbox.json")
+const look = await stream<{ order: number }>({ url: orders.url })
+look.subscribeJson(({ items }) => void delivered.push(...items.map(({ order }) => order)))
+const shop = startChild("outbox-writer.ts", orders.url, file, String(ORDERS))
+for (let line = await shop.nextMessage(); line !== "queued";) line = await shop.nextMessage()
+fourth.event(`${ORDERS} orders are in its file`)
+await until(() => delivered.length >= 15)
+await shop.kill()
+fourth.event(`kill -9 after ${delivered.length} orders`)
+await startChild("outbox-writer.ts", orders.url, file).ended()
+await until(() => delivered.length >= ORDERS)
+fourth.event(`another process opened the file: ${delivered.length} orders, once and in order`)
+fourth.end()
+look.cancel()
+
+console.log(`\n${paint.bold("The account")}`)
+const account = [
+  entry("ann (SSE)", written, ann.received, ann),
+  entry("bob (long-poll)", written, bob.received, bob),
+  entry(
+    "payment",
+    1,
+    stored.map((_, index) => index),
+  ),
+  entry("orders", ORDERS, delivered),
+]
+table(account)
+const isComplete = account.every(
+  ({ missing, twice, order }) => !missing && !twice && order === "kept",
 )
 console.log(
-  complete
-    ? paint.good("\nEvery reader has every message, once and in order.")
+  isComplete
+    ? paint.good("\nEverything is there, once and in order.")
     : paint.bad("\nSomething was lost or came twice."),
 )
-await server.stop()
-process.exitCode = complete ? 0 : 1
+await cleanUp()
+process.exitCode = isComplete ? 0 : 1
 
-function account(reader: Reader, written: readonly string[]) {
-  const received = new Set(reader.received)
+function entry(what: string, count: number, numbers: readonly number[], reader?: Reader) {
+  const distinct = new Set(numbers)
   return {
-    reader: reader.name,
-    written: written.length,
-    received: reader.received.length,
-    missing: written.filter((message) => !received.has(message)).length,
-    twice: reader.received.length - received.size,
-    order: reader.received.join("") === written.join("") ? "kept" : "broken",
-    "cut off": reader.cuts,
-    "worst lag": `${reader.worstLagMs} ms`,
-    eof: reader.sawEof ? "seen" : "missed",
+    what,
+    written: count,
+    received: numbers.length,
+    missing: count - distinct.size,
+    twice: numbers.length - distinct.size,
+    order: numbers.every((n, index) => n === index) ? "kept" : "broken",
+    "worst lag": reader === undefined ? "" : `${reader.worstLagMs} ms`,
   }
 }
