@@ -79,7 +79,7 @@ second.end()
 // The server gets each request, but its first two responses are lost on the way.
 let sent = 0
 const third = new Screen("3  A producer whose responses are lost", () => [
-  `payment      ${bar(Math.min(sent, 3), 3)} sent ${sent} times`,
+  `payment        ${bar(Math.min(sent, 3), 3)} sent ${sent} times`,
 ])
 const payments = await DurableStream.create({
   url: `${base}/demo/payments`,
@@ -103,7 +103,7 @@ const ORDERS = 40
 const orders = await DurableStream.create({ url: `${base}/demo/orders`, ...json })
 let delivered: number[] = []
 const fourth = new Screen("4  A process is killed; its outbox finishes the work", () => [
-  `orders       ${bar(delivered.length, ORDERS)} ${delivered.length}/${ORDERS}`,
+  `orders         ${bar(delivered.length, ORDERS)} ${delivered.length}/${ORDERS}`,
 ])
 const file = join(folder, "outbox.json")
 const look = await stream<{ order: number }>({ url: orders.url })

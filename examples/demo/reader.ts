@@ -68,7 +68,7 @@ export class Reader {
   row(written: number): string {
     const count = `${this.received.length}/${written}`.padStart(7)
     const lag = `${this.#lagMs} ms`.padStart(7)
-    const name = `${this.name} ${this.#live}`.padEnd(12)
+    const name = `${this.name} ${this.#live}`.padEnd(14)
     const state = this.#state === "live" ? paint.good(this.#state) : paint.note(this.#state)
     return `${name} ${bar(this.received.length, written)} ${count} ${lag}  ${state}`
   }
