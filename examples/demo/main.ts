@@ -101,7 +101,7 @@ third.end()
 // Orders are queued in a file, and the process that delivers them dies.
 const ORDERS = 40
 const orders = await DurableStream.create({ url: `${base}/demo/orders`, ...json })
-let delivered: number[] = []
+const delivered: number[] = []
 const fourth = new Screen("4  A process is killed; its outbox finishes the work", () => [
   `orders         ${bar(delivered.length, ORDERS)} ${delivered.length}/${ORDERS}`,
 ])

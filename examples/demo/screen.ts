@@ -1,5 +1,5 @@
 const { stdout } = process
-const isTerminal = stdout.isTTY === true
+const isTerminal = stdout.isTTY
 const isColored = isTerminal && process.env["NO_COLOR"] === undefined
 
 /** Colors for a terminal; plain text anywhere else. */

@@ -30,7 +30,8 @@ describe("the test server", () => {
       subscription: "s",
       onBatch: () => undefined,
     })
-    expectTypeOf<{ onWebhook: typeof onWebhook; url: undefined }>().toExtend<TestServerOptions>()
+    const options: TestServerOptions = { onWebhook, url: undefined }
+    expectTypeOf(createTestServer).toBeCallableWith(options)
   })
 
   it("has one way to name the requests that a fault hits", () => {
