@@ -52,7 +52,7 @@ export type DurableStreamErrorCode =
   | "PROTOCOL"
   /** Data exceeds `maxPageBytes`, or the engine's limit. Raise it, or use `bodyStream()` or `textStream()`. */
   | "PAGE_TOO_LARGE"
-  /** A message does not match the `schema`. */
+  /** A message does not match the `schema`; `details` has its place. Skip it in `onError`, or fix it. */
   | "SCHEMA"
   | SubscriptionErrorCode
   | OutboxErrorCode
