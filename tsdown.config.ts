@@ -69,7 +69,8 @@ function byLine(map: { names: string[]; mappings: string }): object {
 }
 
 // What is built has neither docstrings (the declarations have those) nor spaces: less to read and parse takes Node less time
-// to import, and each further file costs a twentieth. The names of functions and classes stay: people read stack traces. The
+// to import, and each further file costs a twentieth. Marks for bundlers (@__PURE__) are lost with the spaces: no module may
+// need one. The names of functions and classes stay: people read stack traces. The
 // maps name the sources, which the package has; those of its dependencies lie beside it.
 const shared: UserConfig = {
   entry,

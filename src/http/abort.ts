@@ -164,7 +164,7 @@ export function sleep(
   })
 }
 
-const watches = /* @__PURE__ */ new WeakMap<AbortSignal, AbortWatch>()
+const watches = new WeakMap<AbortSignal, AbortWatch>()
 
 /**
  * Calls back once when a signal aborts. A signal has one listener of ours, however many wait on it: an application's

@@ -76,7 +76,7 @@ interface KeySet {
 }
 
 /** By URL: `verifyWebhook` is called for each request, and must not fetch the keys each time. */
-const keySets = /* @__PURE__ */ new Map<string, KeySet>()
+const keySets = new Map<string, KeySet>()
 
 /**
  * Verifies that a request is a wake of the subscription, sent by its server: the Ed25519 signature over the raw body, a time

@@ -39,7 +39,6 @@ export class ByteSplitter implements ContentSplitter {
   }
 }
 
-const NEWLINE = /* @__PURE__ */ Uint8Array.of(0x0a)
 /** What matters next in a string, in an array or object, behind a number or word, and between messages. */
 const IN_STRING = /["\\]/g
 const INSIDE = /["[\]{},]/g
@@ -91,7 +90,7 @@ export class JsonSplitter implements ContentSplitter {
   #decode(bytes?: Uint8Array): string {
     if (bytes === undefined && this.#pending === undefined) return ""
     try {
-      const chunk = bytes ?? NEWLINE
+      const chunk = bytes ?? Uint8Array.of(0x0a)
       const joined = this.#pending === undefined ? chunk : joinBytes([this.#pending, chunk])
       const { text, pending } = decodeChunk(NO_TEXT, joined)
       this.#pending = pending

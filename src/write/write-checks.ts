@@ -9,12 +9,10 @@ import type { AppendOptions } from "./write-options.ts"
 /** What most appends say: one object for all of them. */
 const PLAIN: WriteTerms = {}
 
-const FROM_ZERO = /* @__PURE__ */ wholeNumber(0)
-
 /** Checks the options of an append. @throws DurableStreamError `BAD_REQUEST` that names the option */
 export function checkAppendOptions(options?: AppendOptions): WriteTerms {
   if (options === undefined) return PLAIN
-  checkOptions(options, { producerEpoch: FROM_ZERO, producerSeq: FROM_ZERO })
+  checkOptions(options, { producerEpoch: wholeNumber(0), producerSeq: wholeNumber(0) })
   checkSignal(options.signal)
   const { seq, contentType, producerId, producerEpoch, producerSeq } = options
   checkContentType(contentType)

@@ -91,7 +91,7 @@ describe("the size of a bundle, minified by esbuild and compressed by brotli", (
 
   it.each([
     ["constant", 600],
-    ["error class", 1_400],
+    ["error class", 1_360],
   ])("a single %s: %i bytes at most", async (kind, maxBytes) => {
     const isAsked = (value: unknown) =>
       kind === "constant" ? typeof value !== "function" : isErrorClass(value)
