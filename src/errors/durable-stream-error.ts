@@ -1,6 +1,6 @@
 import { describeUrl } from "../protocol/request-url.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
-import { codeForResponse } from "./status-code.ts"
+import { codeByHeaders } from "./status-code.ts"
 
 /** The parts of an HTTP failure that {@link DurableStreamError.fromFetchError} takes over. */
 export interface HttpFailure {
@@ -66,7 +66,7 @@ export class DurableStreamError extends Error {
     const { status, headers } = response
     return new DurableStreamError(
       httpErrorMessage(status, url),
-      codeForResponse(status, headers),
+      codeByHeaders(status, headers),
       status,
       json ?? text,
     )
@@ -74,7 +74,7 @@ export class DurableStreamError extends Error {
 
   /** Makes a plain protocol error of an HTTP failure, keeping its code, status and body. */
   static fromFetchError(error: HttpFailure): DurableStreamError {
-    const { message, status, text, json, code = codeForResponse(status) } = error
+    const { message, status, text, json, code = codeByHeaders(status) } = error
     return new DurableStreamError(message, code, status, json ?? text, { cause: error })
   }
 

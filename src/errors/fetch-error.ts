@@ -1,7 +1,7 @@
 import { plainHeaders } from "../protocol/response-metadata.ts"
 import { DurableStreamError, hide, httpErrorMessage, plainBody } from "./durable-stream-error.ts"
 import type { DurableStreamErrorCode } from "./error-code.ts"
-import { codeForResponse } from "./status-code.ts"
+import { codeByHeaders } from "./status-code.ts"
 
 /** What to do if a write is indeterminate. */
 export const INDETERMINATE_HINT = "The write may have succeeded. Check the stream before retrying."
@@ -52,7 +52,7 @@ export class FetchError extends DurableStreamError {
     const get = (name: string) => headers[name.toLowerCase()] ?? headers[name]
     super(
       message,
-      code ?? (status === 0 ? "NETWORK" : codeForResponse(status, { get })),
+      code ?? (status === 0 ? "NETWORK" : codeByHeaders(status, { get })),
       status,
       undefined,
       cause === undefined ? undefined : { cause },

@@ -28,33 +28,33 @@ const codesByStatus: Readonly<Record<number, DurableStreamErrorCode>> = {
   503: "BUSY",
 }
 
+/** The code that a status and headers mean, whatever was requested. */
+export function codeByHeaders(status: number, headers?: ResponseHeaders): DurableStreamErrorCode {
+  if (status === 403 && headers && integerHeader(headers, PRODUCER_EPOCH_HEADER) !== undefined) {
+    return "STALE_EPOCH"
+  }
+  if (status === 409 && headers) {
+    if (saysClosed(headers)) return "STREAM_CLOSED"
+    if (headerOf(headers, PRODUCER_EXPECTED_SEQ_HEADER) !== undefined) return "SEQUENCE_GAP"
+  }
+  return codesByStatus[status] ?? "UNKNOWN"
+}
+
 /**
  * The code of a response that is not a success. The 409s are distinguished by headers, never by the body; if the headers do
  * not say, by the request: only an append that sent a sequence can have a sequence conflict.
  *
- * @param status - the HTTP status
- * @param headers - the response's headers, if they are known
  * @param operation - what the request tried to do
  * @param sentSeq - whether the request carried `Stream-Seq`
  */
 export function codeForResponse(
   status: number,
-  headers: ResponseHeaders = noHeaders,
+  headers: ResponseHeaders,
   operation?: Operation,
   sentSeq = true,
 ): DurableStreamErrorCode {
-  if (status === 403 && integerHeader(headers, PRODUCER_EPOCH_HEADER) !== undefined) {
-    return "STALE_EPOCH"
-  }
-  if (status === 409 && operation !== "subscription") {
-    if (operation === "create" || operation === "fork") return "CONFLICT_EXISTS"
-    if (saysClosed(headers)) return "STREAM_CLOSED"
-    if (headerOf(headers, PRODUCER_EXPECTED_SEQ_HEADER) !== undefined) return "SEQUENCE_GAP"
-    if (!sentSeq && (operation === "append" || operation === "close")) {
-      return "CONTENT_TYPE_MISMATCH"
-    }
-  }
-  return codesByStatus[status] ?? "UNKNOWN"
+  if (status === 409 && (operation === "create" || operation === "fork")) return "CONFLICT_EXISTS"
+  const code = codeByHeaders(status, headers)
+  const isWrite = operation === "append" || operation === "close"
+  return code === "CONFLICT_SEQ" && isWrite && !sentSeq ? "CONTENT_TYPE_MISMATCH" : code
 }
-
-const noHeaders: ResponseHeaders = { get: () => undefined }
