@@ -5,6 +5,20 @@ import * as names from "../../../src/protocol/names.ts"
 /** The reference server's names of the headers that requests and responses have beside the protocol's. */
 const others = ["Authorization", "ETag", "Retry-After", "Date", "Location"]
 
+it("names the headers of conditional appends and forks as the protocol does", () => {
+  expect([
+    names.STREAM_EXPECTED_OFFSET_HEADER,
+    names.STREAM_FORKED_FROM_HEADER,
+    names.STREAM_FORK_OFFSET_HEADER,
+    names.STREAM_FORK_SUB_OFFSET_HEADER,
+  ]).toEqual([
+    "Stream-Expected-Offset",
+    "Stream-Forked-From",
+    "Stream-Fork-Offset",
+    "Stream-Fork-Sub-Offset",
+  ])
+})
+
 it("cors names every header of the protocol as one that is allowed, exposed or both", () => {
   const all = Object.entries(names).flatMap(([name, value]) =>
     name.endsWith("_HEADER") && typeof value === "string" ? [value] : [],

@@ -364,6 +364,22 @@ describe("a stream that was recreated under a saved offset", () => {
     ])
   })
 
+  it.each<["textChunks" | "byteChunks", object]>([
+    ["textChunks", { text: "new" }],
+    ["byteChunks", { data: new TextEncoder().encode("new") }],
+  ])("says so of %s too", async (method, content) => {
+    const { fetch } = server(({ offset }) => {
+      if (offset !== "-1") return new Response("gone", { status: 410 })
+      return page("1", "new", { ...closed, "content-type": "text/plain" })
+    })
+    const onError = () => ({ offset: "-1" })
+    const response = await stream({ url, fetch, offset: "0005", onError })
+    const chunks: unknown[] = []
+    for await (const chunk of response[method]()) chunks.push(chunk)
+    const place = { offset: "1", upToDate: true, streamClosed: true, restarted: true }
+    expect(chunks).toEqual([{ ...content, ...place }])
+  })
+
   it("does not continue at what is not an offset", async () => {
     const { fetch } = server(() => new Response("gone", { status: 410 }))
     // What a JavaScript caller can do.
