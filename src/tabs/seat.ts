@@ -1,0 +1,95 @@
+import type { OriginLocks } from "../platform/origin.ts"
+
+/** What a {@link Seat} reports. */
+export interface SeatEvents {
+  /** The lock is this participant's. `isStolen`: its holder lost it. */
+  onGranted(isStolen: boolean): void
+  /** Another participant took the lock. */
+  onLost(): void
+  /** The platform does not give locks here (an opaque origin, storage that is blocked). */
+  onRefused(): void
+}
+
+/** One request for a lock. */
+interface Turn {
+  readonly withdrawal: AbortController
+  /** Gives the lock back; undefined before it is granted. */
+  release: (() => void) | undefined
+  /** Which client of the origin holds it: this one. */
+  clientId: Promise<string | undefined> | undefined
+}
+
+/** A participant's place towards one lock: none, in the queue, or its holder. */
+export class Seat {
+  readonly #locks: OriginLocks
+  readonly #name: string
+  readonly #events: SeatEvents
+  #turn: Turn | undefined
+
+  constructor(locks: OriginLocks, name: string, events: SeatEvents) {
+    this.#locks = locks
+    this.#name = name
+    this.#events = events
+  }
+
+  /** Waits for its turn. */
+  queue(): void {
+    this.#request(false)
+  }
+
+  /** Takes the lock from its holder. */
+  steal(): void {
+    this.#request(true)
+  }
+
+  /** Gives the lock up, or leaves the queue. */
+  standUp(): void {
+    const turn = this.#turn
+    this.#turn = undefined
+    if (turn?.release !== undefined) turn.release()
+    else turn?.withdrawal.abort()
+  }
+
+  /** Whether the lock is still this participant's: one that slept may not have been told that it was taken. */
+  async isHeld(): Promise<boolean> {
+    const turn = this.#turn
+    const before = await turn?.clientId
+    const now = await this.#holder()
+    return turn !== undefined && turn === this.#turn && before === now
+  }
+
+  #request(steal: boolean): void {
+    this.standUp()
+    const turn: Turn = {
+      withdrawal: new AbortController(),
+      release: undefined,
+      clientId: undefined,
+    }
+    this.#turn = turn
+    // A request that steals cannot be withdrawn: it is given back when it is granted.
+    const options: LockOptions = steal ? { steal } : { signal: turn.withdrawal.signal }
+    const hold = () => {
+      if (this.#turn !== turn) return undefined
+      return new Promise<void>((resolve) => {
+        turn.release = resolve
+        turn.clientId = this.#holder()
+        this.#events.onGranted(steal)
+      })
+    }
+    // A platform that refuses throws, or rejects.
+    const held = new Promise<void>((resolve) => {
+      resolve(this.#locks.request(this.#name, options, hold))
+    })
+    held.catch(() => {
+      if (this.#turn !== turn) return
+      this.#turn = undefined
+      if (turn.release === undefined) this.#events.onRefused()
+      else this.#events.onLost()
+    })
+  }
+
+  async #holder(): Promise<string | undefined> {
+    const { held = [] } = await this.#locks.query()
+    return held.find(({ name }) => name === this.#name)?.clientId
+  }
+}
