@@ -33,6 +33,8 @@ export const SILENCE_MS = 1_500
 export const ANSWER_MS = 1_000
 /** A timer that is later than this says that this page slept: what it did not hear, it may not have been able to. */
 const LATE_MS = 500
+/** A page whose timers run this long after it departed is back: browsers do not report every return. */
+const AWAY_MS = 1_000
 /** Wants of one follower are at least this far apart. */
 export const ASK_GAP_MS = 250
 /** Inner sessions of one follower begin at least this far apart. */
@@ -55,6 +57,7 @@ export interface FollowerContext {
   readonly isMidPage: boolean
   readonly isHidden: boolean
   readonly isAway: boolean
+  readonly departedAtMs: number
   /** Whether the channel is open. */
   readonly isJoined: boolean
   /** Towards the lock. `refused`: the platform does not give it. */
@@ -174,6 +177,7 @@ export function initialFollower(offset: Offset, nowMs: number): FollowerState {
     isMidPage: false,
     isHidden: false,
     isAway: false,
+    departedAtMs: -Infinity,
     isJoined: false,
     seat: "none",
     mayQueueAtMs: -Infinity,
@@ -205,7 +209,8 @@ export function followerTransition(
 /** When the participant has something to do without an event: the driver dispatches `timer` then. */
 export function wakeAtMs(state: FollowerState, pauses: boolean): number {
   const { context } = state
-  if (state.kind === "ended" || context.isAway) return Infinity
+  if (state.kind === "ended") return Infinity
+  if (context.isAway) return context.departedAtMs + AWAY_MS
   const times: number[] = []
   if (canQueue(state, pauses)) times.push(context.mayQueueAtMs)
   if (canSteal(state)) times.push(context.stealAtMs ?? silentAtMs(context))
@@ -258,8 +263,10 @@ function react(state: FollowerState, event: FollowerEvent, env: FollowerEnvironm
     case "departing":
     case "restored":
       return onLifecycle(state, event.kind, env)
-    case "timer":
-      return to(state)
+    case "timer": {
+      const isBack = context.isAway && env.nowMs >= context.departedAtMs + AWAY_MS
+      return isBack ? onLifecycle(state, "restored", env) : to(state)
+    }
     case "end":
       return to({ kind: "ended", context })
   }
@@ -359,7 +366,8 @@ function onLifecycle(
 ): FollowerStep {
   const { seat, isAway, isJoined } = state.context
   if (kind === "departing") {
-    const away = update(state, { isAway: true, isJoined: false, seat: freed(seat) })
+    const changes = { isAway: true, isJoined: false, seat: freed(seat), departedAtMs: nowMs }
+    const away = update(state, changes)
     const effects: FollowerEffect[] = []
     if (seat === "holder" || seat === "queued") effects.push({ kind: "stand-up" })
     return to(away, ...effects, ...(isJoined ? [{ kind: "leave" } as const] : []))

@@ -7,6 +7,7 @@ import type { RunOptions } from "./simulation-failure.ts"
 import { runSubscriptions } from "./subscriptions/subscriptions.ts"
 import { runWebhooks } from "./subscriptions/webhooks.ts"
 import { runViews } from "./views/views.ts"
+import { runTabs } from "./tabs/tabs.ts"
 
 /** What can be simulated, by the name given to `--only`. */
 const suites: Record<string, (seed: number, options: RunOptions) => Promise<void>> = {
@@ -17,6 +18,7 @@ const suites: Record<string, (seed: number, options: RunOptions) => Promise<void
   subscriptions: runSubscriptions,
   webhooks: runWebhooks,
   views: runViews,
+  tabs: runTabs,
 }
 
 const USAGE = `npm run simulate -- [--seeds N] [--start S] [--only ${Object.keys(suites).join("|")}] [--seed S --verbose]`

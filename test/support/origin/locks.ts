@@ -23,7 +23,10 @@ export class SimulatedLocks {
         this.#request(name, clientId, options, callback)) as OriginLocks["request"],
       query: async () => {
         await Promise.resolve()
-        const held = [...this.#held.values()].map((it) => ({ name: it.name, clientId: it.clientId }))
+        const held = [...this.#held.values()].map((it) => ({
+          name: it.name,
+          clientId: it.clientId,
+        }))
         return { held: held.map((it) => ({ ...it, mode: "exclusive" as const })), pending: [] }
       },
     }

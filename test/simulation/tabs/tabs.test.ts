@@ -1,0 +1,17 @@
+import { expect, it } from "vitest"
+import { runTabs } from "./tabs.ts"
+
+const SEEDS = 200
+
+it(
+  `every tab gets the whole stream once and in order, on ${SEEDS} seeds of tabs that die, freeze and wake`,
+  { timeout: 300_000 },
+  async () => {
+    const failures: string[] = []
+    for (let seed = 1; seed <= SEEDS && failures.length < 3; seed++) {
+      await runTabs(seed).catch((error: unknown) => failures.push(String(error)))
+    }
+    const replay = "replay one with: npm run simulate -- --only tabs --seed S --verbose"
+    expect(failures, `${failures.join("\n")}\n${replay}`).toEqual([])
+  },
+)
