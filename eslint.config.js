@@ -38,6 +38,8 @@ const MAY_IMPORT = {
     "platform",
   ],
   testing: ["http", "errors", "platform", "protocol"],
+  // Its source of pages stands in the place of a session: the extension point is ResponseSource in read/session-response.ts.
+  tabs: ["read", "http", "errors", "platform", "protocol"],
 }
 
 const layerZones = [

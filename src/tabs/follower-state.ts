@@ -110,10 +110,8 @@ export type FollowerEvent =
       readonly isMidPage: boolean
       readonly restarted: boolean
     }
-  /** The inner session gave the consumer a page. */
-  | { readonly kind: "taken" }
-  /** The inner session has reached the tail. */
-  | { readonly kind: "caught-up" }
+  /** The inner session gave the consumer a page, or has reached the tail. */
+  | { readonly kind: "taken" | "caught-up" }
   /** The consumer rejected a page of the holder's. */
   | { readonly kind: "rejected"; readonly offset: Offset }
   | { readonly kind: "page"; readonly feed: FeedName; readonly page: SharedPage }
@@ -124,16 +122,10 @@ export type FollowerEvent =
       readonly isHidden: boolean
     }
   | { readonly kind: "left"; readonly feed: FeedName }
-  /** A visible participant wants the lock. */
-  | { readonly kind: "requested" }
-  | { readonly kind: "granted" }
-  /** Another participant took the lock. */
-  | { readonly kind: "lost" }
-  | { readonly kind: "refused" }
-  | { readonly kind: "feed-failed" }
+  /** About the lock. `requested`: a visible participant wants it; `lost`: another took it; `refused`: the platform gives none. */
+  | { readonly kind: "requested" | "granted" | "lost" | "refused" | "feed-failed" }
   | { readonly kind: "hidden" | "visible" | "departing" | "restored" }
-  | { readonly kind: "timer" }
-  | { readonly kind: "end" }
+  | { readonly kind: "timer" | "end" }
 
 /** What the driver does, in order. */
 export type FollowerEffect =
@@ -142,9 +134,8 @@ export type FollowerEffect =
   | { readonly kind: "drop-read" }
   | { readonly kind: "deliver"; readonly page: SharedPage }
   | { readonly kind: "want"; readonly from: Offset; readonly isVisible: boolean }
-  | { readonly kind: "join" | "leave" }
-  /** Towards the lock. `stand-up`: give it up, or leave the queue. */
-  | { readonly kind: "queue" | "steal" | "stand-up" }
+  /** The channel: `join`, `leave`. The lock: `queue`, `steal`; `stand-up`: give it up, or leave the queue. */
+  | { readonly kind: "join" | "leave" | "queue" | "steal" | "stand-up" }
   /** Begin the connection whose pages all participants get. */
   | { readonly kind: "feed"; readonly offset: Offset }
   /** Say that the holder is hidden or visible now. */
@@ -366,11 +357,10 @@ function onLifecycle(
 ): FollowerStep {
   const { seat, isAway, isJoined } = state.context
   if (kind === "departing") {
-    const changes = { isAway: true, isJoined: false, seat: freed(seat), departedAtMs: nowMs }
-    const away = update(state, changes)
-    const effects: FollowerEffect[] = []
-    if (seat === "holder" || seat === "queued") effects.push({ kind: "stand-up" })
-    return to(away, ...effects, ...(isJoined ? [{ kind: "leave" } as const] : []))
+    const away = update(state, { isAway: true, isJoined: false, departedAtMs: nowMs })
+    if (!isJoined) return to(away)
+    if (seat === "refused") return to(away, { kind: "leave" })
+    return to(update(away, { seat: "none" }), { kind: "stand-up" }, { kind: "leave" })
   }
   if (kind === "hidden") {
     const hidden = update(state, { isHidden: true, stealAtMs: undefined })
@@ -389,10 +379,6 @@ function onLifecycle(
   const asking = back.kind === "following" ? { ...back, ask: ASK_DUE } : back
   if (seat === "holder") return to(asking, { kind: "announce" })
   return to(asking, ...(isBack ? [{ kind: "join" } as const] : []))
-}
-
-function freed(seat: FollowerContext["seat"]): FollowerContext["seat"] {
-  return seat === "refused" ? seat : "none"
 }
 
 /** Queues for the lock once there is something to follow. */
@@ -451,7 +437,9 @@ function advance(step: FollowerStep, env: FollowerEnvironment): FollowerStep {
   }
   if (state.kind !== "following") return step
   const { held, ask } = state
-  if (held?.content !== undefined) return then(step, afterDelivery(state, held), deliver(held))
+  if (held?.content !== undefined) {
+    return then(step, afterDelivery(state, held), { kind: "deliver", page: held })
+  }
   if (held !== undefined) {
     return advance(then(step, { ...state, held: undefined, mustRead: true }), env)
   }
@@ -478,10 +466,6 @@ function afterDelivery(state: Following, page: SharedPage): Following {
   return { ...state, context, held: undefined, ask }
 }
 
-function deliver(page: SharedPage): FollowerEffect {
-  return { kind: "deliver", page }
-}
-
 function read(step: FollowerStep, { nowMs }: FollowerEnvironment): FollowerStep {
   const { offset, misses, seat } = step.state.context
   const isLive = misses >= MAX_MISSES
@@ -502,7 +486,7 @@ function mayAskAtMs(context: FollowerContext, atMs = -Infinity): number {
 }
 
 /** Asks for what lies behind the offset, unless something was asked for just now. */
-function want<S extends FollowerState>(state: S, nowMs: number): FollowerStep {
+function want(state: FollowerState, nowMs: number): FollowerStep {
   const { offset, isHidden, isJoined } = state.context
   if (!isJoined || nowMs < mayAskAtMs(state.context)) return to(state)
   const effect: FollowerEffect = { kind: "want", from: offset, isVisible: !isHidden }

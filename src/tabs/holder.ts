@@ -21,7 +21,7 @@ export interface HolderSettings {
   readonly feed: PageSource
   readonly offset: Offset
   /** Whether pages are JSON documents. */
-  readonly isJson: () => boolean
+  readonly isJson: boolean
   readonly isHidden: () => boolean
   /** Whether the lock is still this participant's. */
   readonly isHeld: () => Promise<boolean>
@@ -50,7 +50,6 @@ export class Holder {
   constructor(settings: HolderSettings) {
     this.#settings = settings
     this.#offset = settings.offset
-    this.announce()
     void this.#forward()
   }
 
@@ -114,7 +113,7 @@ export class Holder {
   /** The whole page; no content if it is too large to be sent. */
   async #read(page: SourcePage): Promise<SharedRead> {
     const { payload } = page
-    const isJson = this.#settings.isJson()
+    const { isJson } = this.#settings
     if (payload.texts !== undefined && isJson) return shared(payload.texts)
     const chunks: Uint8Array[] = []
     let size = 0

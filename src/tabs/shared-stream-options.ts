@@ -14,7 +14,7 @@ export interface SharedStreamOptions extends Omit<StreamOptions, "observe"> {
   observe?: ((event: SharedStreamEvent) => void) | undefined
 }
 
-/** Why a reader reads for itself. `unaligned`: for now; it tries to follow again. */
+/** Why a reader reads for itself. `unaligned`: it tries to follow again. */
 export type AloneReason =
   | "not-live"
   | "no-share-key"

@@ -91,16 +91,18 @@ function sharedBy(
   { live, json }: SessionSettings,
   shareKey: string | undefined,
 ): string {
-  const inOrder = (record: Readonly<Record<string, unknown>>) =>
-    Object.entries(record)
+  const inOrder = (entries: readonly (readonly [string, unknown])[]) =>
+    entries
       .filter(([, value]) => value !== undefined)
       .map(([name, value]) => [name, typeof value === "function" ? null : value])
       .sort(([a], [b]) => (String(a) < String(b) ? -1 : 1))
-  const lowerCase = Object.entries(headers).map(([name, value]) => [name.toLowerCase(), value])
+  const lowerCase = Object.entries(headers).map(
+    ([name, value]) => [name.toLowerCase(), value] as const,
+  )
   return JSON.stringify([
     url,
-    inOrder(params),
-    inOrder(Object.fromEntries(lowerCase)),
+    inOrder(Object.entries(params)),
+    inOrder(lowerCase),
     shareKey,
     live,
     json,

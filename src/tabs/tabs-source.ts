@@ -2,10 +2,9 @@ import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { LinkedAbortController, sleep } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { monotonicMs } from "../platform/clock.ts"
-import { callObserver, warn } from "../platform/console.ts"
-import type { Origin, OriginChannel } from "../platform/origin.ts"
+import { callObserver } from "../platform/console.ts"
+import type { Origin } from "../platform/origin.ts"
 import { documentVisibility } from "../platform/page-lifecycle.ts"
-import { randomId } from "../platform/random-id.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { Lifetime } from "../read/lifetime.ts"
@@ -22,7 +21,7 @@ import {
 import type { ResponseHead } from "../read/session-events.ts"
 import type { ResponseSource } from "../read/session-response.ts"
 import { Session } from "../read/session.ts"
-import type { SessionSettings, StreamEvent } from "../read/stream-options.ts"
+import type { ConnectionState, SessionSettings, StreamEvent } from "../read/stream-options.ts"
 import {
   followerTransition,
   initialFollower,
@@ -31,22 +30,19 @@ import {
   type FollowerEvent,
   type FollowerState,
 } from "./follower-state.ts"
-import { Holder } from "./holder.ts"
-import { Seat } from "./seat.ts"
+import { Membership } from "./membership.ts"
 import type { SharedStreamEvent } from "./shared-stream-options.ts"
-import {
-  fromWire,
-  isDocuments,
-  toWire,
-  type HolderReason,
-  type Message,
-  type SharedPage,
-} from "./wire.ts"
+import { isDocuments, type SharedPage } from "./wire.ts"
 
 /** A connection that fails this often gives the lock to another participant. */
 const FEED_RETRIES = 10
 /** Requests of a participant that reads alone are at least this far apart. */
 const ALONE_GAP_MS = 250
+
+const LIVE = {
+  sse: { kind: "live", transport: "sse" },
+  longPoll: { kind: "live", transport: "long-poll" },
+} as const
 
 /** What a {@link TabsSource} reads with. */
 export interface TabsSettings {
@@ -63,15 +59,12 @@ export interface TabsSettings {
  * the effects of the state machine (follower-state.ts).
  */
 export class TabsSource implements ResponseSource {
-  readonly #id = randomId().slice(0, 8)
   readonly #settings: TabsSettings
   /** With what the error handler has changed. */
   #endpoint: Endpoint
   readonly #lifetime: Lifetime
-  readonly #seat: Seat
+  readonly #membership: Membership
   #unwatchPage: (() => void) | undefined
-  #channel: OriginChannel | undefined
-  #holder: Holder | undefined
   #state: FollowerState
   readonly #events: FollowerEvent[] = []
   #isDispatching = false
@@ -90,14 +83,14 @@ export class TabsSource implements ResponseSource {
   #positionBefore: PageMark | undefined
   /** Where the next page starts. */
   #readOffset: Offset
+  /** Whether it has caught up once. */
+  #isLive = false
+  #shownState: ConnectionState | undefined
   #isMidPage = false
   #restarted = false
   #isClosed = false
   #isFinite = false
   #wake: (() => void) | undefined
-  #stolen = false
-  #heardFeed: string | undefined
-  #hasWarned = false
 
   constructor(settings: TabsSettings) {
     const { endpoint, session, origin, name } = settings
@@ -107,20 +100,14 @@ export class TabsSource implements ResponseSource {
     const { offset } = session
     this.#position = { offset, cursor: undefined, upToDate: false, streamClosed: false }
     this.#state = initialFollower(offset, monotonicMs())
-    this.#seat = new Seat(origin.locks, name, {
-      onGranted: (isStolen) => {
-        this.#stolen = isStolen
-        this.#dispatch({ kind: "granted" })
-      },
-      onLost: () => {
-        this.#holder?.stop()
-        this.#holder = undefined
-        this.#dispatch({ kind: "lost" })
-      },
-      onRefused: () => {
-        this.#dispatch({ kind: "refused" })
-        this.#observe({ kind: "alone", reason: "locks-refused" })
-      },
+    this.#membership = new Membership({
+      origin,
+      name,
+      dispatch: this.#dispatch.bind(this),
+      observe: settings.observe,
+      isHidden: () => this.#state.context.isHidden,
+      isJson: () => this.#isJson,
+      openFeed: this.#openFeed.bind(this),
     })
     this.#lifetime = new Lifetime((event) => {
       if (event.kind === "end") this.#end(event.outcome)
@@ -154,6 +141,15 @@ export class TabsSource implements ResponseSource {
 
   get latest(): ResponseHead | undefined {
     return this.#inner?.latest ?? this.#latest
+  }
+
+  get connectionState(): ConnectionState {
+    const { outcome } = this
+    if (outcome !== undefined) return { ...ending(outcome), kind: "ended" }
+    const state = this.#inner?.connectionState
+    if (state === undefined) return this.#live
+    // A session that reads what was missed is a part of what is live.
+    return this.#isLive && isReading.includes(state.kind) ? this.#live : state
   }
 
   /**
@@ -236,6 +232,15 @@ export class TabsSource implements ResponseSource {
     this.#inner?.readToTail()
   }
 
+  /** What a follower is at. The holder's transport may be another. */
+  get #live(): ConnectionState {
+    return this.#isJson && this.#settings.session.live !== "long-poll" ? LIVE.sse : LIVE.longPoll
+  }
+
+  get #isJson(): boolean {
+    return this.#settings.session.json || isJsonContentType(this.#contentType)
+  }
+
   #throwFailure(): void {
     const { outcome } = this
     if (outcome?.kind === "aborted") throw new FetchBackoffAbortError(outcome.reason)
@@ -268,6 +273,7 @@ export class TabsSource implements ResponseSource {
         this.#pageSession = inner
         this.#dispatch({ kind: "taken" })
       } else if (outcome?.kind === "up-to-date" && !this.#isFinite) {
+        this.#isLive = true
         this.#dropInner()
         this.#dispatch({ kind: "caught-up" })
       } else if (outcome !== undefined) this.#end(outcome)
@@ -320,31 +326,8 @@ export class TabsSource implements ResponseSource {
         this.#page = sourcePage(effect.page)
         this.#pageSession = undefined
         break
-      case "want":
-        this.#send(effect)
-        break
-      case "join":
-        this.#join()
-        break
-      case "leave":
-        this.#channel?.close()
-        this.#channel = undefined
-        break
-      case "queue":
-        this.#seat.queue()
-        break
-      case "steal":
-        this.#seat.steal()
-        break
-      case "stand-up":
-        this.#leaveHolding()
-        this.#seat.standUp()
-        break
-      case "feed":
-        this.#hold(effect.offset)
-        break
-      case "announce":
-        this.#holder?.announce()
+      default:
+        this.#membership.execute(effect)
     }
   }
 
@@ -369,19 +352,32 @@ export class TabsSource implements ResponseSource {
     })
   }
 
-  /** Sessions are a part of one read, which ends once. */
+  /** Sessions are parts of one read, which has one state and ends once. */
   get #observing(): Pick<SessionSettings, "observe"> {
     return {
       observe: (event: StreamEvent) => {
         if (event.kind === "request") this.#requestedAtMs = monotonicMs()
-        if (event.kind !== "end") this.#settings.observe?.(event)
+        if (event.kind === "state") {
+          // One that has just been made is not shown before it is used.
+          if (this.#inner !== undefined) this.#showState()
+        } else if (event.kind !== "end") this.#settings.observe?.(event)
       },
     }
+  }
+
+  #showState(): void {
+    const state = this.connectionState
+    const before = this.#shownState
+    // Those of a session are the same object as long as nothing changes.
+    if (state === before || before?.kind === "ended") return
+    this.#shownState = state
+    this.#observe({ kind: "state", state })
   }
 
   #begin(inner: Session): void {
     this.#inner = inner
     this.#innerWait = new LinkedAbortController()
+    this.#showState()
   }
 
   #dropInner(): void {
@@ -390,84 +386,23 @@ export class TabsSource implements ResponseSource {
     this.#inner = undefined
     this.#innerWait.abort()
     inner?.cancel(undefined)
+    this.#showState()
   }
 
-  #join(): void {
-    const channel = this.#settings.origin.openChannel(this.#settings.name)
-    this.#channel = channel
-    channel.onmessage = ({ data }) => {
-      const message = fromWire(data)
-      if (message !== undefined) this.#hear(message, false)
-      else if (!this.#hasWarned) {
-        this.#hasWarned = true
-        warn(
-          "Another version of this package sends pages on this origin. They are ignored: load one version.",
-        )
-      }
-    }
-  }
-
-  #send(message: Message): void {
-    this.#channel?.postMessage(toWire(message))
-    this.#hear(message, true)
-  }
-
-  /** The channel does not bring back what this participant sends; its own follower hears it too. */
-  #hear(message: Message, isOwn: boolean): void {
-    if (message.kind === "want") {
-      if (message.isVisible && !isOwn) this.#dispatch({ kind: "requested" })
-      this.#holder?.answer(message.from)
-      return
-    }
-    const { holder, feed, reason } = message
-    const name = { holder, feed, reason }
-    if (message.kind === "left") this.#dispatch({ kind: "left", feed: name })
-    else {
-      // A message can be late, and its sender no longer the holder.
-      const isLate = this.#holder !== undefined && holder !== this.#id
-      if (this.#heardFeed !== feed && !isLate) {
-        this.#heardFeed = feed
-        this.#observe({ kind: "holder", participant: holder, isSelf: holder === this.#id, reason })
-      }
-      if (message.kind === "page") {
-        const { start, end, content } = message
-        this.#dispatch({ kind: "page", feed: name, page: { start, end, content } })
-      } else this.#dispatch({ ...message, feed: name })
-    }
-  }
-
-  #hold(offset: Offset): void {
-    const { session } = this.#settings
+  /** Its errors are not the caller's: a participant learns by a session of its own. */
+  #openFeed(offset: Offset): Session {
     const { backoff } = this.#endpoint
     const maxRetries = Math.min(FEED_RETRIES, backoff.maxRetries)
-    const feed = new Session(
+    return new Session(
       { ...this.#endpoint, backoff: { ...backoff, maxRetries } },
-      { ...session, ...this.#observing, offset, cursor: undefined, onError: undefined },
+      {
+        ...this.#settings.session,
+        ...this.#observing,
+        offset,
+        cursor: undefined,
+        onError: undefined,
+      },
     )
-    this.#holder = new Holder({
-      name: { holder: this.#id, feed: randomId(), reason: this.#reason },
-      feed,
-      offset,
-      isJson: () => session.json || isJsonContentType(this.#contentType),
-      isHidden: () => this.#state.context.isHidden,
-      isHeld: () => this.#seat.isHeld(),
-      send: (message) => {
-        this.#send(message)
-      },
-      onEnd: () => {
-        this.#dispatch({ kind: "feed-failed" })
-      },
-    })
-  }
-
-  get #reason(): HolderReason {
-    if (this.#stolen) return "silent-holder"
-    return this.#heardFeed === undefined ? "first" : "successor"
-  }
-
-  #leaveHolding(): void {
-    this.#holder?.leave()
-    this.#holder = undefined
   }
 
   #tell(before: FollowerState["kind"], { kind, context }: FollowerState): void {
@@ -486,15 +421,19 @@ export class TabsSource implements ResponseSource {
     if (this.outcome !== undefined) return
     this.#lifetime.end(outcome)
     this.#dropInner()
-    this.#leaveHolding()
-    this.#seat.standUp()
-    this.#channel?.close()
-    this.#channel = undefined
+    this.#membership.end()
     this.#unwatchPage?.()
     this.#dispatch({ kind: "end" })
-    const error = outcome.kind === "failed" ? { error: outcome.error } : {}
-    this.#observe({ kind: "end", reason: outcome.kind, ...error })
+    this.#showState()
+    this.#observe({ ...ending(outcome), kind: "end" })
   }
+}
+
+const isReading: readonly ConnectionState["kind"][] = ["connecting", "catching-up", "ended"]
+
+function ending(outcome: SessionOutcome) {
+  const { kind: reason } = outcome
+  return outcome.kind === "failed" ? { reason, error: outcome.error } : { reason }
 }
 
 function sourcePage({ start, end, content = [] }: SharedPage): SourcePage {

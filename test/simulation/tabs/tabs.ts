@@ -56,7 +56,7 @@ export async function runTabs(seed: number, options: RunOptions = {}): Promise<v
 /** One reader in its tab. */
 interface Reader {
   readonly tab: Tab
-  readonly start: number
+  start: number
   response: StreamResponse | undefined
   /** Messages, serialized, or one character a byte. */
   units: string[]
@@ -192,6 +192,8 @@ class TabsRun {
         tab.origin(random.chance(refusesLocks)),
       )
       reader.response = response
+      // With `now`, the first response tells where it began.
+      if (reader.start < 0) reader.start = positionOf(response.offset) ?? 0
       if (isJson && random.chance(0.3)) {
         response.subscribeJson((batch) => this.#take(reader, batch.offset, batch.items))
         await response.closed
@@ -204,7 +206,7 @@ class TabsRun {
           for (const unit of bytesAsText(part)) reader.units.push(unit)
           // The offset stays in front of a page of which this is a part.
           const position = positionOf(response.offset) ?? 0
-          if (reader.start >= 0 && position > reader.start + reader.units.length) {
+          if (position > reader.start + reader.units.length) {
             this.#problems.push(`${tab.id} is at ${position} with ${reader.units.length} units`)
           }
           await this.#dawdle()
@@ -228,10 +230,9 @@ class TabsRun {
       this.#problems.push("a tab that sleeps was given a page")
     for (const unit of units) reader.units.push(isJson ? JSON.stringify(unit) : String(unit))
     const position = positionOf(offset) ?? -1
-    const from = this.#startOf(reader, position)
-    if (position !== from + reader.units.length) {
+    if (position !== reader.start + reader.units.length) {
       this.#problems.push(
-        `${reader.tab.id} has ${reader.units.length} units from ${from} at ${offset} (${position})`,
+        `${reader.tab.id} has ${reader.units.length} units from ${reader.start} at ${offset} (${position})`,
       )
     }
     await this.#dawdle()
@@ -242,12 +243,6 @@ class TabsRun {
     if (maxSlownessMs === 0) return
     const delayMs = this.#random.int(0, maxSlownessMs)
     await new Promise<void>((resolve) => void setTimeout(resolve, delayMs))
-  }
-
-  /** Where a reader began; with `now`, its first offset tells. */
-  #startOf(reader: Reader, position: number): number {
-    if (reader.start < 0) Object.assign(reader, { start: position - reader.units.length })
-    return reader.start
   }
 
   /** Properties 1 and 2: everything, once, in order, and every offset stands where it says. */

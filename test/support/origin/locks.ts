@@ -60,7 +60,7 @@ export class SimulatedLocks {
       const request: Request = { name, clientId, callback, resolve, reject }
       const queue = this.#queues.get(name) ?? []
       this.#queues.set(name, queue)
-      if (signal?.aborted) return reject(signal.reason)
+      if (signal?.aborted) return reject(signal.reason as Error)
       signal?.addEventListener("abort", () => {
         const pending = this.#queues.get(name) ?? []
         if (!pending.includes(request)) return
@@ -68,7 +68,7 @@ export class SimulatedLocks {
           name,
           pending.filter((other) => other !== request),
         )
-        reject(signal.reason)
+        reject(signal.reason as Error)
       })
       if (steal) {
         const before = this.#held.get(name)
