@@ -193,8 +193,7 @@ export function followerTransition(
 ): FollowerStep {
   if (state.kind === "ended") return { state, effects: [] }
   const step = react(state, event, env)
-  const seated = takeSeat(step, env)
-  return advance(watchSilence(seated, env), env)
+  return advance(watchSilence(takeSeat(step, env), env), env)
 }
 
 /** When the participant has something to do without an event: the driver dispatches `timer` then. */
@@ -209,10 +208,10 @@ export function wakeAtMs(state: FollowerState, pauses: boolean): number {
     times.push(mayAskAtMs(context, state.askAtMs))
   }
   if (state.kind === "following" && context.isWaiting) {
-    const { ask } = state
-    if (ask.kind === "due") times.push(mayAskAtMs(context))
-    if (ask.kind === "sent") times.push(ask.untilMs)
-    if (state.mustRead && mayRead(context, pauses)) times.push(context.readAtMs + READ_GAP_MS)
+    const { ask, mustRead } = state
+    if (mustRead) times.push(mayRead(context, pauses) ? context.readAtMs + READ_GAP_MS : Infinity)
+    else if (ask.kind === "due") times.push(mayAskAtMs(context))
+    else if (ask.kind === "sent") times.push(ask.untilMs)
   }
   return Math.min(...times)
 }
@@ -224,7 +223,9 @@ function react(state: FollowerState, event: FollowerEvent, env: FollowerEnvironm
       const { offset, isMidPage, restarted } = event
       const barredFeed = restarted ? context.feed?.feed : context.barredFeed
       const tail = restarted ? undefined : context.tail
-      return to(update(state, { offset, isMidPage, barredFeed, tail, isWaiting: true }))
+      const next = update(state, { offset, isMidPage, barredFeed, tail, isWaiting: true })
+      const isElsewhere = next.kind === "following" && next.held && next.held.start !== offset
+      return to(isElsewhere ? { ...next, held: undefined, ask: ASK_DUE } : next)
     }
     case "taken":
       return to(update(state, { isWaiting: false }))
@@ -235,7 +236,7 @@ function react(state: FollowerState, event: FollowerEvent, env: FollowerEnvironm
       return to({ ...update(state, { offset: event.offset }), held: undefined, mustRead: true })
     case "page":
     case "offset":
-      return onHeard(state, event, env)
+      return context.isJoined ? onHeard(state, event, env) : to(state)
     case "left":
       return to(update(state, { heardAtMs: env.nowMs, stealAtMs: undefined }))
     case "requested":
@@ -292,9 +293,9 @@ function onHeard(state: FollowerState, event: Heard, env: FollowerEnvironment): 
     ...(!isBarred && { tail }),
     ...(state.context.seat === "holder" && event.kind === "page" && { failedFeeds: 0 }),
   })
-  const { context } = heard
-  const wantsLock = event.kind === "offset" && event.isHidden && context.seat === "queued"
-  const step = wantsLock && !context.isHidden ? want(heard, nowMs) : to(heard)
+  const { seat, isHidden } = heard.context
+  const wantsLock = event.kind === "offset" && event.isHidden && seat === "queued" && !isHidden
+  const step = wantsLock ? want(heard, nowMs) : to(heard)
   if (isBarred) return step
   const aligned = align(step.state, event, nowMs)
   const isBack = state.kind === "alone" && aligned.kind === "following"
@@ -331,9 +332,9 @@ function onGranted(state: FollowerState, { nowMs }: FollowerEnvironment): Follow
   const { offset, tail, isAway } = state.context
   if (isAway) return to(update(state, { seat: "none" }), { kind: "stand-up" })
   const held = update(state, { seat: "holder", stealAtMs: undefined, heardAtMs: nowMs })
+  const next = held.kind === "alone" ? { ...held, fromMs: nowMs } : held
   // The others are where the last connection was, or ask.
-  const effect: FollowerEffect = { kind: "feed", offset: tail ?? offset }
-  return to(held.kind === "alone" ? { ...held, fromMs: nowMs } : held, effect)
+  return to(next, { kind: "feed", offset: tail ?? offset })
 }
 
 function onFeedFailed(state: FollowerState, { nowMs }: FollowerEnvironment): FollowerStep {
@@ -359,8 +360,8 @@ function onLifecycle(
   if (kind === "departing") {
     const away = update(state, { isAway: true, isJoined: false, departedAtMs: nowMs })
     if (!isJoined) return to(away)
-    if (seat === "refused") return to(away, { kind: "leave" })
-    return to(update(away, { seat: "none" }), { kind: "stand-up" }, { kind: "leave" })
+    const freed = seat === "refused" ? away : update(away, { seat: "none" })
+    return to(freed, { kind: "stand-up" }, { kind: "leave" })
   }
   if (kind === "hidden") {
     const hidden = update(state, { isHidden: true, stealAtMs: undefined })
@@ -368,12 +369,9 @@ function onLifecycle(
     if (seat !== "queued" || !pauses) return to(hidden)
     return to(update(hidden, { seat: "none" }), { kind: "stand-up" })
   }
-  const shown = update(state, {
-    isAway: false,
-    ...(kind === "visible" && { isHidden: false }),
-    heardAtMs: nowMs,
-    stealAtMs: undefined,
-  })
+  const isHidden = kind === "visible" ? false : state.context.isHidden
+  const heard = { heardAtMs: nowMs, stealAtMs: undefined }
+  const shown = update(state, { isAway: false, isHidden, ...heard })
   const isBack = isAway && shown.kind !== "reading"
   const back = isBack ? update(shown, { isJoined: true }) : shown
   const asking = back.kind === "following" ? { ...back, ask: ASK_DUE } : back
@@ -455,8 +453,8 @@ function advance(step: FollowerStep, env: FollowerEnvironment): FollowerStep {
   const isHeard = context.heardAtMs >= context.askedAtMs && context.feed !== undefined
   // Without a holder there is nothing to align with: the lock is on its way to somebody.
   if (!isHeard) return then(step, { ...state, ask: NO_ASK })
-  const missed = update({ ...state, ask: NO_ASK, mustRead: true }, { misses: context.misses + 1 })
-  return advance(then(step, missed), env)
+  const missed = update(state, { misses: context.misses + 1 })
+  return advance(then(step, { ...missed, ask: NO_ASK, mustRead: true }), env)
 }
 
 function afterDelivery(state: Following, page: SharedPage): Following {

@@ -19,6 +19,8 @@ const PATH = "/tabs/stream"
 const URL_TEXT = `http://model.test${PATH}`
 /** Within this after the faults stop, one participant holds the connection and the others follow. */
 const RECOVERY_MS = 240_000
+/** And within this after an append, every reader has it, if the holder has not just fallen asleep. */
+const PROMPT_MS = 15_000
 const WINDOW_MS = 10_000
 /** Requests of one tab in ten seconds, beside its pages. */
 const MAX_REQUESTS_IN_WINDOW = 120
@@ -63,6 +65,8 @@ interface Reader {
   error: unknown
   isOver: boolean
   isCancelled: boolean
+  /** Whether its tab fell asleep and is not woken until the end. */
+  isHung: boolean
   readonly events: SharedStreamEvent[]
 }
 
@@ -115,7 +119,11 @@ class TabsRun {
     await this.#clock.sleep(RECOVERY_MS)
     await this.#checkOneConnection()
     await this.#append()
-    await this.#clock.sleep(5_000)
+    await this.#clock.sleep(PROMPT_MS)
+    this.#checkPrompt()
+    for (const { tab } of this.#readers) tab.wake(true)
+    await this.#clock.sleep(RECOVERY_MS)
+    this.#checkPrompt()
     await this.#write("POST", new Uint8Array(), { "stream-closed": "true" })
     await this.#clock.sleep(RECOVERY_MS)
     for (const reader of this.#readers) this.#check(reader)
@@ -131,9 +139,24 @@ class TabsRun {
     this.#isHealed = true
     this.#network.heal()
     Object.assign(this.#channels.choices, { maxLatencyMs: 5, loss: 0, duplication: 0 })
-    for (const { tab } of this.#readers) {
-      tab.wake(true)
+    for (const { tab, isHung } of this.#readers) {
+      // The others do not depend on one that hangs.
+      if (!isHung) tab.wake(true)
       if (tab.hidden) tab.show(false)
+    }
+  }
+
+  get #living(): Reader[] {
+    return this.#readers.filter(
+      ({ tab, isOver, isCancelled }) => !tab.isDead && !tab.isFrozen && !isOver && !isCancelled,
+    )
+  }
+
+  #checkPrompt(): void {
+    const { length } = this.#server.stream(PATH)
+    for (const { tab, start, units } of this.#living) {
+      if (start + units.length === length) continue
+      this.#problems.push(`${tab.id} waits at ${start + units.length} of ${length}`)
     }
   }
 
@@ -156,6 +179,7 @@ class TabsRun {
       error: undefined,
       isOver: false,
       isCancelled: false,
+      isHung: false,
       events: [],
     }
     this.#readers.push(reader)
@@ -267,9 +291,7 @@ class TabsRun {
 
   /** Once nothing goes wrong, there is one connection for all that get locks. */
   async #checkOneConnection(): Promise<void> {
-    const living = this.#readers.filter(({ tab, isOver, isCancelled }) => {
-      return !tab.isDead && !isOver && !isCancelled
-    })
+    const living = this.#living
     if (living.length === 0) return
     if (this.#locks.holders.length !== 1 && this.#scenario.refusesLocks === 0) {
       this.#problems.push(`${this.#locks.holders.length} participants hold the lock`)
@@ -319,8 +341,10 @@ class TabsRun {
       case "freeze":
         return tab.freeze(true)
       case "sleep":
+        reader.isHung = true
         return tab.freeze(false)
       case "wake":
+        reader.isHung = false
         return tab.wake(this.#random.chance(0.5))
       case "hide":
       case "show":
