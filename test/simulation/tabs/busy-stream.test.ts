@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { openSharedStream } from "../../../src/tabs/shared-stream.ts"
 import { FaultyNetwork } from "../../support/faulty-network/network.ts"
-import { ModelServer } from "../../support/model-server/server.ts"
+import { ModelServer } from "../../../src/testing/server.ts"
 import { SimulatedChannels, type ChannelChoices } from "../../support/origin/channels.ts"
 import { SimulatedLocks } from "../../support/origin/locks.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"

@@ -28,6 +28,8 @@ export class Tab implements VisibilitySource {
   hidden = false
   isFrozen = false
   isDead = false
+  /** What it said as the holder while it did not hold the lock. */
+  strayMessages = 0
   /** When this tab made requests. */
   readonly requestTimes: number[] = []
 
@@ -69,7 +71,15 @@ export class Tab implements VisibilitySource {
               )) as Origin["locks"]["request"],
         query: () => this.#gated(own.query()),
       },
-      openChannel: (name) => channels.open(name, this.run),
+      openChannel: (name) => {
+        const channel = channels.open(name, this.run)
+        const post = channel.postMessage.bind(channel)
+        channel.postMessage = (data: { readonly kind: string }) => {
+          if (data.kind !== "want" && !locks.holders.includes(this.id)) this.strayMessages++
+          post(data)
+        }
+        return channel
+      },
       digest: (text) => Promise.resolve(createHash("sha256").update(text).digest("hex")),
       onPageLifecycle: (notify) => {
         this.#listeners.add(notify)

@@ -3,8 +3,8 @@ import type { SharedStreamEvent } from "../../../src/tabs/index.ts"
 import { openSharedStream } from "../../../src/tabs/shared-stream.ts"
 import { FaultyNetwork } from "../../support/faulty-network/network.ts"
 import { describeRecord } from "../../support/faulty-network/request-record.ts"
-import { offsetOf, positionOf } from "../../support/model-server/offsets.ts"
-import { ModelServer } from "../../support/model-server/server.ts"
+import { offsetOf, positionOf } from "../../../src/testing/offsets.ts"
+import { ModelServer } from "../../../src/testing/server.ts"
 import { SimulatedChannels } from "../../support/origin/channels.ts"
 import { SimulatedLocks } from "../../support/origin/locks.ts"
 import { SeededRandom } from "../../support/seeded-random.ts"
@@ -312,6 +312,7 @@ class TabsRun {
       if (tab.isDead) continue
       if (!isOver) response?.cancel()
       if (isOver && tab.watcherCount > 0) this.#problems.push(`${tab.id} still watches its page`)
+      if (tab.strayMessages > 0) this.#problems.push(`${tab.id} posts without the lock`)
       const times = tab.requestTimes
       const most = Math.max(0, ...times.map((from) => countIn(times, from)))
       if (most > MAX_REQUESTS_IN_WINDOW) {
