@@ -15,8 +15,8 @@ interface Turn {
   readonly withdrawal: AbortController
   /** Gives the lock back; undefined before it is granted. */
   release: (() => void) | undefined
-  /** Which client of the origin holds it: this one. */
-  clientId: Promise<string | undefined> | undefined
+  /** Which client of the origin held it then: this one. */
+  clientId: string | undefined
 }
 
 /** A participant's place towards one lock: none, in the queue, or its holder. */
@@ -53,9 +53,8 @@ export class Seat {
   /** Whether the lock is still this participant's: one that slept may not have been told that it was taken. */
   async isHeld(): Promise<boolean> {
     const turn = this.#turn
-    const before = await turn?.clientId
-    const now = await this.#holder()
-    return turn !== undefined && turn === this.#turn && before === now
+    const clientId = await this.#holder()
+    return turn !== undefined && turn === this.#turn && turn.clientId === clientId
   }
 
   #request(steal: boolean): void {
@@ -72,8 +71,12 @@ export class Seat {
       if (this.#turn !== turn) return undefined
       return new Promise<void>((resolve) => {
         turn.release = resolve
-        turn.clientId = this.#holder()
-        this.#events.onGranted(steal)
+        // A page that slept may be told of the lock after it lost it; the rejection comes before the response to a query.
+        void this.#holder().then((clientId) => {
+          if (this.#turn !== turn) return
+          turn.clientId = clientId
+          this.#events.onGranted(steal)
+        })
       })
     }
     // A platform that refuses throws, or rejects.
@@ -89,7 +92,8 @@ export class Seat {
   }
 
   async #holder(): Promise<string | undefined> {
-    const { held = [] } = await this.#locks.query()
+    // A platform that refuses it is asked again later, and may have no ids.
+    const { held = [] } = await this.#locks.query().catch((): LockManagerSnapshot => ({}))
     return held.find(({ name }) => name === this.#name)?.clientId
   }
 }
