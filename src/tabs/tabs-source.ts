@@ -358,8 +358,9 @@ export class TabsSource implements ResponseSource {
       observe: (event: StreamEvent) => {
         if (event.kind === "request") this.#requestedAtMs = monotonicMs()
         if (event.kind === "state") {
-          // One that has just been made is not shown before it is used.
-          if (this.#inner !== undefined) this.#showState()
+          // One that has just been made is not shown before it is used; the end of one is not the end of the read.
+          const isUsed = this.#inner !== undefined && event.state.kind !== "ended"
+          if (isUsed) this.#showState()
         } else if (event.kind !== "end") this.#settings.observe?.(event)
       },
     }

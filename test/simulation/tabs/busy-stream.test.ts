@@ -12,7 +12,7 @@ import { Tab, tabTimers } from "./tab.ts"
 const PATH = "/tabs/busy"
 const TABS = 12
 const MESSAGE_GAP_MS = 5
-const DURATION_MS = 10_000
+const DURATION_MS = 6_000
 
 interface BusyStream {
   readonly contentType: string

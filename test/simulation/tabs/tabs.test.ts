@@ -1,7 +1,7 @@
 import { expect, it } from "vitest"
 import { runTabs } from "./tabs.ts"
 
-const SEEDS = 200
+const SEEDS = 150
 
 it(
   `every tab gets the whole stream once and in order, on ${SEEDS} seeds of tabs that die, freeze and wake`,
