@@ -1,13 +1,13 @@
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
-import { LinkedAbortController, sleep } from "../http/abort.ts"
+import { LinkedAbortController, onAbort, sleep } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { callObserver } from "../platform/console.ts"
 import type { Origin } from "../platform/origin.ts"
-import { documentVisibility } from "../platform/page-lifecycle.ts"
+import { documentVisibility, type PageLifecycleEvent } from "../platform/page-lifecycle.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
-import { Lifetime } from "../read/lifetime.ts"
+import { watchVisibility } from "../read/lifetime.ts"
 import {
   bufferedPayload,
   clampedEnd,
@@ -62,9 +62,12 @@ export class TabsSource implements ResponseSource {
   readonly #settings: TabsSettings
   /** With what the error handler has changed. */
   #endpoint: Endpoint
-  readonly #lifetime: Lifetime
+  readonly #cleanups: (() => void)[] = []
+  #unwatchVisibility: (() => void) | undefined
+  #outcome: SessionOutcome | undefined
+  #ended: Promise<SessionOutcome> | undefined
+  #settle: ((outcome: SessionOutcome) => void) | undefined
   readonly #membership: Membership
-  #unwatchPage: (() => void) | undefined
   #state: FollowerState
   readonly #events: FollowerEvent[] = []
   #isDispatching = false
@@ -109,14 +112,21 @@ export class TabsSource implements ResponseSource {
       isJson: () => this.#isJson,
       openFeed: this.#openFeed.bind(this),
     })
-    this.#lifetime = new Lifetime((event) => {
-      if (event.kind === "end") this.#end(event.outcome)
-      else if (event.kind === "hidden" || event.kind === "visible") this.#dispatch(event)
-    })
     const visibility = session.visibility ?? documentVisibility()
-    this.#lifetime.watchVisibility(visibility, session.hiddenGraceMs)
+    if (visibility !== undefined) {
+      this.#unwatchVisibility = watchVisibility(visibility, session.hiddenGraceMs, (kind) => {
+        this.#dispatch({ kind })
+      })
+    }
     this.#begin(this.#session(offset, false, session.cursor))
-    this.#lifetime.follow([endpoint.signal, session.signal])
+    for (const signal of new Set([endpoint.signal, session.signal])) {
+      if (signal === undefined) continue
+      const abort = () => {
+        this.#end({ kind: "aborted", reason: signal.reason })
+      }
+      if (signal.aborted) abort()
+      else this.#cleanups.push(onAbort(signal, abort))
+    }
   }
 
   get contentType(): string | undefined {
@@ -128,11 +138,15 @@ export class TabsSource implements ResponseSource {
   }
 
   get outcome(): SessionOutcome | undefined {
-    return this.#lifetime.outcome
+    return this.#outcome
   }
 
   get ended(): Promise<SessionOutcome> {
-    return this.#lifetime.ended
+    this.#ended ??= new Promise((resolve) => {
+      if (this.#outcome === undefined) this.#settle = resolve
+      else resolve(this.#outcome)
+    })
+    return this.#ended
   }
 
   get maxPageBytes(): number | undefined {
@@ -168,9 +182,10 @@ export class TabsSource implements ResponseSource {
     if (inner === undefined || this.outcome !== undefined) return
     this.#contentType = inner.contentType
     this.#position = inner.position
-    this.#unwatchPage = this.#settings.origin.onPageLifecycle((event) => {
+    const onLifecycle = (event: PageLifecycleEvent) => {
       if (event === "departing" || event === "restored") this.#dispatch({ kind: event })
-    })
+    }
+    this.#cleanups.push(this.#settings.origin.onPageLifecycle(onLifecycle))
   }
 
   async next(): Promise<SourcePage | undefined> {
@@ -228,7 +243,7 @@ export class TabsSource implements ResponseSource {
 
   readToTail(): void {
     this.#isFinite = true
-    this.#lifetime.unwatchVisibility()
+    this.#unwatchVisibility?.()
     this.#inner?.readToTail()
   }
 
@@ -420,13 +435,15 @@ export class TabsSource implements ResponseSource {
 
   #end(outcome: SessionOutcome): void {
     if (this.outcome !== undefined) return
-    this.#lifetime.end(outcome)
+    this.#outcome = outcome
+    this.#unwatchVisibility?.()
+    for (const cleanup of this.#cleanups.splice(0)) cleanup()
     this.#dropInner()
     this.#membership.end()
-    this.#unwatchPage?.()
     this.#dispatch({ kind: "end" })
     this.#showState()
     this.#observe({ ...ending(outcome), kind: "end" })
+    this.#settle?.(outcome)
   }
 }
 
