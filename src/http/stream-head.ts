@@ -67,6 +67,14 @@ export async function headExistingStream(
   return existingStream((await exchange(endpoint, { ...HEAD, retry }, signal)).headers)
 }
 
+/** @returns where a stream ends; an empty string if the server does not say */
+export function findTail(endpoint: Endpoint, signal?: AbortSignal): Promise<Offset> {
+  return headStream(endpoint, signal).then(
+    ({ offset = "" }) => offset,
+    () => "",
+  )
+}
+
 /**
  * Finds out a stream's content type with one HEAD, for a write that needs it. The one place that decides when a write goes
  * on without: if the server rejects HEAD itself (403, 405, 501, …), or does not respond to it within a second.

@@ -9,7 +9,6 @@ export interface IdempotentAppendResult {
   duplicate: boolean
 }
 
-/** What became of messages: they are stored, or not acknowledged. */
 export type MessageOutcome =
   { readonly result: IdempotentAppendResult } | { readonly error: unknown }
 

@@ -12,7 +12,6 @@ import {
 import type { BatchContent } from "./batch-content.ts"
 import type { BatchNumber } from "./epochs.ts"
 
-/** What one attempt sends. */
 interface AttemptInput {
   readonly content: BatchContent
   readonly number: BatchNumber
@@ -20,7 +19,6 @@ interface AttemptInput {
   readonly contentType: string
 }
 
-/** One request for a batch. */
 export class Attempt {
   /** `unknown` once the server may have the request. */
   effect: "none" | "unknown" = "none"
@@ -38,7 +36,6 @@ export class Attempt {
     this.#controller.abort()
   }
 
-  /** Makes the request. @throws as `exchange` does */
   async run(endpoint: Endpoint, input: AttemptInput): Promise<ResponseMetadata> {
     const { content, number, producerId, contentType } = input
     const { body, ends, closesStream } = content

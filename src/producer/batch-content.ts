@@ -30,23 +30,19 @@ export interface BatchContent {
   readonly firstIndex: number
 }
 
-/** Views of the body. */
 export function messagesOf({ body, ends, frame }: BatchContent): Uint8Array[] {
   return ends.map((end, index) => body.subarray((ends[index - 1] ?? 0) + frame, end))
 }
 
-/** The bytes of its messages, without what is between them. */
 export function messageBytesOf({ body, ends, frame }: BatchContent): number {
   return body.byteLength - frame * (ends.length + 1)
 }
 
-/** Settles the `send()` calls of its messages. */
 export function settleContent(content: BatchContent, outcome: MessageOutcome): void {
   const { acknowledgements, firstIndex, ends } = content
   acknowledgements?.note(firstIndex, firstIndex + Math.max(1, ends.length), outcome)
 }
 
-/** The two halves of a batch of at least two messages. */
 export function splitContent(content: BatchContent): [BatchContent, BatchContent] {
   const middle = content.ends.length >> 1
   return [partOf(content, 0, middle), partOf(content, middle, content.ends.length)]
@@ -151,13 +147,11 @@ export class BatchBuilder {
     return size
   }
 
-  /** Promises the acknowledgement of the message that was added last. */
   acknowledgement(callerStack?: object): Promise<IdempotentAppendResult> {
     this.#acknowledgements ??= new Acknowledgements()
     return this.#acknowledgements.add(Math.max(0, this.count - 1), callerStack)
   }
 
-  /** Takes out what was added as content that never changes. */
   seal(closesStream = false): BatchContent {
     const frame = this.count === 0 ? 0 : this.#frame
     const length = this.#length + frame

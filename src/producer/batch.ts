@@ -12,7 +12,6 @@ import type { FinalOutcome } from "./outcome.ts"
  */
 export type EarlierAttempts = "none" | "out-of-order" | "unknown"
 
-/** What is known of a batch that was sent under a number. */
 export interface SentState {
   readonly number: BatchNumber
   readonly earlier: EarlierAttempts
@@ -48,7 +47,6 @@ export type BatchState =
   | ({ readonly kind: "in-flight" | "retrying" } & SentState)
   | ({ readonly kind: "rejected"; readonly outcome: FinalOutcome } & SentState)
 
-/** What happens to a batch. */
 export type BatchEvent =
   /** A request goes out. Only a queued batch takes the number. */
   | {
@@ -70,7 +68,6 @@ export type BatchEvent =
   /** Nothing more will be sent or received. */
   | { readonly kind: "abandon" }
 
-/** What a batch begins with. */
 export const QUEUED: BatchState = { kind: "queued" }
 const INDETERMINATE: BatchState = { kind: "indeterminate" }
 
@@ -125,11 +122,9 @@ export interface Batch {
   readonly index: number
   /** Changed by {@link applyEvent} alone. */
   state: BatchState
-  /** Its request, while that is pending. */
   attempt: Attempt | undefined
 }
 
-/** @throws as {@link nextBatchState} does */
 export function applyEvent(batch: Batch, event: BatchEvent): void {
   batch.state = nextBatchState(batch.state, event)
 }

@@ -26,7 +26,7 @@ const MAX_REJECTION_DELAY_MS = 1000
  */
 export class Epochs {
   /** Whether the producer chooses its epochs itself, so that no other can have used them. */
-  readonly choosesFresh: boolean
+  readonly #choosesFresh: boolean
   readonly #backoff: Backoff
   readonly #stream: string
   #epoch: number
@@ -43,8 +43,8 @@ export class Epochs {
    * @param stream - the stream as error messages show it
    */
   constructor(first: number | undefined, backoff: Backoff, stream: string) {
-    this.choosesFresh = first === undefined
-    this.#hasBegun = !this.choosesFresh
+    this.#choosesFresh = first === undefined
+    this.#hasBegun = !this.#choosesFresh
     this.#epoch = first ?? 0
     this.#backoff = backoff
     this.#stream = stream
@@ -58,7 +58,6 @@ export class Epochs {
     return this.#nextSeq
   }
 
-  /** Takes the next number. */
   take(): BatchNumber {
     this.#beginFirst()
     return { epoch: this.#epoch, seq: this.#nextSeq++ }
@@ -81,7 +80,7 @@ export class Epochs {
   beginAbove(given?: number): void {
     if (given === undefined) this.#beginFirst()
     const above = given ?? this.#epoch
-    const epoch = this.choosesFresh ? epochAbove(above) : above + 1
+    const epoch = this.#choosesFresh ? epochAbove(above) : above + 1
     if (!Number.isSafeInteger(epoch)) {
       throw new DurableStreamError(
         `${this.#stream}: there is no epoch after ${Number.MAX_SAFE_INTEGER}. Use another producer id.`,

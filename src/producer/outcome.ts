@@ -20,7 +20,6 @@ export type SendOutcome =
   | { readonly kind: "acknowledged"; readonly result: IdempotentAppendResult }
   /** It may succeed when it is repeated. */
   | { readonly kind: "retryable"; readonly error: Error; readonly failure: RequestFailure }
-  /** It was cancelled by the sender. */
   | { readonly kind: "cancelled"; readonly effect: "none" | "unknown" }
   | FinalOutcome
 
@@ -51,7 +50,6 @@ export interface SentBatch {
   readonly mayBeForeign: boolean
 }
 
-/** What a success means. */
 export function outcomeOfResponse(
   { status, headers }: ResponseMetadata,
   { url, number: { epoch }, closesStream, highestSentSeq, mayBeForeign }: SentBatch,

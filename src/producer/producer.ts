@@ -1,24 +1,21 @@
-import { captureCallerStack } from "../errors/caller-stack.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { checkMessage } from "../errors/invalid-message-error.ts"
-import { matchingMessage } from "../errors/schema-error.ts"
 import { LinkedAbortController } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { warnOfUnknownOptions } from "../http/unknown-options.ts"
-import { headExistingStream } from "../http/stream-head.ts"
-import type { RetryNotice, Retrying } from "../http/retry-loop.ts"
-import { isOffline } from "../platform/network.ts"
-import { isWorkerd } from "../platform/runtime.ts"
+import { findTail } from "../http/stream-head.ts"
+import type { RetryNotice } from "../http/retry-loop.ts"
 import { mediaType } from "../protocol/content-type.ts"
 import { takeSnapshot, type MessageSnapshot } from "../protocol/message.ts"
 import type { MessageFor } from "../protocol/standard-schema.ts"
 import type { CloseResult, Offset } from "../protocol/offset.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { Accumulator, bytesOf, rejectHeld } from "./accumulator.ts"
+import { Accumulator, bytesOf, matchingNow, rejectHeld } from "./accumulator.ts"
 import type { IdempotentAppendResult } from "./acknowledgements.ts"
 import { messageBytesOf, messagesOf, settleContent, type BatchContent } from "./batch-content.ts"
 import type { Batch } from "./batch.ts"
+import { Connection } from "./connection.ts"
 import { findContentType } from "./content-type.ts"
 import { asError } from "./outcome.ts"
 import {
@@ -33,14 +30,7 @@ import { rejectedMessageError } from "./recovery.ts"
 import { Sender } from "./sender.ts"
 import { FlushQueue, quiet, waitFor } from "./waits.ts"
 
-/** How many of the send() calls of a batch know where they were called from. A stack costs 2 µs and half a kilobyte. */
-const MAX_TRACED_SENDS = 32
-
 // One object for each: a change of what users are shown is another object.
-const IDLE: ProducerConnectionState = { kind: "idle" }
-const SENDING: ProducerConnectionState = { kind: "sending" }
-const OFFLINE: ProducerConnectionState = { kind: "offline" }
-
 /**
  * A producer's life, and the way of a message through it.
  *
@@ -57,17 +47,13 @@ export class Producer<TBody = unknown> {
   readonly #handle: { readonly contentType?: string | undefined }
   readonly #settings: ProducerSettings
   readonly #endpoint: Endpoint
-  /** The stream as error messages show it. */
   readonly #streamName: string
   readonly #controller: LinkedAbortController
   readonly #accumulator: Accumulator
   readonly #sender: Sender
   readonly #flushes = new FlushQueue()
-  readonly #isWorkerd = isWorkerd()
+  readonly #connection: Connection
   #state: ProducerState = { kind: "open" }
-  /** What failed, until a batch is acknowledged. */
-  #retrying: Retrying | undefined
-  #connection: ProducerConnectionState = IDLE
   #opening: Promise<void> | undefined
   #restarting: Promise<void> | undefined
   /** The final message, until it is in a batch. */
@@ -87,13 +73,9 @@ export class Producer<TBody = unknown> {
     const { headers, fetch, fetchOptions, backoffOptions, schema } = options
     this.#handle = handle
     this.#settings = settings
-    this.#endpoint = extendEndpoint(endpoint, {
-      headers,
-      fetch,
-      fetchOptions,
-      backoffOptions,
-      schema,
-    })
+    this.#connection = new Connection(settings.observe)
+    const overrides = { headers, fetch, fetchOptions, backoffOptions, schema }
+    this.#endpoint = extendEndpoint(endpoint, overrides)
     this.#streamName = describeUrl(endpoint.url)
     this.#controller = new LinkedAbortController(endpoint.signal, settings.signal)
     const { signal } = this.#controller
@@ -135,7 +117,7 @@ export class Producer<TBody = unknown> {
 
   /** What the connection is at. `observe` has each change. */
   get connection(): ProducerConnectionState {
-    return this.#connection
+    return this.#connection.state
   }
 
   /**
@@ -214,10 +196,7 @@ export class Producer<TBody = unknown> {
     try {
       if (this.#state.kind !== "open") throw this.#endedError("send()")
       if (!this.#take(body)) return this.#sendNothing()
-      const isTraced = this.#accumulator.count <= MAX_TRACED_SENDS
-      const acknowledgement = this.#accumulator.acknowledgement(
-        isTraced ? captureCallerStack() : undefined,
-      )
+      const acknowledgement = this.#accumulator.acknowledgement()
       this.#sendDue()
       return acknowledgement
     } catch (error) {
@@ -249,15 +228,17 @@ export class Producer<TBody = unknown> {
     let last: MessageSnapshot | undefined
     try {
       if (finalMessage !== undefined) {
-        last = checkMessage(takeSnapshot(this.#checked(finalMessage)), this.#streamName)
+        last = checkMessage(
+          takeSnapshot(matchingNow(this.#endpoint, finalMessage)),
+          this.#streamName,
+        )
       }
     } catch (error) {
       return quiet(Promise.reject(asError(error)))
     }
     if (state.kind === "closing" || state.kind === "closed") {
-      const isSame =
-        state.last !== undefined && String(bytesOf(state.last)) === String(last && bytesOf(last))
-      if (last === undefined || isSame) return state.closed
+      const [before, now] = [state.last, last].map((message) => message && String(bytesOf(message)))
+      if (last === undefined || now === before) return state.closed
       return this.#refuse("close() with another final message")
     }
     if (state.kind !== "open") return this.#refuse("close()")
@@ -321,7 +302,6 @@ export class Producer<TBody = unknown> {
     return [...sealed, ...held, ...(this.#last === undefined ? [] : [bytesOf(this.#last)])]
   }
 
-  /** What the producer failed with. */
   protected get failure(): Error | undefined {
     return this.#state.kind === "failed" ? this.#state.error : undefined
   }
@@ -334,33 +314,15 @@ export class Producer<TBody = unknown> {
   #take(body: unknown): boolean {
     this.#checkRequest()
     if (this.#accumulator.contentType === undefined) void this.#open()
-    const isTaken = this.#accumulator.take(this.#checked(body))
-    if (this.#connection === IDLE) this.#showConnection()
+    const isTaken = this.#accumulator.take(matchingNow(this.#endpoint, body))
+    if (this.#connection.isIdle) this.#showConnection()
     return isTaken
-  }
-
-  /** A message that matches the schema, as it is sent. @throws as `matchingMessage` does */
-  #checked(body: unknown): unknown {
-    const { schema, url } = this.#endpoint
-    if (schema === undefined) return body
-    const message = matchingMessage(schema, url, body)
-    if (!(message instanceof Promise)) return message
-    message.catch(() => undefined)
-    throw new DurableStreamError(
-      `The option schema must be synchronous for a producer of ${this.#streamName}, whose append() does not wait. ` +
-        "Validate the message before.",
-      "BAD_REQUEST",
-    )
   }
 
   /** @throws DurableStreamError if what is queued will not be sent any more */
   #checkRequest(): void {
-    if (!this.#isWorkerd || !this.#accumulator.isOverdue) return
-    const error = new DurableStreamError(
-      `The request in which messages for ${this.#streamName} were queued is over, and its timers and connections with it. ` +
-        "In Cloudflare Workers, create a producer within the request that uses it, and await its detach().",
-      "BAD_REQUEST",
-    )
+    const error = this.#accumulator.lostError
+    if (error === undefined) return
     this.#fail(error)
     throw error
   }
@@ -389,9 +351,8 @@ export class Producer<TBody = unknown> {
 
   #findType(): Promise<string | undefined> {
     const { deliveryTimeoutMs } = this.#settings
-    const { signal } = this.#controller
-    const onRetry = this.#onRetry.bind(this)
-    return findContentType(this.#endpoint, deliveryTimeoutMs, signal, onRetry)
+    const onRetry = (notice: RetryNotice) => this.#onRetry(notice)
+    return findContentType(this.#endpoint, deliveryTimeoutMs, this.#controller.signal, onRetry)
   }
 
   async #askAgain(): Promise<string | undefined> {
@@ -406,7 +367,7 @@ export class Producer<TBody = unknown> {
 
   #use(contentType: string, isGuessed = false): void {
     if (this.#accumulator.contentType !== undefined || this.#state.kind === "failed") return
-    this.#retrying = undefined
+    this.#connection.noteSuccess()
     this.#showConnection()
     this.#sender.contentType = contentType
     this.#sender.isTypeGuessed = isGuessed
@@ -424,7 +385,7 @@ export class Producer<TBody = unknown> {
   #push(content: BatchContent | undefined): void {
     if (content === undefined) return
     this.#sender.push(content)
-    if (this.#connection === IDLE) this.#showConnection()
+    if (this.#connection.isIdle) this.#showConnection()
   }
 
   /** Seals late: while the window is full, the open batch grows rather than wait as one of many small ones. */
@@ -434,14 +395,13 @@ export class Producer<TBody = unknown> {
 
   async #flush(): Promise<void> {
     this.#checkRequest()
-    if (this.#mustOpen) await this.#open()
+    if (this.#accumulator.held.length > 0) await this.#open()
     if (this.#state.kind === "failed") throw this.#state.error
     this.#accumulator.makeDue()
     this.#sendDue()
     return this.#settled()
   }
 
-  /** Waits until everything queued so far is settled. */
   #settled(isReport = true): Promise<void> {
     const settled = this.#flushes.wait(this.#newestIndex, isReport)
     this.#flushes.settle(this.#firstUnsettled)
@@ -449,7 +409,7 @@ export class Producer<TBody = unknown> {
   }
 
   async #restart(): Promise<void> {
-    if (this.#mustOpen) await this.#open()
+    if (this.#accumulator.held.length > 0) await this.#open()
     this.#push(this.#accumulator.seal())
     this.#sender.hold()
     let isFlushed = false
@@ -467,7 +427,7 @@ export class Producer<TBody = unknown> {
     await Promise.resolve()
     try {
       const offset = await this.#sendClosure(last)
-      const finalOffset = offset === "" ? await this.#requestTail() : offset
+      const finalOffset = offset || (await findTail(this.#endpoint, this.#controller.signal))
       if (this.#state.kind === "closing") this.#end({ ...this.#state, kind: "closed" })
       return { finalOffset }
     } catch (error) {
@@ -493,14 +453,6 @@ export class Producer<TBody = unknown> {
     }
   }
 
-  /** @returns where the stream ends; an empty string if the server does not say */
-  #requestTail(): Promise<Offset> {
-    return headExistingStream(this.#endpoint, this.#controller.signal).then(
-      ({ offset = "" }) => offset,
-      () => "",
-    )
-  }
-
   async #detach(signal: AbortSignal | undefined): Promise<void> {
     await Promise.resolve()
     try {
@@ -514,38 +466,17 @@ export class Producer<TBody = unknown> {
   }
 
   #onRetry(notice: RetryNotice): void {
-    const { error, attempt, delayMs } = notice
-    this.#retrying = { kind: "retrying", error, attempt, retryAtMs: Date.now() + delayMs }
+    this.#connection.noteRetry(notice)
     this.#showConnection()
     this.#settings.observe({ kind: "retry", ...notice })
   }
 
-  /** Reports what the connection is at, if that has changed. */
   #showConnection(): void {
-    const connection = this.#connectionNow()
-    if (connection === this.#connection) return
-    this.#connection = connection
-    this.#settings.observe({ kind: "state", state: connection })
-  }
-
-  #connectionNow(): ProducerConnectionState {
-    const state = this.#state
-    if (this.#connection.kind === "ended") return this.#connection
-    switch (state.kind) {
-      case "failed":
-        return { kind: "ended", reason: state.kind, error: state.error }
-      case "closed":
-      case "detached":
-        return { kind: "ended", reason: state.kind }
-      default:
-        if (this.#firstUnsettled === Infinity) return IDLE
-        if (this.#retrying === undefined) return SENDING
-        return isOffline() ? OFFLINE : this.#retrying
-    }
+    this.#connection.update(this.#state, this.#firstUnsettled === Infinity)
   }
 
   #onAcknowledged({ content, index }: Batch, result: IdempotentAppendResult): void {
-    this.#retrying = undefined
+    this.#connection.noteSuccess()
     if (result.offset !== "" && index >= (this.#lastOffset?.index ?? 0)) {
       this.#lastOffset = { index, offset: result.offset }
     }
@@ -595,11 +526,6 @@ export class Producer<TBody = unknown> {
     this.#accumulator.makeDue()
     this.#controller.abort()
     this.#showConnection()
-  }
-
-  /** Whether messages wait for the content type. */
-  get #mustOpen(): boolean {
-    return this.#accumulator.contentType === undefined && this.#accumulator.count > 0
   }
 
   get #newestIndex(): number {

@@ -6,7 +6,6 @@ import { describeUrl } from "../protocol/request-url.ts"
 import type { BatchState } from "./batch.ts"
 import type { FinalOutcome } from "./outcome.ts"
 
-/** What recovery looks at of a batch. */
 export interface BatchView {
   readonly state: BatchState
   /** An end for each message. */
@@ -29,13 +28,11 @@ export type Recovery =
   | { readonly kind: "split"; readonly isTooLarge: boolean }
   | { readonly kind: "drop" | "fail"; readonly error: Error }
 
-/** The producer to recover. */
 export interface RecoveryContext {
   readonly autoClaim: boolean
   readonly epoch: number
   /** Whether the content type of the batches is a guess that no response has confirmed. */
   readonly isTypeGuessed: boolean
-  /** The stream as error messages show it. */
   readonly stream: string
 }
 
@@ -113,7 +110,6 @@ export function countIndeterminate(batches: readonly BatchView[]): number {
   return count
 }
 
-/** Whether a batch may be stored, or may be yet. */
 export function maybeStored(state: BatchState): boolean {
   if (isUnknown(state)) return true
   // The server may store a copy of a request that came too early in its turn, unless it was fenced since.

@@ -31,7 +31,6 @@ import {
 /** A timer that fires so late was held up: the machine was suspended. */
 export const SUSPENDED_MS = 5000
 
-/** What a sender belongs to. */
 export interface SenderOwner {
   readonly endpoint: Endpoint
   /** Ends every request. */
@@ -40,7 +39,6 @@ export interface SenderOwner {
   onRetry(notice: RetryNotice): void
   /** Whether no other producer can have used the id. */
   readonly isNewId: boolean
-  /** A batch is stored. */
   onAcknowledged(batch: Batch, result: IdempotentAppendResult): void
   /** The server rejected a batch of one message; the others go through. */
   onRejectedMessage(batch: Batch, error: Error): void
@@ -50,7 +48,6 @@ export interface SenderOwner {
   onTypeRejected(): Promise<string | undefined>
   /** There may be room, and waits may be over. */
   onProgress(): void
-  /** Nothing more will be sent. */
   onFailed(error: Error): void
 }
 
@@ -78,6 +75,8 @@ export class Sender {
   readonly #owner: SenderOwner
   readonly #epochs: Epochs
   readonly #pace: Pace
+  /** Whether another producer can have the same id and epoch. */
+  readonly #mayShareEpoch: boolean
   /** The batches that are not settled, in order. */
   readonly #batches: Batch[] = []
   #phase: "sending" | "draining" | "stopped" = "sending"
@@ -103,6 +102,7 @@ export class Sender {
     this.#owner = owner
     this.#epochs = new Epochs(settings.epoch, backoff, describeUrl(url))
     this.#pace = new Pace(settings.maxInFlight)
+    this.#mayShareEpoch = settings.epoch !== undefined && !owner.isNewId
     // The server takes up an epoch with its first batch only. One that may be fenced does not upload a window in vain.
     this.#isProbing = settings.autoClaim
   }
@@ -121,23 +121,20 @@ export class Sender {
 
   /** How many messages no request under their number has carried. */
   get unsentCount(): number {
-    const countOf = ({ state, content }: Batch) =>
-      state.kind === "queued" ? content.ends.length : 0
-    return this.#batches.reduce((count, batch) => count + countOf(batch), 0)
+    const unsent = this.#batches.filter(({ state }) => state.kind === "queued")
+    return unsent.reduce((count, { content }) => count + content.ends.length, 0)
   }
 
   get indeterminateCount(): number {
     return countIndeterminate(this.#batches)
   }
 
-  /** Whether a batch would be sent at once. */
   get hasRoom(): boolean {
     const places = this.#isProbing ? 1 : this.#settings.maxInFlight
-    const isHeld = this.#heldFrom < Infinity
-    return this.#phase === "sending" && !isHeld && this.#batches.length < places
+    const isOpen = this.#phase === "sending" && this.#heldFrom === Infinity
+    return isOpen && this.#batches.length < places
   }
 
-  /** The index of the newest batch, -1 before there is one. */
   get lastIndex(): number {
     return this.#lastIndex
   }
@@ -235,18 +232,18 @@ export class Sender {
     const delayMs = Math.max(0, wakeMs - monotonicMs())
     const timer = setTimeout(() => this.#onTimer(), Math.min(delayMs, MAX_TIMER_MS))
     // What failed without a network is sent as soon as there is one.
-    const unwatch =
-      atMs < Infinity
-        ? onOnline(() => {
-            this.#notBeforeMs = 0
-            this.#sendAll()
-          })
-        : undefined
+    const unwatch = atMs < Infinity ? onOnline(() => this.#sendNow()) : undefined
     this.#endWait = () => {
       this.#endWait = undefined
       clearTimeout(timer)
       unwatch?.()
     }
+  }
+
+  /** Ends a back-off. */
+  #sendNow(): void {
+    this.#notBeforeMs = 0
+    this.#sendAll()
   }
 
   /** When the first batch must be settled, by the monotonic clock. */
@@ -311,17 +308,17 @@ export class Sender {
       const { producerId } = this.#settings
       const { contentType } = this
       const response = await attempt.run(endpoint, { content, number, producerId, contentType })
-      // Another producer can have used the number if the epoch is not fresh, and nothing before was new to the server.
-      const isOwn = this.#epochs.choosesFresh || this.#owner.isNewId || index > this.#firstNewIndex
+      // Nothing of this producer's was new to the server yet.
+      const mayBeForeign = isClean && this.#mayShareEpoch && index <= this.#firstNewIndex
       const highestSentSeq = this.#epochs.nextSeq - 1
-      const sent = {
-        url: endpoint.url,
+      const { url } = endpoint
+      return outcomeOfResponse(response, {
+        url,
         number,
         closesStream,
         highestSentSeq,
-        mayBeForeign: isClean && !isOwn,
-      }
-      return outcomeOfResponse(response, sent)
+        mayBeForeign,
+      })
     } catch (error) {
       if (attempt.isCancelled) return { kind: "cancelled", effect: attempt.effect }
       return outcomeOfError(error, closesStream && ends.length === 0)
@@ -341,14 +338,10 @@ export class Sender {
         this.#retry(batch, outcome)
         return
       default:
-        if (isFirst || !maybeOutOfOrder(outcome)) {
-          this.#reject(batch, outcome)
-          return
-        }
-        if ("sendOrder" in batch.state) {
+        if (!isFirst && maybeOutOfOrder(outcome) && batch.state.kind === "in-flight") {
           this.#pace.noteOutOfOrder(batch.state.sendOrder, this.#sendOrder)
-        }
-        applyEvent(batch, { kind: "fail", effect: "out-of-order" })
+          applyEvent(batch, { kind: "fail", effect: "out-of-order" })
+        } else this.#reject(batch, outcome)
     }
   }
 

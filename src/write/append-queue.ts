@@ -278,7 +278,6 @@ class AppendCall {
     return this.#settle === undefined
   }
 
-  /** Whether the write can be sent: its body has arrived, or it has none. */
   get isReady(): boolean {
     return this.body !== undefined || !this.hasBody
   }

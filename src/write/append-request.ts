@@ -31,7 +31,6 @@ export interface ProducerTuple {
   readonly seq: number
 }
 
-/** What a write says besides its body. */
 export interface WriteTerms {
   /** Default: the stream's. */
   readonly contentType?: string | undefined
@@ -54,7 +53,6 @@ export interface WriteContent {
   readonly isStream?: boolean
 }
 
-/** Whether a write can go out in one request with others. */
 export function mayShareRequest({ seq, producer, close, isAlone }: WriteTerms): boolean {
   return seq === undefined && producer === undefined && close !== true && isAlone !== true
 }

@@ -1,7 +1,7 @@
 import { StreamClosedError } from "../errors/stream-closed-error.ts"
 import { checkSignal, type Endpoint } from "../http/endpoint.ts"
 import { checkObject } from "../http/option-checks.ts"
-import { headStream } from "../http/stream-head.ts"
+import { findTail } from "../http/stream-head.ts"
 import { randomId } from "../platform/random-id.ts"
 import { STREAM_OFFSET_HEADER } from "../protocol/names.ts"
 import type { CloseResult } from "../protocol/offset.ts"
@@ -44,6 +44,5 @@ export async function closeStream(
     finalOffset = error.finalOffset
   }
   // The stream is closed whatever becomes of the HEAD.
-  const head = finalOffset ? undefined : await headStream(endpoint, signal).catch(() => undefined)
-  return { finalOffset: finalOffset || (head?.offset ?? "") }
+  return { finalOffset: finalOffset || (await findTail(endpoint, signal)) }
 }

@@ -34,7 +34,6 @@ import { disownBody, isThenable } from "./promised-body.ts"
 import { badRequest, checkContentType, checkText, namedHeader } from "./write-checks.ts"
 import type { CreateSettings, ForkPoint } from "./write-options.ts"
 
-/** What a create is told besides the settings. */
 export interface CreateContext {
   readonly signal?: AbortSignal | undefined
   /** The content type if the settings name none: the handle's. */

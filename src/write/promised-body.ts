@@ -1,4 +1,3 @@
-/** Whether a value is awaited like a promise. */
 export function isThenable(value: unknown): value is PromiseLike<unknown> {
   if (typeof value !== "object" || value === null) return false
   try {

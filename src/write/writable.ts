@@ -3,7 +3,6 @@ import { LinkedAbortController } from "../http/abort.ts"
 import { byteView } from "../protocol/bytes.ts"
 import { WholeCharacters } from "../protocol/well-formed.ts"
 
-/** What a writable writes to: a producer. */
 export interface WritableSink {
   /** Takes one chunk. Throws if it cannot be sent, or nothing can any more. */
   append(body: unknown): void

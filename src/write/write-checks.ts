@@ -9,7 +9,6 @@ import type { AppendOptions } from "./write-options.ts"
 /** What most appends say: one object for all of them. */
 const PLAIN: WriteTerms = {}
 
-/** Checks the options of an append. @throws DurableStreamError `BAD_REQUEST` that names the option */
 export function checkAppendOptions(options?: AppendOptions): WriteTerms {
   if (options === undefined) return PLAIN
   checkOptions(options, { producerEpoch: wholeNumber(0), producerSeq: wholeNumber(0) })
@@ -69,7 +68,6 @@ export function contentTypeHeader(headers: HeadersRecord = {}): string | undefin
   return typeof value === "string" ? value : undefined
 }
 
-/** One of a caller's headers, whatever the case of its name. */
 export function namedHeader(
   headers: HeadersRecord,
   name: string,
