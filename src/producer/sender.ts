@@ -67,6 +67,8 @@ export interface SenderOwner {
  *    suspended meanwhile, it makes one more attempt before.
  */
 export class Sender {
+  /** The index of the newest batch, -1 before there is one. */
+  lastIndex = -1
   /** That of every batch; known before the first one. */
   contentType = ""
   /** Whether the content type is a guess that no response has confirmed. */
@@ -85,7 +87,6 @@ export class Sender {
   /** Batches from this index on are for the next epoch: a restart waits for those before. */
   #heldFrom = Infinity
   #notBeforeMs = 0
-  #lastIndex = -1
   #sendOrder = 0
   /** The first batch that was accepted as new: no other producer has used the numbers from there on. */
   #firstNewIndex = Infinity
@@ -135,16 +136,12 @@ export class Sender {
     return isOpen && this.#batches.length < places
   }
 
-  get lastIndex(): number {
-    return this.#lastIndex
-  }
-
   get unsettled(): readonly Batch[] {
     return this.#batches
   }
 
   push(content: BatchContent): void {
-    this.#batches.push({ content, index: ++this.#lastIndex, state: QUEUED, attempt: undefined })
+    this.#batches.push({ content, index: ++this.lastIndex, state: QUEUED, attempt: undefined })
     this.#sendAll()
   }
 
@@ -154,7 +151,7 @@ export class Sender {
 
   /** Keeps back what is pushed from now on, until {@link release}. */
   hold(): void {
-    this.#heldFrom = this.#lastIndex + 1
+    this.#heldFrom = this.lastIndex + 1
   }
 
   /** Sends what was kept back. @param inNextEpoch - needs everything before to be settled @throws as `beginAbove` of Epochs */
