@@ -282,11 +282,7 @@ export class Producer<TBody = unknown> {
    */
   restart(): Promise<void> {
     if (this.#state.kind !== "open") return this.#refuse("restart()")
-    this.#restarting ??= quiet(
-      this.#restart().finally(() => {
-        this.#restarting = undefined
-      }),
-    )
+    this.#restarting ??= quiet(this.#restart())
     return this.#restarting
   }
 
@@ -403,7 +399,8 @@ export class Producer<TBody = unknown> {
   }
 
   #settled(isReport = true): Promise<void> {
-    const settled = this.#flushes.wait(this.#newestIndex, isReport)
+    const newestIndex = this.#sender.lastIndex + (this.#accumulator.count > 0 ? 1 : 0)
+    const settled = this.#flushes.wait(newestIndex, isReport)
     this.#flushes.settle(this.#firstUnsettled)
     return settled
   }
@@ -417,6 +414,7 @@ export class Producer<TBody = unknown> {
       await this.#flush()
       isFlushed = true
     } finally {
+      this.#restarting = undefined
       this.#sender.release(isFlushed)
       this.#sendDue()
     }
@@ -526,10 +524,6 @@ export class Producer<TBody = unknown> {
     this.#accumulator.makeDue()
     this.#controller.abort()
     this.#showConnection()
-  }
-
-  get #newestIndex(): number {
-    return this.#sender.lastIndex + (this.#accumulator.count > 0 ? 1 : 0)
   }
 
   /** The index of the first batch that is not settled; the open one has the next. */
