@@ -337,9 +337,7 @@ export class Producer<TBody = unknown> {
     if (known !== undefined) this.#use(known)
     if (this.#accumulator.contentType !== undefined) return Promise.resolve()
     this.#opening ??= this.#findType().then(
-      (found) => {
-        this.#use(found ?? this.#accumulator.guessContentType(), found === undefined)
-      },
+      (found) => this.#use(found ?? this.#accumulator.guessContentType(), found === undefined),
       (error: unknown) => this.#fail(asError(error)),
     )
     return this.#opening
