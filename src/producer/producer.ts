@@ -262,10 +262,8 @@ export class Producer<TBody = unknown> {
         return detached
       }
       case "closing":
-      case "closed": {
-        const again = () => this.detach({ signal })
-        return quiet(state.closed.then(() => undefined, again))
-      }
+      case "closed":
+        return quiet(state.closed.catch(() => this.detach({ signal })).then(() => undefined))
       case "detaching":
       case "detached":
         return state.detached
