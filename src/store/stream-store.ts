@@ -84,7 +84,7 @@ export interface StreamStoreState<TValue> {
  * `subscribe` and `getSnapshot` (or `getState`) are what React's `useSyncExternalStore` expects. `subscribe` is also that of a Svelte
  * store: it calls the listener with the view at once, which React ignores. They need no `this`.
  */
-export interface StreamStore<TValue> extends AsyncDisposable {
+export interface StreamStore<TValue> {
   /** The view. The same object until it changes. */
   readonly getSnapshot: () => TValue
   /** The view with its status. The same object until one of both changes. */
@@ -118,6 +118,8 @@ export interface StreamStore<TValue> extends AsyncDisposable {
   readonly clear: () => Promise<void>
   /** Ends the view: saves it, and releases everything. Listeners are called no more. Never rejects. */
   readonly destroy: () => Promise<void>
+  /** As {@link StreamStore.destroy}, for `await using`. */
+  [Symbol.asyncDispose](): Promise<void>
 }
 
 /**

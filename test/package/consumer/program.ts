@@ -11,6 +11,8 @@ import {
   type StreamOptions,
   type StreamResponse,
 } from "@durable-streams/client"
+import type { DurableStreamView, StreamWriter } from "@durable-streams/client/react"
+import { createStreamStore, type StreamPersistence } from "@durable-streams/client/store"
 
 interface Message {
   id: number
@@ -74,4 +76,23 @@ export async function withOwnFetch(url: string): Promise<boolean> {
   const mock: typeof globalThis.fetch = async () => new Response("[]")
   const response = await stream({ url, fetch: mock })
   return response.ok
+}
+
+export function view(url: string, persist: StreamPersistence): () => readonly number[] {
+  const store = createStreamStore({
+    url,
+    persist,
+    initial: [] as readonly number[],
+    reduce: (ids, message: Message) => [...ids, message.id],
+  })
+  store.subscribe((ids) => ids.length)
+  return store.getSnapshot
+}
+
+export function show(
+  { data, status }: DurableStreamView<number>,
+  { append }: StreamWriter,
+): string {
+  void append({ id: data })
+  return status
 }
