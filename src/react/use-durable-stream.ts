@@ -13,7 +13,10 @@ export type UseDurableStreamOptions<TValue, TMessage = unknown> = StreamStoreOpt
   TMessage
 >
 
-/** What {@link useDurableStream} returns: the view, what it is doing, and how to begin again. The same object until it changes. */
+/**
+ * What {@link useDurableStream} returns: the view, what it is doing, and how to begin again. The same object until it
+ * changes.
+ */
 export interface DurableStreamView<TValue> extends StreamStoreState<TValue> {
   /** Reads on, also after a failure. See {@link StreamStore.refresh}. */
   readonly refresh: () => Promise<void>
@@ -23,8 +26,8 @@ export interface DurableStreamView<TValue> extends StreamStoreState<TValue> {
 
 /**
  * Shows a view of a stream. It reads while the component is mounted, and starts over with another `url`, `version` or record
- * (`persist.id`): then `data` is that of the new view at once. All other options can be new objects in every render; functions are called as
- * the last render gave them, and `initial` is that of the first.
+ * (`persist.id`): then `data` is that of the new view at once. All other options can be new objects in every render;
+ * functions are called as the last render gave them, and `initial` is that of the first.
  *
  * On the server, and while the page is hydrated, it is `initial` with the status `loading`, and nothing is requested.
  *

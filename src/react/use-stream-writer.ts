@@ -35,18 +35,20 @@ export interface UseStreamWriterOptions extends HandleOptions, ProducerOptions {
   producerId?: string | undefined
 }
 
-/** What {@link useStreamWriter} returns. The same object until `pendingCount` or `error` changes; its functions stay the same. */
+/**
+ * What {@link useStreamWriter} returns. The same object until `pendingCount` or `error` changes; its functions stay the same.
+ */
 export interface StreamWriter extends WriterState {
   /**
-   * Sends a message, exactly once and in the order of the calls. It is delivered even if the component is unmounted meanwhile, as long as the
-   * page lives. The promise raises no unhandled rejection: `error` has what it rejects with, too.
+   * Sends a message, exactly once and in the order of the calls. It is delivered even if the component is unmounted
+   * meanwhile, as long as the page lives. The promise raises no unhandled rejection: `error` has what it rejects with, too.
    *
    * @returns once the message is stored; rejects as `send` of an IdempotentProducer does
    */
   readonly append: (body: unknown) => Promise<IdempotentAppendResult>
   /**
-   * After the producer has failed (its messages could not be delivered for `deliveryTimeoutMs`, another producer fenced it): continues with
-   * its successor, which first sends what is certainly not stored. Does nothing otherwise.
+   * After the producer has failed (its messages could not be delivered for `deliveryTimeoutMs`, another producer fenced it):
+   * continues with its successor, which first sends what is certainly not stored. Does nothing otherwise.
    *
    * @returns the messages that may be stored although no response says so, serialized: they are not sent again
    */
@@ -61,8 +63,9 @@ interface WriterState {
 }
 
 /**
- * Writes to a stream from a component through an {@link IdempotentProducer}. With another `url`, `contentType` or `producerId` the next
- * message goes to the new stream; what was appended before is still delivered to the old one. What must survive the page needs the outbox.
+ * Writes to a stream from a component through an {@link IdempotentProducer}. With another `url`, `contentType` or
+ * `producerId` the next message goes to the new stream; what was appended before is still delivered to the old one. What must
+ * survive the page needs the outbox.
  *
  * @example
  * ```tsx no-run
@@ -105,12 +108,17 @@ class Writer {
   #detachTimer: ReturnType<typeof setTimeout> | undefined
 
   constructor(latest: Latest<UseStreamWriterOptions>) {
-    const { current } = latest
+    const { url, fetchOptions, backoffOptions, requestTimeoutMs, warnOnRetry, contentType } =
+      latest.current
     this.#latest = latest
     this.#handle = new DurableStream({
-      ...current,
+      url,
+      fetchOptions,
+      backoffOptions,
+      requestTimeoutMs,
+      warnOnRetry,
+      contentType,
       ...latestRequestOptions(latest),
-      onError: undefined,
     })
     // Makes no request, and checks the options while the component renders.
     this.#producer = this.#createProducer()

@@ -4,10 +4,11 @@ const STORE = "view"
 const KEY = "current"
 
 /**
- * Stores a view in a database of its own in IndexedDB, for views that are too large for `localStorage`. What a page begins to save
- * while it goes away may be lost; it is read again then.
+ * Stores a view in a database of its own in IndexedDB, for views that are too large for `localStorage`. What a page begins to
+ * save while it goes away may be lost; it is read again then.
  *
- * @param name - the database's name; must contain the user: the next one who signs in with this browser would see the view otherwise
+ * @param name - the database's name; must contain the user: the next one who signs in with this browser would see the view
+ *   otherwise
  */
 export function indexedDbPersistence(name: string): StreamPersistence {
   let opened: Promise<IDBDatabase> | undefined

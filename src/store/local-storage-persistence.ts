@@ -1,8 +1,8 @@
 import { mayReplace, type StreamPersistence } from "./stream-persistence.ts"
 
 /**
- * Stores a view in `localStorage`. It is synchronous, so that a view is saved even while its page goes away; an origin has about 5 MB
- * of it. Another tab that writes at the same instant can win with an older record; the next save replaces that.
+ * Stores a view in `localStorage`. It is synchronous, so that a view is saved even while its page goes away; an origin has
+ * about 5 MB of it. Another tab that writes at the same instant can win with an older record; the next save replaces that.
  *
  * @param key - must contain the user: the next one who signs in with this browser would see the view otherwise
  */

@@ -5,7 +5,9 @@ const SCHEMA = `CREATE TABLE IF NOT EXISTS durable_stream_views (
   name TEXT PRIMARY KEY, version TEXT NOT NULL, url TEXT NOT NULL, "offset" TEXT NOT NULL, value TEXT NOT NULL
 )`
 
-/** One statement, so that it is atomic inside and outside a transaction of the caller. The condition is that of `mayReplace`. */
+/**
+ * One statement, so that it is atomic inside and outside a transaction of the caller. The condition is that of `mayReplace`.
+ */
 const SAVE = `INSERT INTO durable_stream_views AS stored (name, version, url, "offset", value) VALUES (?, ?, ?, ?, ?)
   ON CONFLICT (name) DO UPDATE
   SET version = excluded.version, url = excluded.url, "offset" = excluded."offset", value = excluded.value

@@ -29,8 +29,8 @@ export interface StreamPersistence {
 }
 
 /**
- * Whether a record may take the place of the stored one. It may not if that is of the same stream and version, and newer: another
- * tab has read further.
+ * Whether a record may take the place of the stored one. It may not if that is of the same stream and version, and newer:
+ * another tab has read further.
  *
  * @param stored - what is stored now; anything
  */

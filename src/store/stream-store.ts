@@ -22,13 +22,13 @@ export interface StreamStoreOptions<TValue, TMessage = unknown> extends Omit<
   /** The view before the first message. */
   initial: TValue
   /**
-   * The view after one more message of a JSON stream, or one more chunk of text (a string) or of bytes. Pure: it returns a new value
-   * and does not change the one it gets. What it throws ends reading; nothing of that batch is kept.
+   * The view after one more message of a JSON stream, or one more chunk of text (a string) or of bytes. Pure: it returns a
+   * new value and does not change the one it gets. What it throws ends reading; nothing of that batch is kept.
    */
   reduce: (value: TValue, message: TMessage) => TValue
   /**
-   * A view that was made elsewhere, by a server that renders the page, and its `offset`. It is shown at once; reading continues there, or at
-   * the stored record if that is newer.
+   * A view that was made elsewhere, by a server that renders the page, and its `offset`. It is shown at once; reading
+   * continues there, or at the stored record if that is newer.
    */
   snapshot?: { readonly data: TValue; readonly offset: Offset } | undefined
   /**
@@ -52,7 +52,8 @@ export interface StreamStoreOptions<TValue, TMessage = unknown> extends Omit<
   /** @default JSON.parse */
   deserialize?: ((text: string) => TValue) | undefined
   /**
-   * The view is stored at most once in this time, in milliseconds. It is also stored when the page is hidden and when reading stops.
+   * The view is stored at most once in this time, in milliseconds. It is also stored when the page is hidden and when reading
+   * stops.
    *
    * @default 1_000
    */
@@ -70,8 +71,8 @@ export interface StreamStoreState<TValue> {
   readonly data: TValue
   readonly status: StreamStoreStatus
   /**
-   * Why the status is `failed`, `retrying` or `offline`. With another status, what the storage failed with last: the view goes on
-   * without it.
+   * Why the status is `failed`, `retrying` or `offline`. With another status, what the storage failed with last: the view
+   * goes on without it.
    */
   readonly error: unknown
   /** How often the view has started over, because the stream was deleted and created again or is truncated. */
@@ -81,8 +82,8 @@ export interface StreamStoreState<TValue> {
 /**
  * A live view of a stream. It reads while it has listeners, and continues where it stopped when there is one again.
  *
- * `subscribe` and `getSnapshot` (or `getState`) are what React's `useSyncExternalStore` expects. `subscribe` is also that of a Svelte
- * store: it calls the listener with the view at once, which React ignores. They need no `this`.
+ * `subscribe` and `getSnapshot` (or `getState`) are what React's `useSyncExternalStore` expects. `subscribe` is also that of
+ * a Svelte store: it calls the listener with the view at once, which React ignores. They need no `this`.
  */
 export interface StreamStore<TValue> {
   /** The view. The same object until it changes. */
@@ -103,15 +104,16 @@ export interface StreamStore<TValue> {
   /** The end of what the view is made of: with it, the option `snapshot` of another store. */
   readonly offset: Offset
   /**
-   * Begins a new read from where the view is, also after a failure and without listeners. If `reduce` threw, the view first goes back to
-   * its record.
+   * Begins a new read from where the view is, also after a failure and without listeners. If `reduce` threw, the view first
+   * goes back to its record.
    *
-   * @returns resolves once the view is up to date; rejects with what reading failed with. It raises no unhandled rejection: `error`
-   *   has it too
+   * @returns resolves once the view is up to date; rejects with what reading failed with. It raises no unhandled rejection:
+   *   `error` has it too
    */
   readonly refresh: () => Promise<void>
   /**
-   * Discards the view and its record, and reads from the start if there are listeners. For a user who signs out, also call `destroy()`.
+   * Discards the view and its record, and reads from the start if there are listeners. When a user signs out, call it after
+   * `destroy()`.
    *
    * @returns resolves once the record is deleted; rejects if the storage fails, without an unhandled rejection
    */
@@ -123,8 +125,8 @@ export interface StreamStore<TValue> {
 }
 
 /**
- * Makes a live view of a stream: what was read, reduced to one value, stored together with the offset to resume from. No request is made
- * before the first `subscribe` or `refresh`.
+ * Makes a live view of a stream: what was read, reduced to one value, stored together with the offset to resume from. No
+ * request is made before the first `subscribe` or `refresh`.
  *
  * @throws DurableStreamError `BAD_REQUEST` that names the option; InvalidSignalError
  * @example

@@ -112,7 +112,7 @@ export class ViewRecord<TValue> {
     try {
       await current
     } catch (cause) {
-      const message = `The view of ${this.#options.url} could not be ${done}. Reading continues; the cause says what the storage failed with.`
+      const message = `The view of ${this.#options.url} could not be ${done}: see the cause. Reading continues.`
       throw new DurableStreamError(message, "UNKNOWN", undefined, undefined, { cause })
     } finally {
       if (this.#last === current) this.#last = undefined
@@ -138,14 +138,14 @@ export class ViewRecord<TValue> {
 
   #codecError(path: string, cause?: unknown): DurableStreamError {
     const what = `The view of ${this.#options.url}${path && ` (at ${path})`}`
-    const message = `${what} does not survive the options serialize and deserialize. By default they are JSON's: pass others, or hold what JSON can.`
+    const message = `${what} does not survive the options serialize and deserialize. Pass others, or hold what JSON can.`
     return new DurableStreamError(message, "BAD_REQUEST", undefined, undefined, { cause })
   }
 }
 
 /**
- * The path of the first part of a value that its copy has otherwise; undefined if there is none. A property that is undefined equals
- * one that is missing.
+ * The path of the first part of a value that its copy has otherwise; undefined if there is none. A property that is undefined
+ * equals one that is missing.
  */
 function firstDifference(
   value: unknown,

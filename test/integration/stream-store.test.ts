@@ -604,6 +604,15 @@ describe("destroy()", () => {
     await store[Symbol.asyncDispose]()
   })
 
+  it("followed by clear() leaves no record", async () => {
+    const handle = await createNumbers(1)
+    const persist = new MemoryPersistence()
+    const store = follow(listOf(handle.url, { persist, saveIntervalMs: 60_000 }))
+    await until(store, 1)
+    await Promise.all([store.destroy(), store.clear()])
+    expect([persist.stored, store.getSnapshot()]).toEqual([undefined, []])
+  })
+
   it("leaves no listener on the page or the signal, as the last listener does that leaves", async () => {
     const page = new VirtualPage()
     onTestFinished(() => page.remove())

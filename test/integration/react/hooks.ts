@@ -310,7 +310,7 @@ export function itHooksInto({ react, client, server: rendering, hooks }: ReactVe
       void writer.append(1)
       void writer.append(2)
       await untilText("0 pending, UNAUTHORIZED")
-      await expect(writer.append(3)).rejects.toBe(writer.error)
+      await expect(writer.append(3)).rejects.toMatchObject({ code: "UNAUTHORIZED" })
       expect(onError).toHaveBeenCalledTimes(1)
       isBroken = false
       expect(writer.retry()).toEqual([])
