@@ -1,4 +1,6 @@
 import { getEventListeners } from "node:events"
+import { reactive } from "@vue/reactivity"
+import { proxy } from "valtio/vanilla"
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from "vitest"
 import { DurableStream, type StreamEvent } from "../../src/index.ts"
 import {
@@ -80,6 +82,16 @@ describe("a view", () => {
     await until(store, 1, 2)
     expect(getSnapshot()).not.toBe(snapshot)
     expect(snapshot).toEqual([1])
+  })
+
+  it.each([
+    ["Vue's reactive()", (kept: { store: StreamStore<number[]> }) => reactive(kept).store],
+    ["valtio's proxy()", (kept: { store: StreamStore<number[]> }) => proxy(kept).store],
+  ])("works in %s, although private members do not exist on a proxy", async (_name, keep) => {
+    const handle = await createNumbers(1)
+    const store = keep({ store: listOf(handle.url) })
+    await store.refresh()
+    expect([store.getSnapshot(), store.error]).toEqual([[1], undefined])
   })
 
   it("has chunks of text, or of bytes, if the stream is not JSON", async () => {

@@ -1,7 +1,7 @@
 import { expect, it } from "vitest"
 import { runViews } from "./views.ts"
 
-const SEEDS = 2000
+const SEEDS = 1000
 
 it(
   `views that die and come back from their record are the fold of the stream, on ${SEEDS} seeds`,
