@@ -181,12 +181,16 @@ class Writer {
     this.#detachIfUnused()
   }
 
-  /** Not at once: StrictMode unmounts a component and mounts it again in the same turn. */
+  /**
+   * Not at once: StrictMode unmounts a component and mounts it again in the same turn. A failed producer holds nothing, and
+   * `retry` needs it.
+   */
   #detachIfUnused(): void {
     clearTimeout(this.#detachTimer)
-    if (this.#listeners.size > 0 || this.#producer === undefined) return
+    const isUsed = this.#listeners.size > 0 || this.#state.pendingCount > 0
+    if (isUsed || this.#producer?.state !== "open") return
     this.#detachTimer = setTimeout(() => {
-      // What it cannot deliver its callers and `onError` know of.
+      // Everything is acknowledged.
       this.#producer?.detach().catch(() => undefined)
       this.#producer = undefined
     })

@@ -275,11 +275,15 @@ export function itHooksInto({ react, client, server: rendering, hooks }: ReactVe
 
     it("stores what is appended once and in order, and counts what is pending", async () => {
       const { url } = await createNumbers()
-      render(createElement(Composer, { url, contentType: json }))
+      let release: () => void = () => undefined
+      const released = new Promise<void>((resolve) => void (release = resolve))
+      const held: typeof fetch = (input, init) => released.then(() => fetch(input, init))
+      render(createElement(Composer, { url, contentType: json, fetch: held }))
       await untilText("0 pending, ok")
       const { append } = writer
       const results = Array.from({ length: 20 }, (_, n) => append(n))
       await untilText("20 pending, ok")
+      release()
       await Promise.all(results)
       await untilText("0 pending, ok")
       expect(writer.append).toBe(append)
@@ -332,6 +336,28 @@ export function itHooksInto({ react, client, server: rendering, hooks }: ReactVe
       root = undefined
       await append(3)
       expect(await messagesOf(second.url)).toEqual([2, 3])
+    })
+
+    it("keeps what it could not deliver for retry(), also if that was appended before it was mounted", async () => {
+      const { url } = await createNumbers()
+      let isBroken = true
+      const failing: typeof fetch = (input, init) =>
+        isBroken ? Promise.resolve(new Response("", { status: 401 })) : fetch(input, init)
+      let sent: Promise<unknown> | undefined
+      const Early = () => {
+        const early = hooks.useStreamWriter({ url, contentType: json, fetch: failing })
+        react.useLayoutEffect(() => void (sent ??= early.append(1)), [])
+        writer = early
+        return null
+      }
+      root = client.createRoot(container)
+      root.render(createElement(Early))
+      await expect.poll(() => sent !== undefined).toBe(true)
+      await expect(sent).rejects.toMatchObject({ code: "UNAUTHORIZED" })
+      isBroken = false
+      await expect.poll(() => writer.error).toBeDefined()
+      expect(writer.retry()).toEqual([])
+      await expect.poll(() => messagesOf(url)).toEqual([1])
     })
 
     it("renders on the server without a request", () => {
