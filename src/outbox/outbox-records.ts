@@ -45,7 +45,7 @@ export interface SealedBatch {
   readonly ends: readonly number[]
   /** Requests that carried it and have no recorded outcome: they are under way, or their opener died. */
   readonly openAttempts: readonly Attempt[]
-  /** When the first and the last request was sent of which nobody knows what became; missing if every outcome is known. */
+  /** When the first and the last request was sent whose outcome is unknown; missing if every outcome is known. */
   readonly unknown?: { readonly firstMs: number; readonly lastMs: number }
   readonly body: Uint8Array
 }

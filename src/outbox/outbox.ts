@@ -42,7 +42,7 @@ import { sendBatch } from "./send-batch.ts"
  * - `idle`: nothing waits.
  * - `sending`: this opener, or another one, sends.
  * - `retrying`: the last attempt failed; the next follows.
- * - `paused`: the server rejected the credentials. Tried again once a minute, and after `resume()`.
+ * - `paused`: the server rejected the credentials. Retried once a minute, and by `resume()`.
  * - `failed`: nothing is sent until `resume()`; `error` says why.
  * - `closed`: this outbox has closed the stream.
  * - `detached`: this opener does nothing any more.
@@ -50,7 +50,7 @@ import { sendBatch } from "./send-batch.ts"
 export type OutboxState =
   "idle" | "sending" | "retrying" | "paused" | "failed" | "closed" | "detached"
 
-/** Delivery that was rejected for its credentials is tried again after this, in milliseconds. */
+/** Delivery that was rejected for its credentials is retried after this, in milliseconds. */
 const PAUSE_MS = 60_000
 
 /**
@@ -66,11 +66,10 @@ const PAUSE_MS = 60_000
  * @example
  * ```ts no-run
  * // Needs better-sqlite3.
- * import Database from "better-sqlite3"
  * import { DurableStream } from "@durable-streams/client"
- * import { openOutbox, sqliteStore } from "@durable-streams/client/outbox"
+ * import { openOutbox, sqliteStore, type SqliteDatabase } from "@durable-streams/client/outbox"
  *
- * const db = new Database("shop.db")
+ * declare const db: SqliteDatabase & { transaction(run: () => void): () => void } // new Database("shop.db")
  * const stream = new DurableStream({ url: "https://streams.example.com/orders", contentType: "application/json" })
  * const outbox = await openOutbox(stream, { store: sqliteStore(db) })
  * db.transaction(() => {
@@ -473,12 +472,15 @@ export class Outbox {
         cause.message = cause.message.replace(/^The outbox/, `Outbox ${name}`)
         throw cause
       }
-      // Any value may be asked for a property, but null and undefined.
-      const { indeterminate, message } = Object(cause) as {
-        indeterminate?: unknown
-        message?: unknown
-      }
-      throw this.#makeError(`its store failed: ${String(message ?? cause)}`, "STORE_FAILED", {
+      // Any value may be asked for a property.
+      const {
+        indeterminate,
+        name: kind,
+        message,
+      } = Object(cause) as Partial<Record<string, unknown>>
+      // A full quota of a browser has a name and no message.
+      const reason = [kind === "Error" ? "" : kind, message ?? cause].filter(Boolean).map(String)
+      throw this.#makeError(`its store failed: ${reason.join(": ")}`, "STORE_FAILED", {
         indeterminate: indeterminate === true,
         cause,
       })

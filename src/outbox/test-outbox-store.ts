@@ -9,8 +9,9 @@ import { operate, type OutboxStore, type StoredMessage, type StoreProgram } from
  * ```ts no-run
  * // Needs a test runner.
  * import { test } from "node:test"
- * import { testOutboxStore } from "@durable-streams/client/outbox"
- * import { myStore } from "./my-store.ts"
+ * import { testOutboxStore, type OutboxStore } from "@durable-streams/client/outbox"
+ *
+ * declare function myStore(file: string): OutboxStore
  *
  * test("myStore", () => testOutboxStore(() => myStore("test.db")))
  * ```

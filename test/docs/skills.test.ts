@@ -25,6 +25,7 @@ describe("the skills", () => {
       "forking",
       "getting-started",
       "go-to-production",
+      "outbox",
       "reading-streams",
       "server-deployment",
       "subscriptions",

@@ -1,4 +1,5 @@
 import * as client from "@durable-streams/client"
+import * as outbox from "@durable-streams/client/outbox"
 import { showList, view, views, type ViewRecord } from "./views.ts"
 import { runSmokeCases, type SmokeResult } from "../../runtimes/smoke-cases.ts"
 
@@ -25,6 +26,7 @@ export interface TailOptions extends Pick<
 /** What the tests find in a page: the package, and tails that go on while the test looks elsewhere. */
 export interface TestPage {
   readonly client: typeof client
+  readonly outbox: typeof outbox
   readonly tails: Record<string, TailRecord>
   /** Begins to tail; what comes is found in `tails[name]`. Resolves with the first response. */
   tail(name: string, options: TailOptions): Promise<void>
@@ -90,4 +92,4 @@ async function tail(name: string, { as, ...options }: TailOptions): Promise<void
 
 const smoke = (serverUrl: string) => runSmokeCases(client, serverUrl)
 
-window.testPage = { client, tails, tail, views, view, showList, smoke, describe }
+window.testPage = { client, outbox, tails, tail, views, view, showList, smoke, describe }

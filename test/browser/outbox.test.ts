@@ -1,0 +1,138 @@
+import { expect, it } from "vitest"
+import { DurableStream } from "../../src/index.ts"
+import type { Outbox } from "../../src/outbox/index.ts"
+import { describeInBrowser, type Tab } from "./browser-tests.ts"
+
+declare global {
+  interface Window {
+    box: Outbox
+    /** Tells the test that a message was confirmed. */
+    confirmed(n: number): Promise<void>
+  }
+}
+
+describeInBrowser("An outbox in IndexedDB", (world) => {
+  const createJson = () =>
+    DurableStream.create({ url: world.server.streamUrl(), contentType: "application/json" })
+
+  async function open(tab: Tab, url: string): Promise<void> {
+    await tab.page.evaluate(async (streamUrl) => {
+      const { client, outbox } = window.testPage
+      const stream = new client.DurableStream({
+        url: streamUrl,
+        contentType: "application/json",
+        backoffOptions: { maxDelay: 200 },
+      })
+      const store = outbox.indexedDbStore("user-1")
+      window.box = await outbox.openOutbox(stream, { store, pollIntervalMs: 200 })
+    }, url)
+  }
+
+  const log = async (handle: DurableStream) => (await handle.stream<number>({ live: false })).json()
+
+  it("delivers what was confirmed once and in order, though its tab is reloaded, closed and crashes", async () => {
+    const handle = await createJson()
+    const context = await world.browser.newContext()
+    const confirmed: number[] = []
+    await context.exposeFunction("confirmed", (n: number) => confirmed.push(n))
+    const ends = ["reload", "close", "crash", "reload", "close", "crash"]
+    for (const [life, end] of ends.entries()) {
+      const tab = await world.open(context)
+      await open(tab, handle.url)
+      const before = confirmed.length
+      await tab.page.evaluate((first) => {
+        const write = async () => {
+          for (let n = first; ; n++) {
+            await window.box.append(n)
+            await window.confirmed(n)
+          }
+        }
+        void write()
+      }, life * 10_000)
+      await expect.poll(() => confirmed.length).toBeGreaterThan(before + 10)
+      if (end === "crash") await tab.page.goto("chrome://crash").catch(() => undefined)
+      else if (end === "reload") await tab.page.reload()
+      await tab.page.close()
+    }
+    const last = await world.open(context)
+    await open(last, handle.url)
+    await last.page.evaluate(() => window.box.detach())
+    const stored = await log(handle)
+    expect(stored).toEqual([...new Set(stored)].sort((a, b) => a - b))
+    expect(confirmed.filter((n) => !stored.includes(n))).toEqual([])
+    await context.close()
+  })
+
+  it("is one queue for two tabs", async () => {
+    const handle = await createJson()
+    const context = await world.browser.newContext()
+    const tabs = [await world.open(context), await world.open(context)]
+    for (const tab of tabs) await open(tab, handle.url)
+    await Promise.all(
+      tabs.map((tab, index) =>
+        tab.page.evaluate(async (first) => {
+          for (let n = first; n < first + 50; n++) await window.box.append(n)
+          await window.box.flush()
+        }, index * 1_000),
+      ),
+    )
+    const stored = await log(handle)
+    for (const first of [0, 1_000]) {
+      const own = stored.filter((n) => n >= first && n < first + 1_000)
+      expect(own).toEqual(Array.from({ length: 50 }, (_, n) => first + n))
+    }
+    expect(stored).toHaveLength(100)
+    await context.close()
+  })
+
+  it("takes messages offline, and delivers them from another tab once it is online", async () => {
+    const handle = await createJson()
+    const context = await world.browser.newContext()
+    const tab = await world.open(context)
+    const next = await world.open(context)
+    await open(tab, handle.url)
+    await context.setOffline(true)
+    const pending = await tab.page.evaluate(async () => {
+      for (let n = 0; n < 5; n++) await window.box.append(n)
+      return window.box.pendingCount
+    })
+    expect(pending).toBe(5)
+    await tab.page.close()
+    expect(await log(handle)).toEqual([])
+    await open(next, handle.url)
+    await context.setOffline(false)
+    await next.page.evaluate(() => window.box.flush())
+    expect(await log(handle)).toEqual([0, 1, 2, 3, 4])
+    await context.close()
+  })
+
+  it("says that the quota is full, and keeps what it confirmed before", async () => {
+    const handle = await createJson()
+    const context = await world.browser.newContext()
+    const tab = await world.open(context)
+    await open(tab, handle.url)
+    await context.setOffline(true)
+    const devTools = await context.newCDPSession(tab.page)
+    const origin = new URL(world.pageUrl).origin
+    await devTools.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 500_000 })
+    const result = await tab.page.evaluate(async () => {
+      for (let count = 0; ; count++) {
+        // Chromium compresses what it stores.
+        const bytes = crypto.getRandomValues(new Uint8Array(60_000))
+        try {
+          await window.box.append(JSON.stringify(btoa(String.fromCharCode(...bytes))))
+        } catch (error) {
+          const { code, message, indeterminate } = error as Record<string, unknown>
+          return { count, code, message, indeterminate }
+        }
+      }
+    })
+    expect(result).toMatchObject({ code: "STORE_FAILED", indeterminate: false })
+    expect(result.message).toMatch(/^Outbox default: its store failed: QuotaExceededError/)
+    await devTools.send("Storage.overrideQuotaForOrigin", { origin })
+    await context.setOffline(false)
+    await tab.page.evaluate(() => window.box.flush())
+    expect(await log(handle)).toHaveLength(result.count)
+    await context.close()
+  })
+})
