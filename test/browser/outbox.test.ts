@@ -121,7 +121,7 @@ describeInBrowser("An outbox in IndexedDB", (world) => {
       const result = await tab.page.evaluate(async () => {
         for (let count = 0; ; count++) {
           // Random, as Chromium compresses what it stores; large, as it counts small values late.
-          const parts = Array.from({ length: 10 }, () => {
+          const parts = Array.from({ length: 40 }, () => {
             return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(60_000))))
           })
           try {

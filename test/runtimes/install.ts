@@ -47,15 +47,17 @@ async function compilePrograms(folder: string): Promise<void> {
   // Here the package's name means the built one, not its sources as in the project's own tsconfig.
   const tsconfigRaw = {}
   // The types are taken off and the cases put in; the package stays an import, resolved by each runtime.
-  await build({
-    entryPoints: [join(import.meta.dirname, "smoke-main.ts")],
-    outfile: join(folder, "smoke.mjs"),
-    bundle: true,
-    external: ["@durable-streams/client", "@durable-streams/client/*", "node:process"],
-    format: "esm",
-    target: "es2022",
-    tsconfigRaw,
-  })
+  for (const name of ["smoke", "outbox"]) {
+    await build({
+      entryPoints: [join(import.meta.dirname, `${name}-main.ts`)],
+      outfile: join(folder, `${name}.mjs`),
+      bundle: true,
+      external: ["@durable-streams/client", "@durable-streams/client/*", "node:process"],
+      format: "esm",
+      target: "es2022",
+      tsconfigRaw,
+    })
+  }
   // Edge runtimes have no node_modules: their tools bundle, as is done here.
   await build({
     entryPoints: [join(import.meta.dirname, "smoke-worker.ts")],
