@@ -105,40 +105,4 @@ describeInBrowser("An outbox in IndexedDB", (world) => {
     expect(await log(handle)).toEqual([0, 1, 2, 3, 4])
     await context.close()
   })
-
-  it(
-    "says that the quota is full, and keeps what it confirmed before",
-    { timeout: 180_000 },
-    async () => {
-      const handle = await createJson()
-      const context = await world.browser.newContext()
-      const tab = await world.open(context)
-      await open(tab, handle.url)
-      await context.setOffline(true)
-      const devTools = await context.newCDPSession(tab.page)
-      const origin = new URL(world.pageUrl).origin
-      await devTools.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 3_000_000 })
-      const result = await tab.page.evaluate(async () => {
-        for (let count = 0; ; count++) {
-          // Random, as Chromium compresses what it stores; large, as it counts small values late.
-          const parts = Array.from({ length: 40 }, () => {
-            return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(60_000))))
-          })
-          try {
-            await window.box.append({ parts })
-          } catch (error) {
-            const { code, message, indeterminate } = error as Record<string, unknown>
-            return { count, code, message, indeterminate }
-          }
-        }
-      })
-      expect(result).toMatchObject({ code: "STORE_FAILED", indeterminate: false })
-      expect(result.message).toMatch(/^Outbox default: its store failed: QuotaExceededError/)
-      await devTools.send("Storage.overrideQuotaForOrigin", { origin })
-      await context.setOffline(false)
-      await tab.page.evaluate(() => window.box.flush())
-      expect(await log(handle)).toHaveLength(result.count)
-      await context.close()
-    },
-  )
 })
