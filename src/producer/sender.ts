@@ -1,3 +1,4 @@
+import fastq from "fastq"
 import { backoffDelayMs } from "../http/backoff.ts"
 import { warnOfOutage, type RetryNotice } from "../http/retry-loop.ts"
 import { MAX_TIMER_MS, sleep } from "../http/abort.ts"
@@ -77,6 +78,8 @@ export class Sender {
   readonly #owner: SenderOwner
   readonly #epochs: Epochs
   readonly #pace: Pace
+  /** Makes the requests: at most a window of them at a time. */
+  readonly #requests: fastq.queue<() => Promise<void>>
   /** Whether another producer can have the same id and epoch. */
   readonly #mayShareEpoch: boolean
   /** The batches that are not settled, in order. */
@@ -103,6 +106,9 @@ export class Sender {
     this.#owner = owner
     this.#epochs = new Epochs(settings.epoch, backoff, describeUrl(url))
     this.#pace = new Pace(settings.maxInFlight)
+    this.#requests = fastq((request: () => Promise<void>, done: fastq.done) => {
+      void request().finally(() => done(null))
+    }, settings.maxInFlight)
     this.#mayShareEpoch = settings.epoch !== undefined && !owner.isNewId
     // The server takes up an epoch with its first batch only. One that may be fenced does not upload a window in vain.
     this.#isProbing = settings.autoClaim
@@ -279,7 +285,8 @@ export class Sender {
     this.#pace.noteSend(nowMs)
     const attempt = new Attempt(this.#owner.stopSignal)
     batch.attempt = attempt
-    void this.#request(batch, attempt, number, isClean).then((outcome) => {
+    this.#requests.push(async () => {
+      const outcome = await this.#request(batch, attempt, number, isClean)
       // What was acknowledged implicitly meanwhile is settled.
       if (batch.attempt !== attempt) return
       batch.attempt = undefined
