@@ -1,5 +1,10 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import { IdempotentProducer, stream, type DurableStream } from "@durable-streams/client"
+import {
+  IdempotentProducer,
+  stream,
+  StreamClosedError,
+  type DurableStream,
+} from "@durable-streams/client"
 import type { ChatEvent } from "./chat-event.ts"
 
 const NAME = "Brook"
@@ -18,9 +23,9 @@ const ANSWERS: readonly (readonly [RegExp, string])[] = [
   ],
   [
     /offline|network|lost|twice/i,
-    "Go offline and write to me: your messages wait in the producer. Each batch has a number, and the server takes every " +
-      "number once. When the network is back they are sent again until they are acknowledged, and stored exactly once, " +
-      "even if only the answer was lost.",
+    "Go offline and write to me, and close the tab if you like: your messages wait in an outbox on disk. Each batch has " +
+      "a number, and the server takes every number once. When the network is back, whichever tab is open sends them " +
+      "until they are acknowledged, and they are stored exactly once, even if only a response was lost.",
   ],
   [
     /tab|hidden|many/i,
@@ -39,27 +44,39 @@ const FALLBACK =
   "I know four things: what an offset is, what a reload does, what happens to messages while you are offline, and why " +
   "this works in many tabs at once. Ask me about one of them."
 
-/** Answers what people say in the room, word by word, until the signal is aborted. */
-export async function runBot(room: DurableStream, signal: AbortSignal): Promise<void> {
-  const producer = new IdempotentProducer(room, "brook", { lingerMs: 0, signal })
-  const say = async (text: string): Promise<void> => {
-    const id = crypto.randomUUID()
-    const write = (event: ChatEvent): void => producer.append(event)
-    write({ kind: "answer", id, author: NAME, sentAt: new Date().toISOString() })
-    for (const word of text.split(/(?<= )/)) {
-      await sleep(TOKEN_INTERVAL_MS, undefined, { signal })
-      write({ kind: "token", id, text: word })
+/**
+ * Answers what people say in the room, word by word, until the room is closed. A restart goes on in the middle of an answer: an answer
+ * has an id made of its message's, so the room itself says which words are missing.
+ */
+export async function runBot(room: DurableStream): Promise<void> {
+  // A fresh epoch: nothing of an earlier bot arrives after what this one reads.
+  const producer = new IdempotentProducer(room, "brook", { autoClaim: true, lingerMs: 0 })
+  const written = new Map<string, number>()
+  const say = async (id: string, text: string): Promise<void> => {
+    const parts: readonly ChatEvent[] = [
+      { kind: "answer", id, author: NAME, sentAt: new Date().toISOString() },
+      ...text.split(/(?<= )/).map((word) => ({ kind: "token", id, text: word }) as const),
+      { kind: "done", id },
+    ]
+    for (const part of parts.slice(written.get(id) ?? 0)) {
+      await sleep(TOKEN_INTERVAL_MS)
+      await producer.send(part)
     }
-    write({ kind: "done", id })
   }
   try {
-    const heard = await stream<ChatEvent>({ url: room.url, offset: "now", signal })
-    await say(GREETING)
-    for await (const event of heard.jsonStream()) {
-      if (event.kind === "message") await say(answerTo(event.text))
+    const past = await stream<ChatEvent>({ url: room.url, live: false })
+    const events = await past.json()
+    for (const { id } of events) written.set(id, (written.get(id) ?? 0) + 1)
+    await say("greeting", GREETING)
+    const answer = async (event: ChatEvent): Promise<void> => {
+      if (event.kind === "message") await say(`answer-${event.id}`, answerTo(event.text))
     }
+    for (const event of events) await answer(event)
+    const heard = await stream<ChatEvent>({ url: room.url, offset: past.offset })
+    for await (const event of heard.jsonStream()) await answer(event)
   } catch (error) {
-    if (!signal.aborted) throw error
+    // Somebody has closed the room. What else the bot fails with ends the bot, and not the room.
+    if (!(error instanceof StreamClosedError)) console.error(error)
   }
 }
 

@@ -1,20 +1,16 @@
-import type { StreamEvent } from "@durable-streams/client"
 import type { ChatEvent } from "../chat-event.ts"
 import type { Entry } from "./chat-log.ts"
-import { inWords, shortOffset, type ConnectionState } from "./connection-state.ts"
+import { element } from "./element.ts"
 
-const MAX_ACTIVITIES = 14
+type Message = Extract<ChatEvent, { kind: "message" }>
 
-/** What is on the screen. */
+/** The conversation on the screen, and where the user writes. */
 export class ChatView {
   readonly #me: string
   readonly #log = element("log", HTMLOListElement)
-  readonly #activities = element("activities", HTMLOListElement)
-  readonly #pill = element("connection", HTMLElement)
-  readonly #offset = element("offset", HTMLElement)
-  readonly #requests = element("requests", HTMLElement)
-  readonly #messages = element("messages", HTMLElement)
+  readonly #announcer = element("announcer", HTMLElement)
   readonly #form = element("composer", HTMLFormElement)
+  readonly #fields = element("fields", HTMLFieldSetElement)
   readonly #input = element("text", HTMLInputElement)
   // By id, and not found by it in the document: ids come from the stream, so they can be anything.
   readonly #items = new Map<string, HTMLElement>()
@@ -36,74 +32,70 @@ export class ChatView {
     })
   }
 
-  /** Shows the conversation. Only what changed is touched. */
-  showEntries(entries: readonly Entry[]): void {
+  /**
+   * Shows the conversation. Only what changed is touched.
+   *
+   * @param isLive - whether the changes happen now: they are announced, and move
+   */
+  showEntries(entries: readonly Entry[], isLive: boolean): void {
     const following = this.#isAtEnd()
     for (const entry of entries) {
       this.#unsent.get(entry.id)?.remove()
       this.#unsent.delete(entry.id)
-      const item = this.#items.get(entry.id) ?? this.#add(entry)
+      const item = this.#items.get(entry.id) ?? this.#add(entry, isLive)
       this.#items.set(entry.id, item)
-      item.dataset["complete"] = String(entry.complete)
       const text = item.querySelector(".text")
       if (text !== null && text.textContent !== entry.text) text.textContent = entry.text
+      const isDone = entry.complete && item.dataset["complete"] !== "true"
+      if (isDone && isLive && entry.author !== this.#me) this.#announce(entry)
+      item.dataset["complete"] = String(entry.complete)
     }
     this.#log.append(...this.#unsent.values())
     if (following) this.#log.lastElementChild?.scrollIntoView({ block: "end" })
   }
 
-  /** Shows what was typed and is not in the stream yet. */
-  addUnsent({ id, author, text, sentAt }: Extract<ChatEvent, { kind: "message" }>): void {
-    const item = this.#add({ author, text, sentAt })
+  /** Shows what was written and is not in the stream yet. */
+  addUnsent(message: Message): void {
+    // It has arrived meanwhile.
+    if (this.#items.has(message.id)) return
+    const item = this.#add(message, false)
     item.classList.add("unsent")
-    this.#unsent.set(id, item)
+    this.#unsent.set(message.id, item)
     item.scrollIntoView({ block: "end" })
   }
 
-  /** Says that it will not get there. */
-  markFailed(id: string, why: string): void {
-    const item = this.#unsent.get(id)
-    item?.classList.add("failed")
-    item?.setAttribute("title", why)
-  }
-
-  showConnection({ tone, label }: ConnectionState): void {
-    this.#pill.dataset["tone"] = tone
-    this.#pill.textContent = label
-  }
-
-  /** Shows where a reload would go on, and what this visit has cost. */
-  showProgress(offset: string, requests: number, messages: number): void {
-    this.#offset.textContent = shortOffset(offset)
-    this.#offset.title = offset
-    this.#requests.textContent = String(requests)
-    this.#messages.textContent = String(messages)
-  }
-
-  /** Adds a line to the list of what the client does. */
-  showActivity(event: StreamEvent): void {
-    const words = inWords(event)
-    if (words === undefined) return
-    const item = document.createElement("li")
-    item.dataset["kind"] = event.kind
-    const time = document.createElement("time")
-    time.textContent = clock(new Date())
-    item.append(time, words)
-    this.#activities.prepend(item)
-    while (this.#activities.children.length > MAX_ACTIVITIES) {
-      this.#activities.lastElementChild?.remove()
+  /** Says of a message that it is not sent; without an id, of all that wait. */
+  markFailed(why: string, id?: string): void {
+    const items = id === undefined ? this.#unsent.values() : [this.#unsent.get(id)]
+    for (const item of items) {
+      item?.classList.add("failed")
+      item?.setAttribute("title", why)
     }
   }
 
-  #add({ author, text, sentAt }: Omit<Entry, "id" | "complete">): HTMLElement {
+  /** Takes no more messages. */
+  close(): void {
+    this.#fields.disabled = true
+    this.#input.placeholder = "The room is closed"
+  }
+
+  /** What a screen reader says: whole messages, and not the words of an answer one by one. */
+  #announce({ author, text }: Entry): void {
+    const said = document.createElement("p")
+    said.textContent = `${author}: ${text}`
+    this.#announcer.replaceChildren(said)
+  }
+
+  #add({ author, text, sentAt }: Omit<Entry, "id" | "complete">, isNew: boolean): HTMLElement {
     const item = document.createElement("li")
     if (author === this.#me) item.classList.add("mine")
     if (author === "Brook") item.classList.add("bot")
+    if (isNew) item.classList.add("new")
     item.style.setProperty("--hue", String(hueOf(author)))
     const avatar = span("avatar", author.slice(0, 1))
     avatar.ariaHidden = "true"
     const head = span("head", "")
-    head.append(span("author", author), span("time", clock(new Date(sentAt)).slice(0, 5)))
+    head.append(span("author", author), span("time", new Date(sentAt).toTimeString().slice(0, 5)))
     const bubble = span("bubble", "")
     bubble.append(head, span("text", text))
     item.append(avatar, bubble)
@@ -117,22 +109,11 @@ export class ChatView {
   }
 }
 
-function element<T extends Element>(id: string, type: new () => T): T {
-  const found = document.getElementById(id)
-  if (!(found instanceof type)) throw new Error(`The page has no ${id}`)
-  return found
-}
-
 function span(className: string, text: string): HTMLSpanElement {
   const made = document.createElement("span")
   made.className = className
   made.textContent = text
   return made
-}
-
-function clock(date: Date): string {
-  const parts = { hour: "2-digit", minute: "2-digit", second: "2-digit", hourCycle: "h23" } as const
-  return date.toLocaleTimeString([], parts)
 }
 
 /** A colour that is the same for a name everywhere. */

@@ -1,56 +1,57 @@
 /// <reference types="vite/client" />
-import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client"
+import { DurableStream } from "@durable-streams/client"
+import { indexedDbStore, openOutbox } from "@durable-streams/client/outbox"
+import { createStreamStore, localStoragePersistence } from "@durable-streams/client/store"
 import type { ChatEvent } from "../chat-event.ts"
-import { withEvent } from "./chat-log.ts"
+import { withEvent, type Entry } from "./chat-log.ts"
 import { ChatView } from "./chat-view.ts"
-import { connectionAfter, CONNECTING } from "./connection-state.ts"
+import { fetchOnline } from "./fetch-online.ts"
 import { myName } from "./my-name.ts"
-import { loadRoom, saveRoom } from "./saved-room.ts"
-import "./style.css"
+import { Panel } from "./panel.ts"
 
-const url = String(import.meta.env["VITE_ROOM_URL"])
+const room = {
+  url: String(import.meta.env["VITE_ROOM_URL"]),
+  fetch: fetchOnline,
+  backoffOptions: { maxDelay: 5_000 },
+}
 const me = myName()
 const view = new ChatView(me)
+const panel = new Panel()
 
-let { offset, entries } = loadRoom(url)
-let requests = 0
-let received = 0
-view.showEntries(entries)
-view.showProgress(offset, requests, received)
-
-// Sending: what is typed is queued, sent until it is acknowledged, and stored once.
-const producer = new IdempotentProducer(new DurableStream({ url }), crypto.randomUUID())
-view.onSend((text) => {
-  const event: ChatEvent = {
-    kind: "message",
-    id: crypto.randomUUID(),
-    author: me,
-    text,
-    sentAt: new Date().toISOString(),
-  }
-  view.addUnsent(event)
-  producer.send(event).catch((error: unknown) => view.markFailed(event.id, String(error)))
+// Reading: what was shown last, at once, and then what is new. The room is public: all tabs of a browser keep one record.
+const conversation = createStreamStore<readonly Entry[], ChatEvent>({
+  ...room,
+  initial: [],
+  reduce: withEvent,
+  persist: localStoragePersistence(room.url),
+  observe: (event) => panel.showRead(event),
+})
+conversation.subscribe((entries) => {
+  const { status, offset } = conversation
+  view.showEntries(entries, status === "live")
+  panel.showOffset(offset)
+  if (status === "closed") view.close()
 })
 
-// Reading: from the saved offset, and then live.
-let connection = CONNECTING
-const response = await stream<ChatEvent>({
-  url,
-  offset,
-  backoffOptions: { maxDelay: 5_000 },
+// Writing: into an outbox on disk. A tab of this browser, now or at the next visit, sends it until it is stored, once.
+const outbox = await openOutbox(new DurableStream({ ...room, contentType: "application/json" }), {
+  store: indexedDbStore(room.url),
   observe(event) {
-    if (event.kind === "request") requests++
-    connection = connectionAfter(connection, event)
-    view.showConnection(connection)
-    view.showActivity(event)
-    view.showProgress(offset, requests, received)
+    panel.showWrite(event)
+    if (event.kind === "failed") view.markFailed(event.error.message)
   },
 })
-for await (const batch of response.jsonBatches()) {
-  entries = batch.items.reduce(withEvent, entries)
-  offset = batch.offset
-  received += batch.items.length
-  saveRoom(url, { offset, entries })
-  view.showEntries(entries)
-  view.showProgress(offset, requests, received)
+view.onSend((text) => {
+  const sentAt = new Date().toISOString()
+  const message = { kind: "message", id: crypto.randomUUID(), author: me, text, sentAt } as const
+  view.addUnsent(message)
+  outbox.append(message).catch((error: unknown) => view.markFailed(String(error), message.id))
+})
+const { messages } = await outbox.undelivered()
+for (const bytes of messages) {
+  // Nothing else is appended above.
+  view.addUnsent(
+    JSON.parse(new TextDecoder().decode(bytes)) as Extract<ChatEvent, { kind: "message" }>,
+  )
 }
+if (outbox.error !== undefined) view.markFailed(outbox.error.message)

@@ -1,10 +1,20 @@
 const ANIMALS = ["Otter", "Heron", "Beaver", "Dipper", "Salmon", "Newt", "Kingfisher", "Crayfish"]
 
-/** Who this tab is: another tab is somebody else, the same tab after a reload is not. */
+const KEY = "name"
+
+/**
+ * Who this tab is: after a reload the same, in another tab somebody else. A tab that is duplicated copies its sessionStorage, so the name
+ * is there only between two pages of a tab.
+ */
 export function myName(): string {
-  const known = sessionStorage.getItem("name")
-  if (known !== null) return known
-  const name = ANIMALS[Math.floor(Math.random() * ANIMALS.length)] ?? "Otter"
-  sessionStorage.setItem("name", name)
+  const name = sessionStorage.getItem(KEY) ?? newName()
+  sessionStorage.removeItem(KEY)
+  addEventListener("pagehide", () => sessionStorage.setItem(KEY, name))
+  addEventListener("pageshow", () => sessionStorage.removeItem(KEY))
   return name
+}
+
+function newName(): string {
+  const animal = ANIMALS[Math.floor(Math.random() * ANIMALS.length)] ?? "Otter"
+  return `${animal} ${100 + Math.floor(Math.random() * 900)}`
 }
