@@ -255,7 +255,7 @@ describeInBrowser("The chat example", (world) => {
   it.for(["light", "dark"] as const)("has enough contrast for every text: %s", async (scheme) => {
     const context = await newContext()
     const page = await enter(context, "Otter 1")
-    await page.emulateMedia({ colorScheme: scheme })
+    await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" })
     await say(page, "Sent")
     expect(await lowContrasts(page)).toEqual([])
     await context.setOffline(true)
