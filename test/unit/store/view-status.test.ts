@@ -1,6 +1,7 @@
 import { describe, expect, it } from "vitest"
 import type { ConnectionState } from "../../../src/index.ts"
-import { statusOf, type StreamStoreStatus } from "../../../src/store/view-status.ts"
+import type { StreamStoreStatus } from "../../../src/store/index.ts"
+import { statusOf } from "../../../src/store/view-status.ts"
 
 const error = new Error("fetch failed")
 
