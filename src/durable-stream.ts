@@ -309,12 +309,10 @@ export class DurableStream<TJson = unknown, TBody = unknown> {
    *
    * @param options - what you omit is the handle's; headers and params are merged; either signal ends the session
    */
-  stream<T = unknown>(
-    options: StreamCallOptions & { schema: StandardSchemaV1<unknown, T> },
-  ): Promise<StreamResponse<T>>
-  /** Without a schema, the type of the messages is the caller's claim. */
-  stream<T = TJson>(options?: StreamCallOptions): Promise<StreamResponse<T>>
-  async stream<T>(options: StreamCallOptions = {}): Promise<StreamResponse<T>> {
+  async stream<T = TJson>(
+    options:
+      StreamCallOptions | (StreamCallOptions & { schema: StandardSchemaV1<unknown, T> }) = {},
+  ): Promise<StreamResponse<T>> {
     const endpoint = extendEndpoint(this.#endpoint, options)
     const { onError = this.#options.onError, warnOnHttp = this.#options.warnOnHttp } = options
     return openStream<T>(endpoint, {

@@ -32,12 +32,9 @@ import type { StreamResponse } from "./read/stream-response.ts"
  * }
  * ```
  */
-export function stream<TJson = unknown>(
-  options: StreamOptions & { schema: StandardSchemaV1<unknown, TJson> },
-): Promise<StreamResponse<TJson>>
-/** Without a schema, the type of the messages is the caller's claim. */
-export function stream<TJson = unknown>(options: StreamOptions): Promise<StreamResponse<TJson>>
-export async function stream(options: StreamOptions): Promise<StreamResponse> {
+export async function stream<TJson = unknown>(
+  options: StreamOptions | (StreamOptions & { schema: StandardSchemaV1<unknown, TJson> }),
+): Promise<StreamResponse<TJson>> {
   const endpoint = createEndpoint(options)
   warnOfUnknownOptions(options)
   return openStream(endpoint, options)

@@ -49,22 +49,16 @@ export interface SubscribeHandlers<TJson = unknown> {
  * ```
  */
 export function subscribe<TJson = unknown>(
-  options: StreamOptions & { schema: StandardSchemaV1<unknown, TJson> },
+  options: StreamOptions | (StreamOptions & { schema: StandardSchemaV1<unknown, TJson> }),
   handlers: SubscribeHandlers<TJson>,
-): () => void
-/** Without a schema, the type of the messages is the caller's claim. */
-export function subscribe<TJson = unknown>(
-  options: StreamOptions,
-  handlers: SubscribeHandlers<TJson>,
-): () => void
-export function subscribe(options: StreamOptions, handlers: SubscribeHandlers): () => void {
+): () => void {
   const { onBatch, onEnd, onError = warnOfError } = handlers
   if (typeof onBatch !== "function") throw badOption("onBatch", "a function", onBatch)
   const controller = new AbortController()
   const { signal } = controller
   const read = async () => {
     warnOfUnknownOptions(options)
-    const response = await openStream(createEndpoint(options), { ...options, signal })
+    const response = await openStream<TJson>(createEndpoint(options), { ...options, signal })
     for await (const batch of response) await onBatch(batch)
   }
   const unlessEnded = (callback: () => void) => {

@@ -85,6 +85,7 @@ export function errorFromResponse(
 
 /** What a server says is wrong with a request: one line, unless it may repeat a query or a credential, which no log should hold. */
 function reasonIn(text: string | undefined, json: object | undefined): string {
+  // Any object may be asked for a property.
   const { error, message = error } = (json ?? {}) as { error?: unknown; message?: unknown }
   const given = text ?? message
   const [line = ""] = typeof given === "string" ? given.trim().split(/[\r\n]/, 1) : []

@@ -64,7 +64,8 @@ export function matchingMessage(
     return content
   }
   const results = values.map((one) => validate(schema, one))
-  const isDone = (list: typeof results): list is SchemaResult<unknown>[] =>
-    !list.some((one) => "then" in one)
-  return isDone(results) ? settle(results) : Promise.all(results).then(settle)
+  if (results.some((one) => "then" in one))
+    return Promise.all(results.map(async (one) => one)).then(settle)
+  // None of them is a promise.
+  return settle(results as SchemaResult<unknown>[])
 }

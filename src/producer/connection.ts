@@ -2,6 +2,7 @@ import type { RetryNotice, Retrying } from "../http/retry-loop.ts"
 import { isOffline } from "../platform/network.ts"
 import type { ProducerConnectionState, ProducerEvent, ProducerState } from "./producer-options.ts"
 
+// One object for each: a change of what users are shown is another object.
 const IDLE: ProducerConnectionState = { kind: "idle" }
 const SENDING: ProducerConnectionState = { kind: "sending" }
 const OFFLINE: ProducerConnectionState = { kind: "offline" }

@@ -30,7 +30,6 @@ import { rejectedMessageError } from "./recovery.ts"
 import { Sender } from "./sender.ts"
 import { FlushQueue, quiet, waitFor } from "./waits.ts"
 
-// One object for each: a change of what users are shown is another object.
 /**
  * A producer's life, and the way of a message through it.
  *

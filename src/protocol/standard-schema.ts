@@ -52,7 +52,9 @@ export function validate(
   schema: StandardSchemaV1,
   value: unknown,
 ): SchemaResult<unknown> | Promise<SchemaResult<unknown>> {
-  const threw = (error: unknown) => ({ issues: [{ message: `the option schema threw ${error}` }] })
+  const threw = (error: unknown) => ({
+    issues: [{ message: `the option schema threw ${String(error)}` }],
+  })
   try {
     const result = schema["~standard"].validate(value)
     return "then" in result ? result.then((settled) => settled, threw) : result

@@ -272,14 +272,8 @@ export function transition(
     }
     case "transfer-failed":
       return onTransferFailed(state, event, env)
-    case "request-retried": {
-      const retried = update(context, { retrying: retryingState(event, env) })
-      return {
-        // Another state's request is one that was made ahead.
-        state: state.kind === "requesting" ? { ...state, context: retried } : state,
-        effects: [notify({ ...event, kind: "retry" })],
-      }
-    }
+    case "request-retried":
+      return onRequestRetried(state, event, env)
     case "poll-timed-out":
       if (state.kind !== "requesting" || context.transport !== "long-poll") return stay(state)
       return pollAgain(context, event.elapsedMs, env)
@@ -456,6 +450,18 @@ function afterSse(context: SessionContext, ending: SseEnding, env: SessionEnviro
   if (ending.failure === undefined) return wait(next, transport, delayMs)
   const { error } = ending.failure
   return retry(next, transport, { transport: "sse", attempt: failures, delayMs, error }, env)
+}
+
+function onRequestRetried(
+  state: SessionState,
+  event: EventOf<"request-retried">,
+  env: SessionEnvironment,
+): Step {
+  const effects = [notify({ ...event, kind: "retry" })]
+  // Another state's request is one that was made ahead.
+  if (state.kind !== "requesting") return { state, effects }
+  const context = update(state.context, { retrying: retryingState(event, env) })
+  return { state: { ...state, context }, effects }
 }
 
 function onErrorHandled(

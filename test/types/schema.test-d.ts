@@ -99,5 +99,3 @@ describe("a schema types what is written", () => {
     >()
   })
 })
-const plain: DurableStream = new DurableStream({ url, schema: ofZod })
-void plain

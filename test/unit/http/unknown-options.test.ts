@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import type { ForkOptions, IdempotentProducerOptions, ReadOptions } from "../../../src/index.ts"
 
 const url = "https://streams.test/s"
 const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined)
@@ -70,7 +71,7 @@ describe("an option that no call has", () => {
       warnOnRetry: false,
       schema: undefined,
     }
-    const reads: Required<import("../../../src/index.ts").ReadOptions> = {
+    const reads: Required<ReadOptions> = {
       offset: "-1",
       cursor: "",
       live: false,
@@ -87,7 +88,7 @@ describe("an option that no call has", () => {
       observe: () => undefined,
     }
     await stream({ ...requests, ...reads, url }).catch(() => undefined)
-    const creates: Required<import("../../../src/index.ts").ForkOptions> = {
+    const creates: Required<ForkOptions> = {
       ...requests,
       onError: () => undefined,
       warnOnHttp: false,
@@ -101,7 +102,7 @@ describe("an option that no call has", () => {
       subOffset: undefined,
     }
     const handle = new DurableStream(creates)
-    const producers: Required<import("../../../src/index.ts").IdempotentProducerOptions> = {
+    const producers: Required<IdempotentProducerOptions> = {
       epoch: undefined,
       autoClaim: false,
       maxBatchBytes: 1,
