@@ -39,7 +39,7 @@ function reuseEpoch(): (operation: StoreOperation, previous: unknown) => StoreOp
 
 function forgetAttempts(operation: StoreOperation): StoreOperation {
   if (operation.kind !== "put" || operation.key !== "batch") return operation
-  const { unknown: _, ...batch } = JSON.parse(operation.record.json)
-  const json = JSON.stringify({ ...batch, openAttempts: [] })
+  const batch = JSON.parse(operation.record.json)
+  const json = JSON.stringify({ ...batch, openAttempts: [], unknown: undefined })
   return { ...operation, record: { ...operation.record, json } }
 }

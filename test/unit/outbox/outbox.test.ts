@@ -292,7 +292,7 @@ describe("openOutbox rejects", () => {
     ],
     ["observe", { observe: 1 }, "observe must be a function, not 1"],
   ])("a bad %s by name and value", async (_, options, message) => {
-    const error = await rejection(openOutbox(json, { store, ...options } as never))
+    const error = await rejection(openOutbox(json, { store, ...options }))
     expect(error).toMatchObject({
       code: "BAD_REQUEST",
       message: expect.stringContaining(`The option ${message}`),
