@@ -14,7 +14,7 @@
  * 3. Inner sessions begin at least {@link READ_GAP_MS} apart, unless a new connection is held.
  * 4. What is wanted from the holder is asked for at least {@link ASK_GAP_MS} apart.
  * 5. While hidden, a participant that pauses begins no inner session and does not queue for the lock.
- * 6. Only a visible participant takes the lock from a holder, after it asked and heard nothing for {@link ANSWER_MS}.
+ * 6. Only a visible participant takes the lock from a holder, after it asked and heard nothing for {@link RESPONSE_MS}.
  * 7. While its page is away (frozen, in the back/forward cache), it holds nothing, queues for nothing and posts nothing.
  * 8. A consumer that waits while the holder is elsewhere has a deadline.
  * 9. `ended` is final.
@@ -29,8 +29,8 @@ import type { FeedName, SharedPage } from "./wire.ts"
 export const HEARTBEAT_MS = 1_000
 /** After so much silence a follower asks. */
 export const SILENCE_MS = 1_500
-/** What an answer may take; after that a visible follower takes the lock, and any follower reads for itself. */
-export const ANSWER_MS = 1_000
+/** What a response may take; after that a visible follower takes the lock, and any follower reads for itself. */
+export const RESPONSE_MS = 1_000
 /** A timer that is later than this says that this page slept: what it did not hear, it may not have been able to. */
 const LATE_MS = 500
 /** A page whose timers run this long after it departed is back: browsers do not report every return. */
@@ -60,8 +60,8 @@ export interface FollowerContext {
   readonly departedAtMs: number
   /** Whether the channel is open. */
   readonly isJoined: boolean
-  /** Towards the lock. `refused`: the platform does not give it. */
-  readonly seat: "none" | "queued" | "holder" | "refused"
+  /** Towards the lock. `denied`: the platform does not give it. */
+  readonly seat: "none" | "queued" | "holder" | "denied"
   readonly mayQueueAtMs: number
   readonly failedFeeds: number
   /** The connection that was heard last, and how far it is. */
@@ -122,8 +122,8 @@ export type FollowerEvent =
       readonly isHidden: boolean
     }
   | { readonly kind: "left"; readonly feed: FeedName }
-  /** About the lock. `requested`: a visible participant wants it; `lost`: another took it; `refused`: the platform gives none. */
-  | { readonly kind: "requested" | "granted" | "lost" | "refused" | "feed-failed" }
+  /** About the lock. `requested`: a visible participant wants it; `lost`: another took it; `denied`: the platform gives none. */
+  | { readonly kind: "requested" | "granted" | "lost" | "denied" | "feed-failed" }
   | { readonly kind: "hidden" | "visible" | "departing" | "restored" }
   | { readonly kind: "timer" | "end" }
 
@@ -246,8 +246,8 @@ function react(state: FollowerState, event: FollowerEvent, env: FollowerEnvironm
       return onGranted(state, env)
     case "lost":
       return to(update(state, { seat: "none", heardAtMs: env.nowMs }))
-    case "refused":
-      return to(mustRead(update(state, { seat: "refused", misses: MAX_MISSES })))
+    case "denied":
+      return to(mustRead(update(state, { seat: "denied", misses: MAX_MISSES })))
     case "feed-failed":
       return onFeedFailed(state, env)
     case "hidden":
@@ -267,13 +267,13 @@ function react(state: FollowerState, event: FollowerEvent, env: FollowerEnvironm
 function onCaughtUp(state: FollowerState): FollowerStep {
   const { context } = state
   if (state.kind !== "reading") return to(state)
-  const isRefused = context.seat === "refused"
+  const isDenied = context.seat === "denied"
   const followed: Following = {
     kind: "following",
     context: { ...context, isJoined: !context.isAway },
     held: undefined,
     ask: ASK_DUE,
-    mustRead: isRefused,
+    mustRead: isDenied,
   }
   if (context.isJoined || context.isAway) return to(followed)
   return to(followed, { kind: "join" })
@@ -360,7 +360,7 @@ function onLifecycle(
   if (kind === "departing") {
     const away = update(state, { isAway: true, isJoined: false, departedAtMs: nowMs })
     if (!isJoined) return to(away)
-    const freed = seat === "refused" ? away : update(away, { seat: "none" })
+    const freed = seat === "denied" ? away : update(away, { seat: "none" })
     return to(freed, { kind: "stand-up" }, { kind: "leave" })
   }
   if (kind === "hidden") {
@@ -404,7 +404,7 @@ function watchSilence(step: FollowerStep, env: FollowerEnvironment): FollowerSte
   const isDue = stealAtMs === undefined ? nowMs >= silentAtMs(context) : nowMs > stealAtMs + LATE_MS
   if (!isDue) return step
   // All that are visible hear the same silence: the first to take the lock is heard by the others.
-  const waitMs = ANSWER_MS * (1 + env.random)
+  const waitMs = RESPONSE_MS * (1 + env.random)
   const asked = want(update(state, { stealAtMs: nowMs + waitMs }), nowMs)
   return then(step, asked.state, ...asked.effects)
 }
@@ -446,7 +446,7 @@ function advance(step: FollowerStep, env: FollowerEnvironment): FollowerStep {
     return isDue ? read(step, env) : step
   }
   if (ask.kind === "due" && nowMs >= mayAskAtMs(context)) {
-    const asked = want({ ...state, ask: { kind: "sent", untilMs: nowMs + ANSWER_MS } }, nowMs)
+    const asked = want({ ...state, ask: { kind: "sent", untilMs: nowMs + RESPONSE_MS } }, nowMs)
     return then(step, asked.state, ...asked.effects)
   }
   if (ask.kind !== "sent" || nowMs < ask.untilMs) return step
@@ -468,7 +468,7 @@ function read(step: FollowerStep, { nowMs }: FollowerEnvironment): FollowerStep 
   const { offset, misses, seat } = step.state.context
   const isLive = misses >= MAX_MISSES
   const context = { ...step.state.context, readAtMs: nowMs }
-  const fromMs = seat === "refused" ? Infinity : nowMs + REJOIN_MS
+  const fromMs = seat === "denied" ? Infinity : nowMs + REJOIN_MS
   const state: FollowerState = isLive
     ? { kind: "alone", context, fromMs, askAtMs: fromMs }
     : { kind: "reading", context }

@@ -64,7 +64,7 @@ export class Holder {
   }
 
   /** Sends the pages behind an offset again, if it is the start of one that is still here; else says how far it is. */
-  answer(from: Offset): void {
+  respond(from: Offset): void {
     const page = from === this.#offset ? undefined : this.#ring.from(from)
     if (page === undefined) this.announce()
     else void this.#send(() => ({ kind: "page", ...this.#settings.name, ...page }))

@@ -48,9 +48,9 @@ export class Membership {
         this.#holder = undefined
         dispatch({ kind: "lost" })
       },
-      onRefused: () => {
-        dispatch({ kind: "refused" })
-        this.#observe({ kind: "alone", reason: "locks-refused" })
+      onDenied: () => {
+        dispatch({ kind: "denied" })
+        this.#observe({ kind: "alone", reason: "locks-denied" })
       },
     })
   }
@@ -127,7 +127,7 @@ export class Membership {
     const { dispatch } = this.#settings
     if (message.kind === "want") {
       if (message.isVisible && !isOwn) dispatch({ kind: "requested" })
-      this.#holder?.answer(message.from)
+      this.#holder?.respond(message.from)
       return
     }
     const { holder, feed, reason } = message

@@ -7,7 +7,7 @@ export interface SeatEvents {
   /** Another participant took the lock. */
   onLost(): void
   /** The platform does not give locks here (an opaque origin, storage that is blocked). */
-  onRefused(): void
+  onDenied(): void
 }
 
 /** One request for a lock. */
@@ -50,7 +50,7 @@ export class Seat {
     else turn?.withdrawal.abort()
   }
 
-  /** Whether the lock is still this participant's: one that slept may not have been told that it was taken. */
+  /** Whether the lock is still this participant's: one that slept may not have been notified. */
   async isHeld(): Promise<boolean> {
     const turn = this.#turn
     const clientId = await this.#holder()
@@ -71,7 +71,7 @@ export class Seat {
       if (this.#turn !== turn) return undefined
       return new Promise<void>((resolve) => {
         turn.release = resolve
-        // A page that slept may be told of the lock after it lost it; the rejection comes before the response to a query.
+        // A page that slept may be granted a lock that it has lost; the rejection comes before the response to a query.
         void this.#holder().then((clientId) => {
           if (this.#turn !== turn) return
           turn.clientId = clientId
@@ -79,20 +79,20 @@ export class Seat {
         })
       })
     }
-    // A platform that refuses throws, or rejects.
+    // A platform that denies it throws, or rejects.
     const held = new Promise<void>((resolve) => {
       resolve(this.#locks.request(this.#name, options, hold))
     })
     held.catch(() => {
       if (this.#turn !== turn) return
       this.#turn = undefined
-      if (turn.release === undefined) this.#events.onRefused()
+      if (turn.release === undefined) this.#events.onDenied()
       else this.#events.onLost()
     })
   }
 
   async #holder(): Promise<string | undefined> {
-    // A platform that refuses it is asked again later, and may have no ids.
+    // A platform that denies it is asked again later, and may have no ids.
     const { held = [] } = await this.#locks.query().catch((): LockManagerSnapshot => ({}))
     return held.find(({ name }) => name === this.#name)?.clientId
   }

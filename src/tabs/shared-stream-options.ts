@@ -21,7 +21,7 @@ export type AloneReason =
   | "no-locks"
   | "no-channel"
   | "no-crypto"
-  | "locks-refused"
+  | "locks-denied"
   | "unaligned"
 
 /** What a shared reader does, as `observe` receives it. */

@@ -422,7 +422,7 @@ export class TabsSource implements ResponseSource {
   }
 
   #tell(before: FollowerState["kind"], { kind, context }: FollowerState): void {
-    if (kind === "alone" && context.seat !== "refused") {
+    if (kind === "alone" && context.seat !== "denied") {
       this.#observe({ kind: "alone", reason: "unaligned" })
     }
     if (before === "alone" && kind === "following") this.#observe({ kind: "shared" })

@@ -10,7 +10,7 @@ export const MAX_SHARED_SIZE = 64 * 1024
 /** The content of a page: JSON documents, or bytes. */
 export type SharedContent = readonly string[] | Uint8Array
 
-/** A page of the holder, for everybody. */
+/** A page of the holder, for all participants. */
 export interface SharedPage {
   readonly start: Offset
   readonly end: PageMark

@@ -305,7 +305,7 @@ describe("sharedStream() on its own", () => {
     await expect.poll(() => reader.requests(), { timeout: 5_000 }).toContain("sse")
     await handle.append(1)
     await expect.poll(() => reader.items).toEqual([0, 1])
-    expect(aloneReason(reader)).toEqual(["locks-refused"])
+    expect(aloneReason(reader)).toEqual(["locks-denied"])
   })
 
   it.each([[""], [7], [null], [{}]])("rejects the shareKey %j by name and value", async (key) => {

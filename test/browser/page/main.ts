@@ -1,5 +1,6 @@
 import * as client from "@durable-streams/client"
 import * as outbox from "@durable-streams/client/outbox"
+import { sharedStream, type SharedStreamEvent } from "@durable-streams/client/tabs"
 import { showList, view, views, type ViewRecord } from "./views.ts"
 import { runSmokeCases, type SmokeResult } from "../../runtimes/smoke-cases.ts"
 
@@ -10,7 +11,7 @@ export interface TailRecord {
   text: string
   offset: string
   upToDate: boolean
-  readonly events: client.StreamEvent[]
+  readonly events: SharedStreamEvent[]
   /** How it ended: `ended`, or the error's name and message. */
   end?: string
 }
@@ -21,6 +22,8 @@ export interface TailOptions extends Pick<
   "url" | "offset" | "live" | "idleTimeoutMs" | "pauseWhenHidden" | "backoffOptions" | "warnOnHttp"
 > {
   readonly as: "json" | "text" | "bytes"
+  /** If it is given, the tabs share a connection. */
+  readonly shareKey?: string
 }
 
 /** What the tests find in a page: the package, and tails that go on while the test looks elsewhere. */
@@ -53,14 +56,15 @@ const describe = (error: unknown) =>
 
 const tails: Record<string, TailRecord> = {}
 
-async function tail(name: string, { as, ...options }: TailOptions): Promise<void> {
+async function tail(name: string, { as, shareKey, ...options }: TailOptions): Promise<void> {
   const record: TailRecord = { items: [], text: "", offset: "", upToDate: false, events: [] }
   tails[name] = record
   try {
-    const response = await client.stream({
-      ...options,
-      observe: (event) => record.events.push(event),
-    })
+    const observe = (event: SharedStreamEvent) => void record.events.push(event)
+    const response =
+      shareKey === undefined
+        ? await client.stream({ ...options, observe })
+        : await sharedStream({ ...options, observe, shareKey })
     const note = ({ offset, upToDate }: client.JsonBatchMeta) => {
       record.offset = offset
       record.upToDate = upToDate
