@@ -73,7 +73,7 @@ export class RequestSequence {
       get: 40,
       head: 8,
       put: 6,
-      fork: 4,
+      fork: 6,
       delete: 1,
     })
     if (kind === "head") return { method: "HEAD", path, headers: {} }
@@ -133,12 +133,12 @@ export class RequestSequence {
       "stream-ttl": "1000",
     }
     const request: RandomRequest = { method: "PUT", path: `${this.path}-fork`, headers }
-    if (offsetsSeen > 0 && random.chance(0.5)) {
+    if (offsetsSeen > 0 && random.chance(0.7)) {
       request.forkOffset = random.chance(0.1)
         ? random.pick(["-1", "now"])
         : random.int(0, offsetsSeen - 1)
       // The reference server loses the sub-offset of a byte stream whose fork offset is 0: messages only.
-      if (this.isJson && random.chance(0.3))
+      if (this.isJson && random.chance(0.6))
         request.headers["stream-fork-sub-offset"] = random.pick([
           "0",
           "1",
