@@ -17,17 +17,22 @@ interface ForkPoint {
   end: number
 }
 
-/** `PUT`: create a stream or a fork in `streams`, or confirm the one that is there. */
+/**
+ * `PUT`: create a stream or a fork in `streams`, or confirm the one that is there.
+ *
+ * @param find - the stream at a path, if its lifetime is not over
+ */
 export function handlePut(
   streams: Map<string, ModelStream>,
-  existing: ModelStream | undefined,
+  find: (path: string) => ModelStream | undefined,
   request: ModelRequest,
   nowMs: number,
 ): ModelResponse {
   const lifetime = readLifetime(request.headers)
   if ("rejected" in lifetime) return lifetime.rejected
+  const existing = find(request.url.pathname)
   if (existing) return confirm(existing, request.headers, lifetime)
-  const fork = readFork(streams, request.headers)
+  const fork = readFork(find, request.headers)
   if (fork && "rejected" in fork) return fork.rejected
   const named = request.headers.get("content-type")
   const source = fork?.origin.source
@@ -112,7 +117,7 @@ function readLifetime(headers: ReadonlyMap<string, string>): ModelLifetime | Rej
 }
 
 function readFork(
-  streams: ReadonlyMap<string, ModelStream>,
+  find: (path: string) => ModelStream | undefined,
   headers: ReadonlyMap<string, string>,
 ): ForkPoint | Rejection | undefined {
   const path = headers.get("stream-forked-from")
@@ -127,7 +132,7 @@ function readFork(
   const named = offset === "-1" ? undefined : positionOf(offset)
   const isMalformed = (offset !== "" && named === undefined) || !/^(0|[1-9]\d*)$/.test(sub ?? "0")
   if (isMalformed) return { rejected: errorResponse(400, "Invalid fork offset") }
-  const source = streams.get(path)
+  const source = find(path)
   if (source === undefined) return { rejected: errorResponse(404, "Source stream not found") }
   if (source.deleted) return { rejected: errorResponse(409, "Source stream is deleted") }
   const contentType = headers.get("content-type")

@@ -62,7 +62,7 @@ export class ModelServer {
     return [...this.#streams.keys()].filter((path) => this.#find(path)?.deleted === false)
   }
 
-  /** The stream's lifetime is over, at this moment. */
+  /** The stream's lifetime is over, at this moment: as if it were deleted. */
   expire(stream: ModelStream): void {
     if (!stream.deleted) this.#handleDelete(stream)
   }
@@ -73,10 +73,12 @@ export class ModelServer {
   }
 
   async handle(request: ModelRequest): Promise<ModelResponse> {
-    const stream = this.#find(request.url.pathname)
     if (request.method === "PUT") {
-      return handlePut(this.#streams, stream, request, this.#clock.now())
+      const { pathname } = request.url
+      const find = (path: string) => this.#find(path, path === pathname)
+      return handlePut(this.#streams, find, request, this.#clock.now())
     }
+    const stream = this.#find(request.url.pathname)
     const malformed = request.method === "POST" ? rejectMalformedPost(request) : undefined
     if (malformed) return malformed
     if (stream === undefined) return errorResponse(404, "Stream not found")
@@ -121,10 +123,12 @@ export class ModelServer {
     const source = stream.origin?.source
     if (source === undefined) return
     source.forkCount--
-    if (source.deleted && source.forkCount === 0) this.#remove(source)
+    const isKept = source.deleted && this.#streams.get(source.path) === source
+    if (isKept && source.forkCount === 0) this.#remove(source)
   }
 
-  #find(path: string): ModelStream | undefined {
+  /** @param isCreating - a stream that has expired makes room, even if it has forks; one that was deleted does not */
+  #find(path: string, isCreating = false): ModelStream | undefined {
     const stream = this.#streams.get(path)
     if (stream === undefined || stream.deleted) return stream
     const { ttlSeconds, expiresAt } = stream.lifetime
@@ -134,6 +138,7 @@ export class ModelServer {
         : stream.accessedMs + ttlSeconds * 1000
     if (this.#clock.now() < endMs) return stream
     this.expire(stream)
+    if (isCreating) this.#streams.delete(path)
     return this.#streams.get(path)
   }
 }

@@ -61,7 +61,8 @@ export class RequestSequence {
 
   next(offsetsSeen: number): RandomRequest {
     const request = this.#draw(offsetsSeen)
-    return this.#random.chance(0.15)
+    // A fork loses its content on the reference server if its source expires and is created again.
+    return this.#forkRequest === undefined && this.#random.chance(0.15)
       ? { ...request, afterSeconds: this.#random.int(1, 15) }
       : request
   }
