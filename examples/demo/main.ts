@@ -16,6 +16,8 @@ const cleanUp = async () => {
   killChildren()
   await rm(folder, { recursive: true, force: true })
 }
+// However it ends, by an error too.
+process.once("exit", killChildren)
 for (const signal of ["SIGINT", "SIGTERM"] as const) {
   process.once(
     signal,
