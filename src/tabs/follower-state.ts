@@ -28,7 +28,7 @@ import type { FeedName, SharedPage } from "./wire.ts"
 /** The holder repeats its offset this long after its last message. */
 export const HEARTBEAT_MS = 1_000
 /** After so much silence a follower asks. */
-export const SILENCE_MS = 1_500
+const SILENCE_MS = 1_500
 /** What a response may take; after that a visible follower takes the lock, and any follower reads for itself. */
 export const RESPONSE_MS = 1_000
 /** A timer that is later than this says that this page slept: what it did not hear, it may not have been able to. */
@@ -40,9 +40,9 @@ export const ASK_GAP_MS = 250
 /** Inner sessions of one follower begin at least this far apart. */
 export const READ_GAP_MS = 1_000
 /** Reads in a row that may end where the holder has no page boundary. */
-export const MAX_MISSES = 3
+const MAX_MISSES = 3
 /** A participant that reads alone looks for the holder this often. */
-export const REJOIN_MS = 10_000
+const REJOIN_MS = 10_000
 /** After its connection failed, a participant queues for the lock again this much later, doubled each time in a row. */
 const REQUEUE_MS = 5_000
 const MAX_REQUEUE_MS = 60_000

@@ -5,6 +5,7 @@ import { callObserver, warn } from "../platform/console.ts"
 import { warnIfUsingHttpInBrowser } from "../platform/http-warning.ts"
 import { currentOrigin, type Origin } from "../platform/origin.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import type { StandardSchemaV1 } from "../protocol/standard-schema.ts"
 import { openStream, SessionResponse } from "../read/session-response.ts"
 import { sessionSettings, type SessionSettings } from "../read/stream-options.ts"
 import type { StreamResponse } from "../read/stream-response.ts"
@@ -41,7 +42,8 @@ import { WIRE_VERSION } from "./wire.ts"
  * ```
  */
 export async function sharedStream<TJson = unknown>(
-  options: SharedStreamOptions,
+  options:
+    SharedStreamOptions | (SharedStreamOptions & { schema: StandardSchemaV1<unknown, TJson> }),
 ): Promise<StreamResponse<TJson>> {
   return openSharedStream<TJson>(options, currentOrigin())
 }
@@ -70,7 +72,7 @@ export async function openSharedStream<TJson>(
   const name = `durable-streams/${WIRE_VERSION}/${key}`
   const source = new TabsSource({ endpoint, session, observe, origin: alone, name })
   await source.start()
-  return new SessionResponse<TJson>(endpoint.url, source, session)
+  return new SessionResponse<TJson>(endpoint.url, source, session, endpoint.schema)
 }
 
 function aloneReason(

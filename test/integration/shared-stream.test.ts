@@ -1,4 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import { z } from "zod"
 import { DurableStream, type StreamResponse } from "../../src/index.ts"
 import { currentOrigin, type Origin } from "../../src/platform/origin.ts"
 import {
@@ -234,6 +235,22 @@ describe("sharedStream()", () => {
     await expect.poll(() => batches.filter(([, restarted]) => restarted).length).toBe(2)
     await handle.append(8)
     await expect.poll(() => batches.flatMap(([items]) => items)).toEqual([1, 1, 7, 7, 8, 8])
+  })
+
+  it("validates each message for each reader, with the reader's own schema", async () => {
+    const handle = await createNumbers()
+    const readers = [
+      await read({ url: handle.url, schema: z.number().transform((n) => n * 10) }),
+      await read({ url: handle.url, schema: z.number() }),
+    ]
+    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    await handle.append(1)
+    await expect
+      .poll(() => readers.map(({ items }) => items))
+      .toEqual([
+        [0, 10],
+        [0, 1],
+      ])
   })
 
   it("fails by its own request only: the holder's error is not the others'", async () => {

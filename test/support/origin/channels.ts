@@ -30,11 +30,6 @@ export class SimulatedChannels {
     this.choices = choices
   }
 
-  /** How many channels are open. */
-  get size(): number {
-    return this.#members.size
-  }
-
   /** @param run - runs a delivery as the tab that the channel is of */
   open(name: string, run: (deliver: () => void) => void): OriginChannel {
     let isOpen = true
