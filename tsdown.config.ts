@@ -38,8 +38,8 @@ function decodeNumbers(segment: string): number[] {
 function encodeNumber(value: number): string {
   let text = ""
   let rest = value < 0 ? (-value << 1) | 1 : value << 1
-  for (; rest > 31; rest >>>= 5) text += BASE64[(rest & 31) | 32]
-  return text + BASE64[rest]
+  for (; rest > 31; rest >>>= 5) text += BASE64.charAt((rest & 31) | 32)
+  return text + BASE64.charAt(rest)
 }
 
 /** A map from each line of the sources, without columns and names: a third of the whole. */

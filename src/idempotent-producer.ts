@@ -4,7 +4,6 @@ import { StaleEpochError } from "./errors/stale-epoch-error.ts"
 import { endpointOf } from "./http/endpoint.ts"
 import { supportAsyncDispose } from "./platform/async-dispose.ts"
 import type { IdempotentProducerOptions } from "./producer/producer-options.ts"
-import type { MessageFor } from "./protocol/standard-schema.ts"
 import { Producer } from "./producer/producer.ts"
 
 /**
@@ -106,7 +105,7 @@ export class IdempotentProducer<TBody = unknown> extends Producer<TBody> {
     successor.#indeterminateBefore = failed.indeterminate()
     for (const message of failed.undelivered().slice(failed.indeterminateCount)) {
       // It is serialized, as every producer takes it.
-      successor.append(message as MessageFor<TBody>)
+      successor.append(message)
     }
     return successor
   }

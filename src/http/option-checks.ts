@@ -115,7 +115,7 @@ export function badOption(option: string, rule: string, value: unknown): Durable
 }
 
 /** A value as a message can show it, whatever it is: many values throw where they are made into text. */
-export function showValue(value: unknown): string {
+function showValue(value: unknown): string {
   if (typeof value === "string") {
     return JSON.stringify(value.length > MAX_SHOWN_CHARS ? `${value.slice(0, 80)}…` : value)
   }

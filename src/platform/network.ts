@@ -5,7 +5,7 @@ interface NetworkConnection extends EventTarget {
 
 /** Whether the browser says that it has no network. Other platforms do not say. */
 export function isOffline(): boolean {
-  return typeof navigator !== "undefined" && navigator.onLine === false
+  return typeof navigator !== "undefined" && !navigator.onLine
 }
 
 /**

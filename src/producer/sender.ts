@@ -315,14 +315,8 @@ export class Sender {
       // Nothing of this producer's was new to the server yet.
       const mayBeForeign = isClean && this.#mayShareEpoch && index <= this.#firstNewIndex
       const highestSentSeq = this.#epochs.nextSeq - 1
-      const { url } = endpoint
-      return outcomeOfResponse(response, {
-        url,
-        number,
-        closesStream,
-        highestSentSeq,
-        mayBeForeign,
-      })
+      const sent = { url: endpoint.url, number, closesStream, highestSentSeq, mayBeForeign }
+      return outcomeOfResponse(response, sent)
     } catch (error) {
       if (attempt.isCancelled) return { kind: "cancelled", effect: attempt.effect }
       return outcomeOfError(error, closesStream && ends.length === 0)

@@ -259,6 +259,7 @@ const LIVE_MODES: readonly unknown[] = [true, false, "long-poll", "sse"]
  * @throws DurableStreamError `BAD_REQUEST` that names the option
  * @throws InvalidSignalError if the signal is none
  */
+// eslint-disable-next-line @typescript-eslint/explicit-module-boundary-types -- SessionSettings is what it returns
 export function sessionSettings(options: ReadOptions) {
   const {
     offset = START_OFFSET,

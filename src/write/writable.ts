@@ -32,18 +32,6 @@ export function writableTo(
   const controller = new LinkedAbortController(parent)
   let sink: WritableSink
   const text = new WholeCharacters()
-  /** Appends a chunk, once there is room for it. */
-  const append = async (chunk: string | Uint8Array) => {
-    // Pipes carry empty chunks, which are not JSON.
-    if ((typeof chunk === "string" ? chunk : byteView(chunk))?.length === 0) return
-    try {
-      sink.append(chunk)
-    } catch (error) {
-      if (!(error instanceof DurableStreamError) || error.code !== "BUFFER_FULL") throw error
-      await sink.ready
-      sink.append(chunk)
-    }
-  }
   return new WritableStream<Uint8Array | string>({
     start(stream) {
       // Old browsers have no such signal.
@@ -64,13 +52,13 @@ export function writableTo(
     },
     async write(chunk) {
       const isText = typeof chunk === "string"
-      await append(isText ? text.push(chunk) : text.end())
-      if (!isText) await append(chunk)
+      await append(sink, isText ? text.push(chunk) : text.end())
+      if (!isText) await append(sink, chunk)
       await sink.ready
     },
     async close() {
       try {
-        await append(text.end())
+        await append(sink, text.end())
         await sink.close()
         controller.end()
       } catch (error) {
@@ -83,4 +71,17 @@ export function writableTo(
       controller.abort(reason)
     },
   })
+}
+
+/** Appends a chunk, once there is room for it. */
+async function append(sink: WritableSink, chunk: string | Uint8Array): Promise<void> {
+  // Pipes carry empty chunks, which are not JSON.
+  if ((typeof chunk === "string" ? chunk : byteView(chunk))?.length === 0) return
+  try {
+    sink.append(chunk)
+  } catch (error) {
+    if (!(error instanceof DurableStreamError) || error.code !== "BUFFER_FULL") throw error
+    await sink.ready
+    sink.append(chunk)
+  }
 }

@@ -1,5 +1,5 @@
 import { describe, expectTypeOf, it } from "vitest"
-import { useDurableStream, useStreamWriter } from "../../src/react/index.ts"
+import { useDurableStream, type useStreamWriter } from "../../src/react/index.ts"
 import {
   createStreamStore,
   localStoragePersistence,
