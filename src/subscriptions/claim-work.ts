@@ -1,8 +1,10 @@
+import { schemaError } from "../errors/schema-error.ts"
 import { LinkedAbortController, sleep } from "../http/abort.ts"
 import { backoffDelayMs } from "../http/backoff.ts"
 import { failureOf } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { START_OFFSET, type Offset } from "../protocol/offset.ts"
+import { validate, type StandardSchemaV1 } from "../protocol/standard-schema.ts"
 import type { ByteChunk, JsonBatch, TextChunk } from "../read/stream-response.ts"
 import { stream } from "../stream.ts"
 import type { Claim } from "./claim.ts"
@@ -266,11 +268,33 @@ function attemptsOf({ path, offset }: Job, failed: FailedBatches): number {
 async function handle(
   batch: AnyBatch,
   job: Job,
-  { handler, failed }: ClaimWorkSettings,
+  { root, handler, failed }: ClaimWorkSettings,
   signal: AbortSignal,
 ): Promise<void> {
+  const { path, offset: startOffset } = job
   const attempt = attemptsOf(job, failed) + 1
-  await handler.onBatch(batch, { path: job.path, startOffset: job.offset, signal, attempt })
+  const url = String(root.streamOptions(path).url)
+  const given = await matchingBatch(batch, handler.schema, url, startOffset)
+  await handler.onBatch(given, { path, startOffset, signal, attempt })
+}
+
+/** The batch with what a schema makes of its messages. @throws DurableStreamError `SCHEMA` */
+async function matchingBatch(
+  batch: AnyBatch,
+  schema: StandardSchemaV1 | undefined,
+  url: string,
+  offset: Offset,
+): Promise<AnyBatch> {
+  if (schema === undefined || !("items" in batch)) return batch
+  const items: unknown[] = []
+  for (const [index, value] of batch.items.entries()) {
+    const result = await validate(schema, value)
+    if (result.issues !== undefined) {
+      throw schemaError(url, { offset, index, issues: result.issues, value })
+    }
+    items.push(result.value)
+  }
+  return { ...batch, items }
 }
 
 /** Not awaited: the next batch is handled meanwhile. What fails here fails the end of the claim, too. */

@@ -9,6 +9,7 @@ import {
 import { resolveBackoff, type Backoff, type BackoffOverrides } from "../http/backoff.ts"
 import type { MaybePromise } from "../http/request-inputs.ts"
 import type { Offset } from "../protocol/offset.ts"
+import { isSchema, type StandardSchemaV1 } from "../protocol/standard-schema.ts"
 import type { ByteChunk, JsonBatch, TextChunk } from "../read/stream-response.ts"
 
 /** What a handler gets of a stream: messages, text or bytes. */
@@ -43,6 +44,11 @@ export interface HandlerOptions<T, As extends keyof BatchTypes<T>> {
    * while the other streams go on. A batch can come twice: see `startOffset`.
    */
   onBatch: (batch: BatchTypes<T>[As], context: BatchContext) => unknown
+  /**
+   * Validates and types each message of a JSON batch. A message that does not match is a failure of its batch, with the code
+   * `SCHEMA`: `onPoison` gets the batch as it is stored.
+   */
+  schema?: StandardSchemaV1<unknown, T> | undefined
   /**
    * Where your own store says that a stream was handled up to. Reading starts at the later of this and the acknowledged offset.
    */
@@ -150,6 +156,12 @@ export function checkHandler<T, As extends keyof BatchTypes<T>>(
     throw badOption("as", '"json", "text" or "bytes"', as)
   // JavaScript callers can leave it out.
   if (typeof (onBatch as unknown) !== "function") throw badOption("onBatch", "a function", onBatch)
+  const { schema } = options
+  if (schema !== undefined && (as !== "json" || !isSchema(schema))) {
+    const rule =
+      as === "json" ? "a Standard Schema (zod, valibot, arktype)" : 'omitted unless as is "json"'
+    throw badOption("schema", rule, schema)
+  }
   checkFunction("onPoison", onPoison)
   checkFunction("startOffset", startOffset)
   checkNumber(

@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
-import { DurableStream } from "../../src/index.ts"
+import { z } from "zod"
+import { DurableStream, type DurableStreamError } from "../../src/index.ts"
 import {
   OffsetMismatchError,
   runWorker,
@@ -122,6 +123,30 @@ describe("a worker", () => {
     await expect.poll(prepared.acked).toEqual(await prepared.tails())
     await worker.stop()
     expect(events.some(({ kind }) => kind === "skipped")).toBe(true)
+  })
+
+  it("gives the handler what the schema makes of the messages; a message that does not match is its batch's failure", async () => {
+    const prepared = await prepare(["a"])
+    const seen: unknown[] = []
+    const poisoned: unknown[] = []
+    const { worker } = startWorker(prepared, {
+      schema: z.object({ n: z.number().transform((n) => n * 10) }),
+      maxAttempts: 2,
+      onBatch: ({ items }) => void seen.push(...items),
+      onPoison({ items }, { error }) {
+        const { code, details } = error as DurableStreamError
+        poisoned.push([items, code, (details as { index: number }).index])
+        return "skip"
+      },
+    })
+    await server.append(prepared.paths[0]!, { n: 1 })
+    await expect.poll(() => seen).toEqual([{ n: 10 }])
+    await server.append(prepared.paths[0]!, { n: "two" })
+    await expect.poll(() => poisoned).toEqual([[[{ n: "two" }], "SCHEMA", 0]])
+    await server.append(prepared.paths[0]!, { n: 3 })
+    await expect.poll(() => seen).toEqual([{ n: 10 }, { n: 30 }])
+    await expect.poll(prepared.acked).toEqual(await prepared.tails())
+    await worker.stop()
   })
 
   it("ends with the handler's error if onPoison says stop, and acknowledges nothing of the batch", async () => {
@@ -266,6 +291,8 @@ describe("a worker", () => {
     ["as", { as: "xml" }],
     ["concurrency", { concurrency: 0 }],
     ["maxAttempts", { maxAttempts: 0 }],
+    ["schema", { schema: { parse: () => 1 } }],
+    ["schema", { schema: z.string(), as: "text" }],
     ["onBatch", { onBatch: undefined }],
     ["worker", { worker: "" }],
     ["stopTimeoutMs", { stopTimeoutMs: -1 }],

@@ -1,4 +1,6 @@
+import * as v from "valibot"
 import { describe, expectTypeOf, it } from "vitest"
+import { z } from "zod"
 import type { DurableStreamError, JsonBatch, TextChunk } from "../../src/index.ts"
 import type {
   Claim,
@@ -34,6 +36,21 @@ describe("subscriptions", () => {
     expectTypeOf(claim).resolves.toEqualTypeOf<Claim | CurrentHolder | undefined>()
     expectTypeOf<Claim>().toExtend<AsyncDisposable>()
     expectTypeOf<Worker>().toExtend<AsyncDisposable>()
+  })
+
+  it("give their handlers what the schema makes of a message", () => {
+    runWorker(subscriptions, "id", {
+      worker: "w",
+      schema: z.object({ n: z.string().transform(Number) }),
+      onBatch: ({ items }) => expectTypeOf(items).toEqualTypeOf<{ n: number }[]>(),
+    })
+    const schema = v.object({ n: v.number() })
+    webhookHandler({
+      root,
+      subscription: "id",
+      schema,
+      onBatch: ({ items }) => expectTypeOf(items).toEqualTypeOf<{ n: number }[]>(),
+    })
   })
 
   it("give their handlers what `as` says", () => {
