@@ -88,7 +88,6 @@ export class ModelServer {
         stream.accessedMs = this.#clock.now()
         return handlePost(stream, this.choices, request)
       case "GET":
-        stream.accessedMs = this.#clock.now()
         return this.#handleGet(stream, request)
       case "HEAD":
         return handleHead(stream)
@@ -102,6 +101,7 @@ export class ModelServer {
   #handleGet(stream: ModelStream, request: ModelRequest): ModelResponse | Promise<ModelResponse> {
     const malformed = rejectMalformedRead(request.url)
     if (malformed) return malformed
+    stream.accessedMs = this.#clock.now()
     const live = request.url.searchParams.get("live")
     if (live === "sse") return handleSse(stream, this.choices, this.#clock, request)
     if (live === "long-poll") {
