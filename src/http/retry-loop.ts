@@ -25,6 +25,7 @@ export interface FailedAttempt {
   readonly error: DurableStreamError
 }
 
+/** A retry that is about to happen, as `observe` reports it. */
 export interface RetryNotice {
   /** How many attempts have failed. */
   readonly attempt: number

@@ -53,9 +53,25 @@ export function ackedOffset({ acked, isAtStart }: Link): string {
 
 /** Whether a pattern links a path: `*` is one segment, `**` any number. */
 export function matches(pattern: string, path: string): boolean {
-  const source = pattern
-    .split("/")
-    .map((part) => (part === "**" ? ".*" : part.replace(/\*/g, "[^/]*")))
-    .join("/")
-  return new RegExp(`^${source}$`).test(path)
+  return matchesAll(pattern.split("/"), path.split("/"))
+}
+
+function matchesAll([part, ...parts]: readonly string[], segments: readonly string[]): boolean {
+  const [segment, ...others] = segments
+  if (part === undefined) return segment === undefined
+  if (part === "**" && segments.some((_, index) => matchesAll(parts, segments.slice(index + 1)))) {
+    return true
+  }
+  if (segment === undefined) return false
+  const [start = "", ...pieces] = part.split("*")
+  const end = pieces.pop()
+  if (end === undefined) return segment === start && matchesAll(parts, others)
+  // Each piece at its first place leaves the most room for what follows.
+  let from = segment.startsWith(start) ? start.length : Infinity
+  for (const piece of pieces) {
+    const at = segment.indexOf(piece, from)
+    from = at < 0 ? Infinity : at + piece.length
+  }
+  const fits = from + end.length <= segment.length && segment.endsWith(end)
+  return fits && matchesAll(parts, others)
 }

@@ -139,15 +139,15 @@ describeInBrowser("Tabs of a browser that share a connection", (world) => {
         }
       }
       const holder = await openPlain()
+      await untilTrue(async () => isHolder(await holder.now()))
       const other = await openPlain()
-      expect(isHolder(await holder.now())).toBe(true)
       await holder.tab.evaluate(
         "void addEventListener('pageshow', (e) => (window.kept = e.persisted))",
       )
       await holder.tab.goTo(`${world.pageUrl}/other`)
       await handle.append(0)
       await other.has(1)
-      expect(isHolder(await other.now())).toBe(true)
+      await untilTrue(async () => isHolder(await other.now()))
       await holder.tab.goBack()
       await untilTrue(() => holder.tab.evaluate("window.kept === true"))
       await holder.has(1)

@@ -42,7 +42,7 @@ const textOf = (skill: string) => readFile(join(packageFolder, "skills", skill, 
 
 describe("intent, after a plain install", () => {
   it("lists every skill, by npx and without being told anything", async () => {
-    expect(skills.length).toBe(8)
+    expect(skills.length).toBe(9)
     const { stdout } = await run("npx", ["--no", "intent"], { cwd: consumerFolder })
     for (const skill of skills) expect(stdout).toContain(`\n${skill} [`)
     expect(await intent(["list"])).toEqual({ exitCode: 0, stdout, stderr: "" })

@@ -47,7 +47,12 @@ async function run(clock: VirtualClock, options: BusyStream): Promise<BusyOutcom
   const { contentType, slownessMs = 0, maxLatencyMs = 20 } = options
   const random = new SeededRandom(7)
   const server = new ModelServer(clock, { pageLimit: () => 100_000 })
-  const network = new FaultyNetwork({ server, clock, random, choices: { maxLatencyMs } })
+  const network = new FaultyNetwork({
+    server,
+    clock,
+    random,
+    choices: { maxLatencyMs, trickle: 0 },
+  })
   const channels = new SimulatedChannels(clock, random, {
     maxLatencyMs: 3,
     loss: 0,
@@ -124,7 +129,8 @@ describe("200 messages a second, 12 tabs", { timeout: 120_000 }, () => {
     const [holder = 0, ...others] = [...outcome.requestsPerSecond].sort((a, b) => b - a)
     // The holder polls again as soon as it has a page.
     expect(holder).toBeGreaterThan(10)
-    expect(Math.max(...others)).toBeLessThanOrEqual(5)
+    // Alone: 250 ms apart, so five begin within a second; and a catch-up request before.
+    expect(Math.max(...others)).toBeLessThanOrEqual(6)
   })
 
   it("bounds them if a tenth of the messages between tabs is lost, and another one comes twice", async () => {
