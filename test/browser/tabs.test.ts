@@ -108,7 +108,8 @@ describeInBrowser("Tabs of a browser that share a connection", (world) => {
         return window.testPage.tails["tail-1"]?.items.length
       })
       await appendAndWait(handle, others, 0, 3)
-      expect(await hang).toBe(0)
+      // The first message may come before it hangs.
+      expect(await hang).toBeLessThan(3)
       const { items } = await holder.tail.until((record) => record.items.length === 3)
       expect(items).toEqual([0, 1, 2])
       await appendAndWait(handle, readers, 3, 2)
