@@ -147,7 +147,7 @@ export function* enqueueMessages(
 
 /** How many messages are not acknowledged, and their bytes. */
 export function* readPending(): StoreProgram<{ count: number; bytes: number }> {
-  // In this order, what is sealed in between is counted twice and not left out.
+  // In this order, what is sealed in between is counted twice, not omitted.
   const { count, bytes } = yield* operate({ kind: "size" })
   const batch = yield* readBatch()
   return { count: count + (batch?.ids.length ?? 0), bytes: bytes + (batch?.body.byteLength ?? 0) }

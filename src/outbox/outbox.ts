@@ -96,7 +96,7 @@ export class Outbox {
   })
   #state: OutboxState = "idle"
   #error: OutboxError | undefined
-  /** The last failure that this opener has told of. */
+  /** The last failure that this opener has reported. */
   #failure: OutboxFailure | undefined
   #pending = { count: 0, bytes: 0 }
   #wake: (() => void) | undefined

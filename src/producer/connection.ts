@@ -7,7 +7,7 @@ const IDLE: ProducerConnectionState = { kind: "idle" }
 const SENDING: ProducerConnectionState = { kind: "sending" }
 const OFFLINE: ProducerConnectionState = { kind: "offline" }
 
-/** What a producer's connection is at. `observe` is told of each change. */
+/** The state of a producer's connection. `observe` is called with each change. */
 export class Connection {
   readonly #observe: (event: ProducerEvent) => void
   #state = IDLE

@@ -52,7 +52,7 @@ export function useDurableStream<TValue, TMessage = unknown>(
   options: UseDurableStreamOptions<TValue, TMessage>,
 ): DurableStreamView<TValue> {
   const { url, version, persist } = options
-  // A view keeps the functions of its own renders: it may save once more after another has taken its place.
+  // A view keeps the functions of its own renders: it may save again after another view has replaced it.
   const { store, latest, initialState } = useMemo(
     () => createView(options),
     [String(url), version, persist?.id],

@@ -132,7 +132,7 @@ export class Holder {
     if (!isJson) return shared(bytes)
     const document = decodeUtf8(bytes).replace(/^\uFEFF/, "")
     const isBlank = document.trim() === ""
-    // A page that lost its content: whoever reads it for itself notices.
+    // A page that lost its content: each follower that reads it for itself notices.
     const isLost = isBlank && payload.bodiless === undefined && page.start !== page.end.offset
     if (isLost) return { kind: "content", content: undefined, size: 0 }
     return shared(isBlank ? [] : [document])
