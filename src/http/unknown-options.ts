@@ -1,5 +1,16 @@
 import { isTestRun, warn } from "../platform/console.ts"
 
+/** Each name between spaces. */
+const KNOWN =
+  // Reads and requests.
+  " url headers params signal fetch fetchOptions backoffOptions requestTimeoutMs warnOnRetry schema offset cursor live json " +
+  "onError sseResilience warnOnHttp idleTimeoutMs pauseWhenHidden hiddenGraceMs readAhead maxPageBytes observe " +
+  // Handles, creates and forks.
+  "contentType batching ttlSeconds expiresAt body closed subOffset " +
+  // Producers.
+  "producerId epoch autoClaim maxBatchBytes maxBatchItems lingerMs maxInFlight deliveryTimeoutMs highWaterMarkBytes " +
+  "maxBufferedBytes "
+
 let hasWarned = false
 
 /**
@@ -8,17 +19,7 @@ let hasWarned = false
  */
 export function warnOfUnknownOptions(options: object): void {
   if (hasWarned) return
-  const known =
-    // Reads and requests.
-    "url headers params signal fetch fetchOptions backoffOptions requestTimeoutMs warnOnRetry schema offset cursor live json " +
-    "onError sseResilience warnOnHttp idleTimeoutMs pauseWhenHidden hiddenGraceMs readAhead maxPageBytes observe " +
-    // Handles, creates and forks.
-    "contentType batching ttlSeconds expiresAt body closed subOffset " +
-    // Producers.
-    "producerId epoch autoClaim maxBatchBytes maxBatchItems lingerMs maxInFlight deliveryTimeoutMs highWaterMarkBytes " +
-    "maxBufferedBytes"
-  const names = known.split(" ")
-  const unknown = Object.keys(options).filter((name) => !names.includes(name))
+  const unknown = Object.keys(options).filter((name) => !KNOWN.includes(` ${name} `))
   if (unknown.length === 0 || isTestRun("production")) return
   hasWarned = true
   warn(`unknown options: ${unknown.join(", ")}`)
