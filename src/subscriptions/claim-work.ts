@@ -273,19 +273,20 @@ async function handle(
 ): Promise<void> {
   const { path, offset: startOffset } = job
   const attempt = attemptsOf(job, failed) + 1
-  const url = String(root.streamOptions(path).url)
-  const given = await matchingBatch(batch, handler.schema, url, startOffset)
+  const { schema } = handler
+  const given = schema === undefined ? batch : await matchingBatch(batch, schema, root, job)
   await handler.onBatch(given, { path, startOffset, signal, attempt })
 }
 
 /** The batch with what a schema makes of its messages. @throws DurableStreamError `SCHEMA` */
 async function matchingBatch(
   batch: AnyBatch,
-  schema: StandardSchemaV1 | undefined,
-  url: string,
-  offset: Offset,
+  schema: StandardSchemaV1,
+  root: StreamRoot,
+  { path, offset }: Job,
 ): Promise<AnyBatch> {
-  if (schema === undefined || !("items" in batch)) return batch
+  if (!("items" in batch)) return batch
+  const url = String(root.streamOptions(path).url)
   const items: unknown[] = []
   for (const [index, value] of batch.items.entries()) {
     const result = await validate(schema, value)

@@ -200,10 +200,10 @@ export class Claim {
 
   /** What a response to an acknowledgement means for the claim. */
   #settle(response: RootResponse, isDone: boolean): AckResult {
-    const { error, json, attempts } = response
+    const { error, attempts } = response
     if (isStored(response)) {
       if (isDone) this.#end("done")
-      return { nextWake: isJsonObject(json) && json["next_wake"] === true, rejected: [] }
+      return { nextWake: response.json["next_wake"] === true, rejected: [] }
     }
     // The first attempt ended the claim, and its response was lost.
     if (isDone && error?.code === "FENCED" && attempts > 1) {
@@ -340,7 +340,8 @@ const endingCodes: readonly string[] = [
 ]
 
 /** Whether the server stored an acknowledgement. The page of a proxy extends no lease. */
-function isStored({ error, json }: RootResponse): boolean {
+function isStored(response: RootResponse): response is RootResponse & { json: JsonObject } {
+  const { error, json } = response
   return error === undefined && isJsonObject(json) && json["ok"] === true
 }
 
