@@ -3,6 +3,7 @@ import { copyFileSync, mkdirSync } from "node:fs"
 import path from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { build } from "esbuild"
+import type { Contender } from "./case.ts"
 
 const root = fileURLToPath(new URL("..", import.meta.url))
 /**
@@ -17,6 +18,7 @@ export interface BuiltFiles {
   readonly minimalServer: string
   readonly referenceServer: string
   readonly entries: Readonly<Record<"peer" | "ours", string>>
+  readonly pageScripts: Readonly<Record<Contender, string>>
 }
 
 /** Builds this package as it is published, and the programs that measure it: plain JavaScript, so that no loader is measured. */
@@ -52,13 +54,41 @@ export async function buildAll(): Promise<BuiltFiles> {
     packages: "external",
     logLevel: "error",
   })
+  const entries = {
+    ours: pathToFileURL(path.join(ours, "index.js")).href,
+    peer: "@durable-streams/client",
+  }
+  const pageScript = async (contender: Contender, entry?: string) => {
+    const outfile = path.join(folder, `page-${contender}.js`)
+    const readers = path.join(root, "bench/browser/readers.ts")
+    const load = entry === undefined ? "" : `import { stream } from ${JSON.stringify(entry)}`
+    const reader = entry === undefined ? "floor" : "client(stream)"
+    const contents = `${load}
+      import { client, floor } from ${JSON.stringify(readers)}
+      globalThis.reader = ${reader}`
+    await build({
+      stdin: { contents, resolveDir: folder },
+      outfile,
+      bundle: true,
+      platform: "browser",
+      format: "iife",
+      target: "es2022",
+      minify: true,
+      // Here the package's name means the published client, not the sources as in the project's own tsconfig.
+      tsconfigRaw: {},
+      logLevel: "error",
+    })
+    return outfile
+  }
   return {
+    entries,
+    pageScripts: {
+      floor: await pageScript("floor"),
+      peer: await pageScript("peer", entries.peer),
+      ours: await pageScript("ours", path.join(ours, "index.js")),
+    },
     worker: path.join(folder, "worker.mjs"),
     minimalServer: path.join(folder, "minimal-server.mjs"),
     referenceServer: path.join(folder, "reference-server.mjs"),
-    entries: {
-      ours: pathToFileURL(path.join(ours, "index.js")).href,
-      peer: "@durable-streams/client",
-    },
   }
 }

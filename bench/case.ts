@@ -17,10 +17,12 @@ export interface Job {
   loadOurs(): Promise<Client>
   /** Where each client's entry file is, for cases that load or bundle it themselves. */
   readonly entries: Readonly<Record<"peer" | "ours", string>>
+  /** The script of a page that reads as each contender does, for cases that run in a browser. */
+  readonly pageScripts: Readonly<Record<Contender, string>>
 }
 
 /** What one run costs, by metric; less is better. `time` is milliseconds for one unit of work. */
-export type Costs = Readonly<Record<string, number>>
+export type Costs = Readonly<Record<string, number | undefined>>
 
 /** What a row of the table is held against. */
 export interface Target {
@@ -54,4 +56,8 @@ export interface BenchCase {
   readonly withoutPeer?: boolean
   /** The server to measure against; default the minimal one. */
   readonly server?: "minimal" | "reference"
+  /** Cannot be shortened: left out of `--quick`, by name. */
+  readonly notQuick?: boolean
+  /** Why this machine cannot run it; undefined if it can. */
+  readonly missing?: () => string | undefined
 }

@@ -14,8 +14,11 @@ export interface BenchServer {
 export async function startServer(benchCase: BenchCase, files: BuiltFiles): Promise<BenchServer> {
   const program = benchCase.server === "reference" ? files.referenceServer : files.minimalServer
   const child = fork(program, { stdio: ["ignore", "ignore", "inherit", "ipc"] })
+  const died = once(child, "exit").then(([code]) => {
+    throw new Error(`the server ended with ${code} before it listened`)
+  })
   // The one message that a server sends is its URL.
-  const [url] = (await once(child, "message")) as [string]
+  const [url] = (await Promise.race([once(child, "message"), died])) as [string]
   return { url, stop: () => end(child) }
 }
 
@@ -36,14 +39,17 @@ export async function measure(
     serverUrl,
     scale,
     entries: files.entries,
+    pageScripts: files.pageScripts,
   }
   const child = fork(files.worker, [JSON.stringify(order)], {
     execArgv: ["--expose-gc", "--no-warnings"],
-    stdio: ["ignore", "ignore", "ignore", "ipc"],
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
   })
+  let complaint = ""
+  child.stderr?.setEncoding("utf8").on("data", (text: string) => (complaint += text))
   const timer = setTimeout(() => child.kill("SIGKILL"), RUN_TIMEOUT_MS)
   try {
-    return await Promise.race([reportOf(child), death(child)])
+    return await Promise.race([reportOf(child), death(child, () => complaint)])
   } finally {
     clearTimeout(timer)
     await end(child)
@@ -55,11 +61,15 @@ async function reportOf(child: ChildProcess): Promise<WorkerReport> {
   return report
 }
 
-async function death(child: ChildProcess): Promise<WorkerReport> {
-  const [code, signal] = (await once(child, "exit")) as [number | null, string | null]
-  const reason =
-    signal === "SIGKILL" ? `no end within ${RUN_TIMEOUT_MS / 1000} s` : `exit ${code ?? signal}`
-  return { kind: "failed", reason }
+async function death(child: ChildProcess, complaint: () => string): Promise<WorkerReport> {
+  // "close" comes when what it wrote has been read, too.
+  const [code, signal] = (await once(child, "close")) as [number | null, string | null]
+  if (signal === "SIGKILL")
+    return { kind: "failed", reason: `no end within ${RUN_TIMEOUT_MS / 1000} s` }
+  const error = complaint()
+    .split("\n")
+    .find((line) => line.includes("rror"))
+  return { kind: "failed", reason: error ?? `exit ${code ?? signal}` }
 }
 
 async function end(child: ChildProcess): Promise<void> {

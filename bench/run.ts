@@ -11,9 +11,13 @@ import { formatTable } from "./table.ts"
 import type { WorkerReport } from "./worker.ts"
 
 const options = readOptions(process.argv.slice(2))
-const chosen = benchCases.filter(
-  ({ name }) => options.only.length === 0 || options.only.some((part) => name.includes(part)),
-)
+const leftOut: string[] = []
+const chosen = benchCases.filter(({ name, notQuick, missing }) => {
+  if (options.only.length > 0 && !options.only.some((part) => name.includes(part))) return false
+  const reason = options.quick && notQuick === true ? "it cannot be shortened" : missing?.()
+  if (reason !== undefined) leftOut.push(`${name} (${reason})`)
+  return reason === undefined
+})
 const files = await buildAll()
 const progress = new Progress(
   chosen.reduce((runs, benchCase) => runs + contendersOf(benchCase).length * options.rounds, 0),
@@ -21,19 +25,22 @@ const progress = new Progress(
 
 const lines = []
 for (const benchCase of chosen) {
-  const reports = await runCase(benchCase, files)
+  const startedAt = performance.now()
+  const reports = await runCase(benchCase, files).catch(nobodyRan)
+  const seconds = (performance.now() - startedAt) / 1000
   for (const row of benchCase.rows) {
-    lines.push({ row, summary: summarize(benchCase, row, reports), reports })
+    lines.push({ row, summary: summarize(benchCase, row, reports), reports, seconds })
   }
 }
 progress.end()
 
 const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "?"}, Node ${process.version}`
-const conditions = `${machine}, ${options.rounds} round(s)${options.quick ? ", quick" : ""}`
+const without = leftOut.length === 0 ? "" : `, without ${leftOut.join(", ")}`
+const conditions = `${machine}, ${options.rounds} round(s)${options.quick ? ", quick" : ""}${without}`
 if (options.json) {
   const { quick, rounds } = options
-  const rows = lines.map(({ summary, reports }) => ({ ...summary, reports }))
-  console.log(JSON.stringify({ machine, quick, rounds, rows }, null, 2))
+  const rows = lines.map(({ summary, reports, seconds }) => ({ ...summary, seconds, reports }))
+  console.log(JSON.stringify({ machine, quick, rounds, leftOut, rows }, null, 2))
 } else {
   console.log(`${conditions}\n\n${formatTable(lines)}`)
 }
@@ -53,6 +60,11 @@ function contendersOf({ floor, withoutPeer }: BenchCase): Contender[] {
     ...(withoutPeer === true ? [] : (["peer"] as const)),
     "ours",
   ]
+}
+
+/** The reports of a case whose server did not start. */
+function nobodyRan(error: unknown): Reports {
+  return { ours: [{ kind: "failed", reason: String(error) }] }
 }
 
 /** Runs the contenders in turn, so that what disturbs the machine disturbs them alike. */

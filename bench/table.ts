@@ -32,7 +32,7 @@ function cells(row: Row, summary: RowSummary): string[] {
   const show = (contender: Contender) => {
     const cost = costs[contender]
     if (cost !== undefined) return row.show(cost)
-    return failures[contender] === undefined ? "–" : `fails: ${firstWords(failures[contender])}`
+    return failures[contender] === undefined ? "–" : `failed: ${firstWords(failures[contender])}`
   }
   const memory = ([rss.floor, rss.peer, rss.ours] as const)
     .map((bytes) => (bytes === undefined ? "–" : megabytes(bytes)))
@@ -47,8 +47,13 @@ function cells(row: Row, summary: RowSummary): string[] {
     `${times(summary.cpuOfFloor)}, ${times(summary.cpuTimesPeer)}`,
     memory,
     showTarget(row, row.target),
-    summary.reached === undefined ? "" : summary.reached ? "yes" : "NO",
+    reached(summary),
   ]
+}
+
+function reached({ failures, reached: isReached }: RowSummary): string {
+  if (failures.ours !== undefined) return "failed"
+  return isReached === undefined ? "" : isReached ? "yes" : "NO"
 }
 
 function showTarget({ show }: Row, { ofFloor, timesPeer, atMost }: Target): string {
@@ -67,5 +72,5 @@ function times(ratio: number | undefined): string {
 }
 
 function firstWords(reason: string): string {
-  return reason.split("\n", 1)[0]?.slice(0, 40) ?? ""
+  return reason.split("\n", 1)[0]?.replaceAll("|", "/").slice(0, 60) ?? ""
 }

@@ -8,6 +8,7 @@ export interface WorkerOrder {
   readonly serverUrl: string
   readonly scale: number
   readonly entries: Job["entries"]
+  readonly pageScripts: Job["pageScripts"]
 }
 
 /** What it answers. */

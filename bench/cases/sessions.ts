@@ -1,25 +1,37 @@
 import { setTimeout as sleep } from "node:timers/promises"
-import type { BenchCase, Costs } from "../case.ts"
-import { scaled } from "../timed.ts"
-import { kilobytes } from "../units.ts"
+import type { BenchCase, Costs, Job, Row } from "../case.ts"
+import { expectCount, scaled, timed } from "../timed.ts"
+import { kilobytes, milliseconds } from "../units.ts"
 import { readEvents, untilWaiting } from "./live-server.ts"
 
 type Transport = "sse" | "long-poll"
 
-/** A thousand connections at once would measure the server's accept queue. */
+/** Opens a live read; calls for each message that comes. */
+type Open = (url: string, onMessage: () => void) => unknown
+
+/** All connections at once would measure the server's accept queue. */
 const AT_ONCE = 50
 
-/** What each of many open reads keeps in memory, once all of them wait. */
-async function measureSessions(
-  serverUrl: string,
-  scale: number,
-  open: (url: string) => unknown,
-): Promise<Costs> {
+/** How long the sessions get messages, if they do, after a second of them for compiling. */
+const BEAT_SECONDS = 5
+
+interface SessionsCase {
+  readonly transport: Transport
+  readonly sessions: number
+  /** How many messages come each second, each to another session. Default: none. */
+  readonly perSecond?: number
+}
+
+/** What each of many open reads keeps in memory, once all of them wait; and what messages to a few of them cost. */
+async function measureSessions(job: Job, settings: SessionsCase, open: Open): Promise<Costs> {
+  const { serverUrl, scale } = job
   const kept: unknown[] = []
+  let received = 0
   const openUntil = async (count: number) => {
     while (kept.length < count) {
       const last = Math.min(count, kept.length + AT_ONCE)
-      while (kept.length < last) kept.push(open(`${serverUrl}/live/${process.pid}-${kept.length}`))
+      while (kept.length < last)
+        kept.push(open(`${serverUrl}/live/${process.pid}-${kept.length}`, () => received++))
       await untilWaiting(serverUrl, kept.length)
     }
     await sleep(200)
@@ -27,10 +39,23 @@ async function measureSessions(
   // What a process keeps once, however many it opens, is no session's: code that is compiled when it first runs, caches.
   await openUntil(AT_ONCE)
   const before = await heapBytes()
-  const sessions = scaled(1000, scale)
+  const sessions = scaled(settings.sessions, scale)
   await openUntil(AT_ONCE + sessions)
-  const after = await heapBytes()
-  return { memory: (after - before) / sessions }
+  const memory = ((await heapBytes()) - before) / sessions
+  if (settings.perSecond === undefined) return { memory }
+
+  const perSecond = scaled(settings.perSecond, scale)
+  const beat = async (seconds: number) => {
+    received = 0
+    await fetch(`${serverUrl}/beat/${process.pid}/${sessions}/${perSecond}/${seconds}`)
+    while (received < perSecond * seconds) await sleep(5)
+    expectCount("messages", received, perSecond * seconds)
+  }
+  await beat(1)
+  await untilWaiting(serverUrl, kept.length)
+  const seconds = scaled(BEAT_SECONDS, scale)
+  const { cpu = NaN } = await timed(seconds, () => beat(seconds))
+  return { memory, busy: cpu }
 }
 
 /**
@@ -46,31 +71,56 @@ async function heapBytes(): Promise<number> {
   return heapUsed + external
 }
 
-function sessionsCase(transport: Transport): BenchCase {
+const floors: Readonly<Record<Transport, Open>> = {
+  sse: (url, onMessage) => readEvents(url, (data) => forEach(JSON.parse(data), onMessage)),
+  "long-poll": async (url, onMessage) => {
+    for (let offset = "0"; ;) {
+      const response = await fetch(`${url}?live=long-poll&offset=${offset}`)
+      forEach(JSON.parse(await response.text()), onMessage)
+      offset = response.headers.get("stream-next-offset") ?? ""
+    }
+  },
+}
+
+function forEach(messages: unknown, onMessage: () => void): void {
+  // What the server sends.
+  for (const _ of messages as unknown[]) onMessage()
+}
+
+function sessionsCase(settings: SessionsCase): BenchCase {
+  const { transport, sessions, perSecond } = settings
+  const title = `${sessions.toLocaleString("en")} live sessions, ${transport}`
+  const busy: Row = {
+    title: `the same: processor while 1 % of them get a message a second`,
+    metric: "busy",
+    target: { timesPeer: 1 },
+    show: (ms) => `${milliseconds(ms)}/s`,
+  }
   return {
-    name: `sessions-${transport}`,
+    name: `sessions-${sessions}-${transport}`,
     rows: [
       {
-        title: `1,000 live sessions, ${transport}: memory of each beyond bare fetch`,
+        title: `${title}: memory of each beyond bare fetch`,
         metric: "memory",
         beyondFloor: true,
         target: { timesPeer: 2 },
         show: kilobytes,
       },
+      ...(perSecond === undefined ? [] : [busy]),
     ],
-    floor: ({ serverUrl, scale }) =>
-      measureSessions(serverUrl, scale, (url) =>
-        transport === "sse"
-          ? readEvents(url, () => undefined)
-          : fetch(`${url}?live=long-poll&offset=0`).then((response) => response.text()),
-      ),
-    client: ({ stream }, { serverUrl, scale }) =>
-      measureSessions(serverUrl, scale, async (url) => {
+    floor: (job) => measureSessions(job, settings, floors[transport]),
+    client: ({ stream }, job) =>
+      measureSessions(job, settings, async (url, onMessage) => {
         const response = await stream({ url, live: transport, warnOnHttp: false })
-        return response.subscribeJson(() => undefined)
+        return response.subscribeJson(({ items }) => forEach(items, onMessage))
       }),
   }
 }
 
 /** Many streams tailed by one process. */
-export const sessionsCases: readonly BenchCase[] = [sessionsCase("sse"), sessionsCase("long-poll")]
+export const sessionsCases: readonly BenchCase[] = [
+  sessionsCase({ transport: "sse", sessions: 1000 }),
+  sessionsCase({ transport: "long-poll", sessions: 1000 }),
+  sessionsCase({ transport: "sse", sessions: 10_000, perSecond: 100 }),
+  sessionsCase({ transport: "long-poll", sessions: 10_000, perSecond: 100 }),
+]

@@ -90,7 +90,7 @@ export const sseCases: readonly BenchCase[] = [
     name: "sse-small",
     row: {
       title: "SSE, 300 k events of 100 B",
-      target: { timesPeer: 8 },
+      target: { timesPeer: 10 },
       show: perSecond("events"),
     },
   }),
@@ -100,7 +100,7 @@ export const sseCases: readonly BenchCase[] = [
       name: "sse-small-eventsource-parser",
       row: {
         title: "the same (floor: bare fetch and eventsource-parser)",
-        target: {},
+        target: { ofFloor: 1 },
         show: perSecond("events"),
       },
       floor: eventsourceParser,
@@ -113,7 +113,7 @@ export const sseCases: readonly BenchCase[] = [
       name: "sse-small-fetch-event-source",
       row: {
         title: "the same (floor: bare fetch and the parser of fetch-event-source)",
-        target: {},
+        target: { ofFloor: 1 },
         show: perSecond("events"),
       },
       floor: fetchEventSource,
@@ -122,7 +122,7 @@ export const sseCases: readonly BenchCase[] = [
   },
   sseCase({
     name: "sse-large",
-    row: { title: "SSE, 100 events of 1 MB", target: { timesPeer: 2 }, show: megabytesPerSecond },
+    row: { title: "SSE, 100 events of 1 MB", target: { timesPeer: 3 }, show: megabytesPerSecond },
     unit: "byte",
     events: 100,
     messages: 10_000,
@@ -132,7 +132,7 @@ export const sseCases: readonly BenchCase[] = [
     name: "sse-huge",
     row: {
       title: "SSE, one event of 20 MB in chunks of 16 KB",
-      target: { timesPeer: 20 },
+      target: { timesPeer: 30 },
       show: megabytesPerSecond,
     },
     unit: "byte",

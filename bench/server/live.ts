@@ -45,6 +45,25 @@ export function serveLive({ request, response, segments, query }: Call, delayMs 
   else sendPage(stream, { response, delayMs }, index)
 }
 
+/**
+ * Appends a message to one stream after another, evenly: `/<prefix>/<streams>/<messages a second>/<seconds>`, of the streams
+ * `<prefix>-<index>`. The response comes behind the last one.
+ */
+export function serveBeat({ response, segments }: Call): void {
+  const [prefix = ""] = segments
+  const [count = 1, perSecond = 1, seconds = 1] = segments.slice(1).map(Number)
+  const total = perSecond * seconds
+  const startedAt = performance.now()
+  let sent = 0
+  const timer = setInterval(() => {
+    const due = Math.min(total, ((performance.now() - startedAt) / 1000) * perSecond)
+    for (; sent < due; sent++) append(streamNamed(`${prefix}-${sent % count}`), `{"n":${sent}}`)
+    if (sent < total) return
+    clearInterval(timer)
+    response.end()
+  }, 10)
+}
+
 /** How many live reads wait now. */
 export function serveWaiting({ response }: Call): void {
   let waiting = 0

@@ -2,7 +2,7 @@ import { createServer } from "node:http"
 import type { AddressInfo } from "node:net"
 import { serveEvents } from "./events.ts"
 import type { Handler } from "./handler.ts"
-import { serveFarLive, serveLive, serveWaiting } from "./live.ts"
+import { serveBeat, serveFarLive, serveLive, serveWaiting } from "./live.ts"
 import { serveFarPages, servePages } from "./pages.ts"
 import { serveJitter, serveSink } from "./sink.ts"
 
@@ -20,6 +20,12 @@ const handlers: Readonly<Record<string, Handler>> = {
   live: (call) => serveLive(call),
   "far-live": serveFarLive,
   waiting: serveWaiting,
+  beat: serveBeat,
+  // A page of this origin, for a script that reads in a browser.
+  page: ({ response }) =>
+    response
+      .setHeader("content-type", "text/html")
+      .end("<!doctype html><link rel=icon href=data:,>"),
 }
 
 const server = createServer((request, response) => {
