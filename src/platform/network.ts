@@ -12,9 +12,11 @@ export function isOffline(): boolean {
  * Calls back when the network comes back or becomes another one (from Wi-Fi to mobile data): connections of before are
  * dead, and a wait for the next attempt is over. Browsers report it, to pages and to workers; other platforms do not.
  *
+ * @param onOffline - called when the browser says that the network is gone. Connections may live on: a server on the same
+ *   machine is still there
  * @returns a function that ends the watch
  */
-export function onOnline(callback: () => void): () => void {
+export function onOnline(callback: () => void, onOffline?: () => void): () => void {
   if (typeof globalThis.addEventListener !== "function") return () => undefined
   const connection = currentConnection()
   let type = connection?.type
@@ -25,9 +27,11 @@ export function onOnline(callback: () => void): () => void {
     if (type !== previous && type !== "none" && previous !== "none") callback()
   }
   globalThis.addEventListener("online", callback)
+  if (onOffline !== undefined) globalThis.addEventListener("offline", onOffline)
   connection?.addEventListener?.("change", onChange)
   return () => {
     globalThis.removeEventListener("online", callback)
+    if (onOffline !== undefined) globalThis.removeEventListener("offline", onOffline)
     connection?.removeEventListener?.("change", onChange)
   }
 }

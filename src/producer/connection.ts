@@ -1,5 +1,5 @@
 import type { RetryNotice, Retrying } from "../http/retry-loop.ts"
-import { isOffline } from "../platform/network.ts"
+import { isOffline, onOnline } from "../platform/network.ts"
 import type { ProducerConnectionState, ProducerEvent, ProducerState } from "./producer-options.ts"
 
 // One object for each: a change of what users are shown is another object.
@@ -13,6 +13,10 @@ export class Connection {
   #state = IDLE
   /** What failed, until a batch is acknowledged. */
   #retrying: Retrying | undefined
+  /** Whether the platform has said so, and no batch was acknowledged since. */
+  #lostNetwork = false
+  /** Ends the watch of the network: it lasts while there is something to send. */
+  #unwatch: (() => void) | undefined
 
   constructor(observe: (event: ProducerEvent) => void) {
     this.#observe = observe
@@ -32,14 +36,37 @@ export class Connection {
 
   noteSuccess(): void {
     this.#retrying = undefined
+    this.#lostNetwork = false
   }
 
   /** @param isSettled - whether nothing is queued or in flight */
   update(producer: ProducerState, isSettled: boolean): void {
     const state = this.#next(producer, isSettled)
+    if (state === IDLE || state.kind === "ended") {
+      this.#unwatch?.()
+      this.#unwatch = undefined
+      this.#lostNetwork = false
+    } else this.#unwatch ??= this.#watch()
+    this.#show(state)
+  }
+
+  #show(state: ProducerConnectionState): void {
     if (state === this.#state) return
     this.#state = state
     this.#observe({ kind: "state", state })
+  }
+
+  #watch(): () => void {
+    const show = () => this.#show(this.#busy)
+    return onOnline(show, () => {
+      this.#lostNetwork = true
+      show()
+    })
+  }
+
+  get #busy(): ProducerConnectionState {
+    if ((this.#retrying !== undefined || this.#lostNetwork) && isOffline()) return OFFLINE
+    return this.#retrying ?? SENDING
   }
 
   #next(producer: ProducerState, isSettled: boolean): ProducerConnectionState {
@@ -51,9 +78,7 @@ export class Connection {
       case "detached":
         return { kind: "ended", reason: producer.kind }
       default:
-        if (isSettled) return IDLE
-        if (this.#retrying === undefined) return SENDING
-        return isOffline() ? OFFLINE : this.#retrying
+        return isSettled ? IDLE : this.#busy
     }
   }
 }

@@ -105,7 +105,8 @@ export interface IdempotentProducerOptions {
  * - `idle`: everything is acknowledged.
  * - `sending`: messages are queued or in flight.
  * - `retrying`: a request failed. It lasts until a batch is acknowledged.
- * - `offline`: as `retrying`, and the browser says that it has no network. It retries as soon as there is one.
+ * - `offline`: messages are queued or in flight, and the browser says that it has no network. It retries as soon as there is
+ *   one.
  * - `ended`: final, for the reason that is the producer's `state`.
  */
 export type ProducerConnectionState =

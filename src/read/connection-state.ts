@@ -14,12 +14,13 @@ const READING: Readonly<Record<Transport, ConnectionState>> = {
 /**
  * What users are shown of a session's state. Pure; the same object as long as it is the same.
  *
- * @param isOffline - asked only if something failed
+ * @param isOffline - asked only if something failed, or the network was reported as gone
  */
 export function connectionState(state: SessionState, isOffline: () => boolean): ConnectionState {
   if (state.kind === "ended") return state.shown
   if (state.kind === "paused") return PAUSED
-  const { retrying, started, transport } = state.context
-  if (retrying !== undefined) return isOffline() ? OFFLINE : retrying
+  const { retrying, lostNetwork, started, transport } = state.context
+  if ((retrying !== undefined || lostNetwork) && isOffline()) return OFFLINE
+  if (retrying !== undefined) return retrying
   return started ? READING[transport] : CONNECTING
 }

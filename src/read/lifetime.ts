@@ -5,15 +5,16 @@ import { onPageLifecycle, type VisibilitySource } from "../platform/page-lifecyc
 /**
  * Watches for what leaves connections dead: the network changed, or the page was frozen.
  *
+ * @param onOffline - called when the network is gone
  * @returns functions that end the watch
  */
-export function watchNetwork(onChange: () => void): (() => void)[] {
+export function watchNetwork(onChange: () => void, onOffline: () => void): (() => void)[] {
   // A platform that reports neither needs no closures.
   if (typeof globalThis.addEventListener !== "function") return []
   const onLifecycle = onPageLifecycle((event) => {
     if (event === "restored") onChange()
   })
-  return [onOnline(onChange), onLifecycle]
+  return [onOnline(onChange, onOffline), onLifecycle]
 }
 
 /**

@@ -108,6 +108,8 @@ export interface SessionContext {
   readonly transport: Transport
   /** What is retried, until a response arrives. */
   readonly retrying: Retrying | undefined
+  /** Whether the platform has said so, and nothing has arrived since. */
+  readonly lostNetwork: boolean
 }
 
 export type SessionState = { readonly context: SessionContext } & (
@@ -170,6 +172,8 @@ export type SessionEvent =
   | { readonly kind: "visible" }
   /** Connections of before are dead: the network changed, or the page was frozen. */
   | { readonly kind: "network-changed" }
+  /** The platform says that the network is gone. What is in flight may still arrive. */
+  | { readonly kind: "offline" }
   /** `long-poll`: the stream holds, or may hold, what SSE cannot carry unchanged. `none`: the read ends at the tail. */
   | { readonly kind: "live-changed"; readonly live: "long-poll" | "none" }
   /** A cancel, an abort, or a failure of the consumer, the error handler or the driver. */
@@ -264,7 +268,7 @@ export function transition(
       return onPage(state, event, env)
     case "opened":
       if (state.kind !== "requesting" || context.transport !== "sse") return stay(state)
-      return receive(update(context, { retrying: undefined }))
+      return receive(update(context, { retrying: undefined, lostNetwork: false }))
     case "sse-closed": {
       const isOpen = state.kind === "receiving" || state.kind === "requesting"
       if (!isOpen || context.transport !== "sse") return stay(state)
@@ -290,6 +294,8 @@ export function transition(
       return state.kind === "waiting" ? request(context, state.next) : stay(state)
     case "network-changed":
       return onNetworkChanged(state)
+    case "offline":
+      return stay({ ...state, context: update(context, { lostNetwork: true }) })
     case "hidden":
       return onHidden(state)
     case "visible": {
@@ -326,6 +332,7 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
     visited: isNow ? visitedFrom(end.offset) : before.visited,
     roundTripMs: transport === "catch-up" ? Math.min(roundTripMs, elapsedMs) : roundTripMs,
     retrying: undefined,
+    lostNetwork: false,
   })
   if (moved && leadsBack(before.visited, end.offset)) return stall(context, env)
   if (!moved && !news) {
@@ -644,6 +651,7 @@ function update(
     restarted: false,
     transport: "catch-up",
     retrying: undefined,
+    lostNetwork: false,
   }
   return Object.assign(copy, context, changes)
 }

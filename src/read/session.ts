@@ -99,7 +99,11 @@ export class Session implements PageSource {
         this.#dispatch({ kind })
       })
     }
-    this.#cleanups.push(...watchNetwork(() => this.#dispatch({ kind: "network-changed" })))
+    const watches = watchNetwork(
+      () => this.#dispatch({ kind: "network-changed" }),
+      () => this.#dispatch({ kind: "offline" }),
+    )
+    this.#cleanups.push(...watches)
     for (const signal of new Set([endpoint.signal, settings.signal])) this.#follow(signal)
   }
 

@@ -183,7 +183,8 @@ export type SseFallbackReason =
  * - `live`: what was stored is delivered, and what is appended arrives at once. A connection that ends and is replaced without a
  *   failure stays live.
  * - `retrying`: the latest request failed. It lasts until a response arrives. While `onError` decides, the state does not change.
- * - `offline`: as `retrying`, and the browser says that it has no network. It retries as soon as there is one.
+ * - `offline`: the browser says that it has no network. What is in flight is not aborted, and what arrives ends this state. It
+ *   retries as soon as there is a network.
  * - `paused`: the page is hidden.
  * - `ended`: final. `eof`: the stream is closed; `up-to-date`: a finite read has caught up.
  */

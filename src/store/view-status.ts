@@ -7,7 +7,7 @@ import type { ConnectionState } from "../read/stream-options.ts"
  * - `catching-up`: there is a value, which has not reached the tail
  * - `live`: up to date, and following
  * - `retrying`: a request failed and is retried; `error` says with what
- * - `offline`: the same, and the browser says that it has no network
+ * - `offline`: the browser says that it has no network; `error` says with what a request failed
  * - `paused`: the page is hidden, or nobody listens
  * - `closed`: the stream is closed, and the view has all of it
  * - `failed`: reading ended with `error`; `refresh()` begins again

@@ -2,6 +2,7 @@ import { expect, it, onTestFinished, vi } from "vitest"
 import { DurableStream, stream } from "../../src/index.ts"
 import { startCorsProxy } from "../support/cors-proxy.ts"
 import { describeInBrowser, type Tail } from "./browser-tests.ts"
+import type { TailRecord } from "./page/main.ts"
 
 describeInBrowser("A browser's network", (world) => {
   const createJson = () =>
@@ -27,6 +28,39 @@ describeInBrowser("A browser's network", (world) => {
       const record = await each.until(({ end }) => end !== undefined)
       expect([record.items, record.end]).toEqual([[1, 2, 3, 4], "ended"])
     }
+  })
+
+  it("is gone at once in the state of a session and of a producer, whose connections are kept", async () => {
+    const handle = await createJson()
+    await handle.append(1)
+    const tab = await world.open()
+    const tail = await tab.tail({ url: handle.url, live: "sse", as: "json" })
+    const state = ({ events }: TailRecord) =>
+      events.flatMap((event) => (event.kind === "state" ? [event.state.kind] : [])).at(-1)
+    const requests = ({ events }: TailRecord) => events.filter(({ kind }) => kind === "request")
+    const before = await tail.until((record) => state(record) === "live")
+    await tab.context.setOffline(true)
+    const offline = await tail.until((record) => state(record) === "offline")
+    expect(requests(offline)).toEqual(requests(before))
+    const producing = tab.page.evaluate(async (url) => {
+      const { DurableStream, IdempotentProducer } = window.testPage.client
+      const contentType = "application/json"
+      const stream = new DurableStream({ url, contentType, backoffOptions: { maxDelay: 200 } })
+      const kinds: string[] = []
+      const producer = new IdempotentProducer(stream, "page", {
+        observe: (event) => event.kind === "state" && kinds.push(event.state.kind),
+      })
+      producer.append(2)
+      await producer.flush()
+      return kinds
+    }, handle.url)
+    await tab.page.waitForEvent("requestfailed")
+    await tab.context.setOffline(false)
+    const kinds = await producing
+    expect([kinds[0], kinds[1], kinds.at(-1)]).toEqual(["sending", "offline", "idle"])
+    const { items } = await tail.until((record) => record.items.length === 2)
+    expect(items).toEqual([1, 2])
+    expect(state(await tail.now())).toBe("live")
   })
 
   it("comes back: what waits for a retry waits no longer", async () => {

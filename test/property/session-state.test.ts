@@ -83,6 +83,7 @@ const fromOutside: fc.Arbitrary<SessionEvent> = fc.oneof(
     { kind: "hidden" },
     { kind: "visible" },
     { kind: "network-changed" },
+    { kind: "offline" },
     { kind: "live-changed", live: "long-poll" },
   ),
 )

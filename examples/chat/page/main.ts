@@ -5,13 +5,14 @@ import { createStreamStore, localStoragePersistence } from "@durable-streams/cli
 import type { ChatEvent } from "../chat-event.ts"
 import { withEvent, type Entry } from "./chat-log.ts"
 import { ChatView } from "./chat-view.ts"
-import { fetchOnline } from "./fetch-online.ts"
 import { myName } from "./my-name.ts"
 import { Panel } from "./panel.ts"
 
 const room = {
   url: String(import.meta.env["VITE_ROOM_URL"]),
-  fetch: fetchOnline,
+  // A browser reports each request that it tries without a network as an error in its console.
+  fetch: (input: RequestInfo | URL, init?: RequestInit) =>
+    navigator.onLine ? fetch(input, init) : Promise.reject(new TypeError("No network")),
   backoffOptions: { maxDelay: 5_000 },
 }
 const me = myName()

@@ -25,6 +25,17 @@ describe("onOnline", () => {
     expect(callback).toHaveBeenCalledOnce()
   })
 
+  it("reports that the network is gone to a second callback, until its end", () => {
+    const target = installBrowser()
+    const onOffline = vi.fn()
+    const stop = onOnline(() => expect.unreachable(), onOffline)
+    target.dispatchEvent(new Event("offline"))
+    expect(onOffline).toHaveBeenCalledOnce()
+    stop()
+    target.dispatchEvent(new Event("offline"))
+    expect(onOffline).toHaveBeenCalledOnce()
+  })
+
   it("calls back when a phone changes from Wi-Fi to mobile data", () => {
     const connection = Object.assign(new EventTarget(), { type: "wifi" })
     installBrowser({ connection })

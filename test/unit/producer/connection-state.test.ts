@@ -4,6 +4,7 @@ import type {
   ProducerConnectionState,
   ProducerEvent,
 } from "../../../src/index.ts"
+import { EmulatedNetwork } from "../../support/emulated-network.ts"
 import { appendAll, PostDesk, settled } from "./post-desk.ts"
 
 const quick = { backoffOptions: { initialDelay: 1, maxDelay: 1 } }
@@ -98,6 +99,29 @@ describe("the connection of a producer", () => {
     ;(await desk.post(2)).accept()
     await producer.flush()
     expect(kinds()).toEqual(["sending", "offline", "retrying", "idle"])
+  })
+
+  it("is offline as soon as the browser says so while something is not acknowledged, and watches no longer", async () => {
+    const network = new EmulatedNetwork()
+    const { desk, producer, kinds } = watch()
+    network.goOffline()
+    expect(producer.connection).toEqual({ kind: "idle" })
+    network.goOnline()
+    producer.append("a")
+    const post = await desk.post(0)
+    network.goOffline()
+    expect(producer.connection).toEqual({ kind: "offline" })
+    network.goOnline()
+    expect(producer.connection).toEqual({ kind: "sending" })
+    network.goOffline()
+    post.accept()
+    await producer.flush()
+    expect(network.listenerCount).toBe(0)
+    expect(kinds()).toEqual(["sending", "offline", "sending", "offline", "idle"])
+    producer.append("b")
+    await desk.post(1)
+    await producer.detach({ signal: AbortSignal.abort() }).catch(() => undefined)
+    expect(network.listenerCount).toBe(0)
   })
 
   it.each(["close", "detach"] as const)("is ended for good after %s()", async (method) => {

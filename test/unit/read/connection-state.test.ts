@@ -6,6 +6,7 @@ import {
   type StreamResponse,
 } from "../../../src/index.ts"
 import { ToggledVisibility } from "../../simulation/readers/toggled-visibility.ts"
+import { EmulatedNetwork } from "../../support/emulated-network.ts"
 import { makeResponse, scriptedFetch, type FetchOutcome } from "../../support/scripted-fetch.ts"
 
 const url = "https://streams.test/s"
@@ -167,6 +168,41 @@ describe("the state of a response", () => {
     const { opened, kinds } = watch([refused, refused, comesBack, last], { live: false })
     await (await opened).json()
     expect(kinds()).toEqual(["connecting", "offline", "retrying", "catching-up", "ended"])
+  })
+
+  it("is offline as soon as the browser says so, without a request, and live again with the network", async () => {
+    const network = new EmulatedNetwork()
+    const { opened, kinds, until } = watch([last, "hang", "hang"], { live: "long-poll" })
+    const response = await opened
+    response.subscribeJson(() => undefined)
+    await until("live")
+    network.goOffline()
+    expect(response.state).toEqual({ kind: "offline" })
+    network.goOffline()
+    network.goOnline()
+    expect(response.state).toEqual({ kind: "live", transport: "long-poll" })
+    response.cancel()
+    expect(network.listenerCount).toBe(0)
+    network.goOffline()
+    expect(kinds()).toEqual(["connecting", "catching-up", "live", "offline", "live", "ended"])
+  })
+
+  it("keeps its connection while it is offline: what arrives there shows that it is live", async () => {
+    const network = new EmulatedNetwork()
+    let arrive: (response: Response) => void = () => undefined
+    const poll = () => new Promise<Response>((resolve) => (arrive = resolve))
+    const { opened, kinds, until } = watch([last, poll, "hang"], { live: "long-poll" })
+    const response = await opened
+    const items: unknown[] = []
+    response.subscribeJson((batch) => void items.push(...batch.items))
+    await until("live")
+    network.goOffline()
+    await until("offline")
+    arrive(makeResponse(200, headers("3", tail), "[3]"))
+    await until("live")
+    expect(items).toEqual([2, 3])
+    response.cancel()
+    expect(kinds()).toEqual(["connecting", "catching-up", "live", "offline", "live", "ended"])
   })
 
   it("is what it was if the browser says that it has no network and yet nothing fails", async () => {

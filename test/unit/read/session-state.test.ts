@@ -138,6 +138,7 @@ const events = {
   hidden: { kind: "hidden" },
   visible: { kind: "visible" },
   "network-changed": { kind: "network-changed" },
+  offline: { kind: "offline" },
   "live-changed: long-poll": { kind: "live-changed", live: "long-poll" },
   "live-changed: none": { kind: "live-changed", live: "none" },
   cancel: { kind: "end", outcome: { kind: "cancelled", reason: "enough" } },
@@ -212,6 +213,7 @@ function fromOutside<S extends StateName, H extends StateName>(state: S, hidden:
   return {
     hidden,
     visible: state,
+    offline: state,
     // Of a request that was made ahead, if this state makes none.
     "request-retried": state,
     "live-changed: long-poll": state,
@@ -362,6 +364,7 @@ const table: { [S in StateName]: { [E in EventName]: Cell } } = {
     ...unexpected,
     hidden: stays,
     visible: stays,
+    offline: stays,
     "request-retried": stays,
     "live-changed: long-poll": stays,
     "live-changed: none": stays,
