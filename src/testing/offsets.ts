@@ -1,10 +1,13 @@
 /**
- * Digits in the order of their character codes, chosen to break every client that parses, lower-cases or does not URL-encode an
- * offset. Quotes are missing because they have a meaning of their own in headers, and `, & = ? /` because offsets never have them.
+ * Digits in the order of their character codes, chosen to break every client that parses or lower-cases an offset, or sorts it by
+ * locale. A URL carries them also if a program forgets to encode them, as most servers' offsets. Quotes are missing because they
+ * have a meaning of their own in headers, and `, & = ? /` because offsets never have them.
  */
-const DIGITS = "!#$%*+-:;@AZ[az~"
+const DIGITS = "!$*-.:;@AZ[_az|~"
 const WIDTH = 6
 const PREFIX = "0;"
+/** The reference server's offset of every stream's start, which programs name although offsets are opaque. */
+const REFERENCE_START = "0000000000000000_0000000000000000"
 
 /** The model server's offset for a position (bytes, or messages of a JSON stream): opaque, ordered as positions are. */
 export function offsetOf(position: number): string {
@@ -18,9 +21,9 @@ export function offsetOf(position: number): string {
   return PREFIX + digits
 }
 
-/** The position that an offset of the model server stands for; `-1` is 0; undefined when it is none of the model's. */
+/** The position that an offset stands for; `-1` and the reference server's start are 0; undefined if it is none of the model's. */
 export function positionOf(offset: string): number | undefined {
-  if (offset === "-1") return 0
+  if (offset === "-1" || offset === REFERENCE_START) return 0
   if (!offset.startsWith(PREFIX) || offset.length !== PREFIX.length + WIDTH) return undefined
   let position = 0
   for (const digit of offset.slice(PREFIX.length)) {

@@ -2,6 +2,7 @@ import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { badOption, checkAmount, checkOptions, RULES } from "../http/option-checks.ts"
 import { supportAsyncDispose } from "../platform/async-dispose.ts"
 import { decodeUtf8 } from "../platform/text.ts"
+import { cors } from "../protocol/names.ts"
 import type { Offset } from "../protocol/offset.ts"
 import { Connection, lostConnection, refusedConnection } from "./connection.ts"
 import {
@@ -172,6 +173,19 @@ export function createTestServer(options: TestServerOptions = {}): TestServer {
   return new InMemoryServer(options)
 }
 
+/** On every response: what browsers, and what test environments emulate of them, ask for. */
+const BROWSER_HEADERS = {
+  "access-control-allow-origin": "*",
+  "access-control-expose-headers": cors.exposedHeaders.join(", "),
+  "cross-origin-resource-policy": "cross-origin",
+  "x-content-type-options": "nosniff",
+}
+
+const PREFLIGHT_HEADERS = {
+  "access-control-allow-methods": cors.allowedMethods.join(", "),
+  "access-control-allow-headers": [...cors.allowedHeaders, "If-None-Match"].join(", "),
+}
+
 class InMemoryServer implements TestServer {
   readonly url: string
   readonly #origin: string
@@ -289,6 +303,7 @@ class InMemoryServer implements TestServer {
       failure === undefined
         ? await this.#handle({ ...head, body, gone: connection.gone })
         : failedResponse(failure)
+    Object.assign(response.headers, BROWSER_HEADERS)
     if (delay !== undefined) await connection.wait(delay.delayMs, this.#clock)
     if (drop !== undefined && drop.afterBytes === undefined) throw lostConnection()
     connection.respond(response, head.method === "HEAD", drop?.afterBytes)
@@ -298,6 +313,8 @@ class InMemoryServer implements TestServer {
     if (request.url.origin !== this.#origin) {
       return errorResponse(421, `This test server has the streams of ${this.#origin} only.`)
     }
+    // Test environments with a fetch of their own ask before a request across origins, as browsers do.
+    if (request.method === "OPTIONS") return textResponse(204, PREFLIGHT_HEADERS)
     if (request.url.pathname !== `${this.#rootPath}/__ds/jwks.json`) {
       return this.#model.handle(request)
     }

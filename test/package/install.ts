@@ -1,5 +1,5 @@
 import { execFile } from "node:child_process"
-import { cp, mkdir, mkdtemp, readdir, rm, writeFile } from "node:fs/promises"
+import { cp, mkdir, mkdtemp, readdir, rm, symlink, writeFile } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import { promisify } from "node:util"
@@ -19,6 +19,8 @@ declare module "vitest" {
     compilersFolder: string
     /** A project with the packages of dependants/package.json, in which the packed package is their client. */
     dependantsFolder: string
+    /** The conformance suite of the protocol's servers, in which the packed package is the client. */
+    conformanceSuite: string
     /** Where jest and its environments of jest-project/package.json are installed; undefined if they cannot be. */
     jestFolder: string | undefined
   }
@@ -47,9 +49,22 @@ export default async function install(project: TestProject): Promise<() => Promi
   await rm(join(dependants, "node_modules/@durable-streams/client"), options)
   await cp(join(consumer, "node_modules"), join(dependants, "node_modules"), options)
   project.provide("dependantsFolder", dependants)
+  project.provide("conformanceSuite", await installConformanceSuite(home, consumer))
   project.provide("consumerFolder", consumer)
   project.provide("packageFolder", join(consumer, "node_modules/@durable-streams/client"))
   return () => rm(home, { recursive: true })
+}
+
+/** @returns the suite's module. Its vitest is the one that runs these tests. */
+async function installConformanceSuite(home: string, consumer: string): Promise<string> {
+  const modules = join(home, "conformance/node_modules")
+  const name = "@durable-streams/server-conformance-tests"
+  await cp(join(consumer, "node_modules"), modules, { recursive: true })
+  await cp(join(REPOSITORY, "node_modules", name), join(modules, name), { recursive: true })
+  for (const dependency of ["vitest", "fast-check"]) {
+    await symlink(join(REPOSITORY, "node_modules", dependency), join(modules, dependency))
+  }
+  return join(modules, name, "dist/index.js")
 }
 
 function notInstalled(error: unknown): undefined {

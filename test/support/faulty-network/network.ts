@@ -123,6 +123,10 @@ export class FaultyNetwork {
     const signal = init?.signal ?? undefined
     signal?.throwIfAborted()
     const head = readHead(input, init)
+    const [, offset = ""] = /[?&]offset=([^&#]*)/.exec(String(input)) ?? []
+    if (offset !== encodeURIComponent(decodeURIComponent(offset))) {
+      throw new Error(`a request has an offset that is not encoded: ${offset}`)
+    }
     const record = this.#record(head)
     const plan = this.#plan(head, record)
     return new Promise<Response>((resolve, reject) => {
