@@ -41,7 +41,7 @@ export const ASK_GAP_MS = 250
 export const READ_GAP_MS = 1_000
 /** Reads in a row that may end where the holder has no page boundary. */
 const MAX_MISSES = 3
-/** A participant that reads alone looks for the holder this often. */
+/** A participant that reads alone asks the holder behind each page, and this often while there is none. */
 const REJOIN_MS = 10_000
 /** After its connection failed, a participant queues for the lock again this much later, doubled each time in a row. */
 const REQUEUE_MS = 5_000
@@ -94,8 +94,8 @@ export type FollowerState = { readonly context: FollowerContext } & (
       /** Whether an inner session is due. */
       readonly mustRead: boolean
     }
-  /** From `fromMs` on it follows again if it can; it looks for the holder at `askAtMs`. */
-  | { readonly kind: "alone"; readonly fromMs: number; readonly askAtMs: number }
+  /** It follows again as soon as it is at a boundary of the holder's, and asks at `askAtMs`. */
+  | { readonly kind: "alone"; readonly askAtMs: number }
   | { readonly kind: "ended" }
 )
 
@@ -204,9 +204,7 @@ export function wakeAtMs(state: FollowerState, pauses: boolean): number {
   const times: number[] = []
   if (canQueue(state, pauses)) times.push(context.mayQueueAtMs)
   if (canSteal(state)) times.push(context.stealAtMs ?? silentAtMs(context))
-  if (state.kind === "alone" && context.isWaiting && context.isJoined) {
-    times.push(mayAskAtMs(context, state.askAtMs))
-  }
+  if (state.kind === "alone" && mayRejoin(context)) times.push(mayAskAtMs(context, state.askAtMs))
   if (state.kind === "following" && context.isWaiting) {
     const { ask, mustRead } = state
     if (mustRead) times.push(mayRead(context, pauses) ? context.readAtMs + READ_GAP_MS : Infinity)
@@ -224,6 +222,7 @@ function react(state: FollowerState, event: FollowerEvent, env: FollowerEnvironm
       const barredFeed = restarted ? context.feed?.feed : context.barredFeed
       const tail = restarted ? undefined : context.tail
       const next = update(state, { offset, isMidPage, barredFeed, tail, isWaiting: true })
+      if (next.kind === "alone") return to({ ...next, askAtMs: -Infinity })
       const isElsewhere = next.kind === "following" && next.held && next.held.start !== offset
       return to(isElsewhere ? { ...next, held: undefined, ask: ASK_DUE } : next)
     }
@@ -297,13 +296,13 @@ function onHeard(state: FollowerState, event: Heard, env: FollowerEnvironment): 
   const wantsLock = event.kind === "offset" && event.isHidden && seat === "queued" && !isHidden
   const step = wantsLock ? want(heard, nowMs) : to(heard)
   if (isBarred) return step
-  const aligned = align(step.state, event, nowMs)
+  const aligned = align(step.state, event)
   const isBack = state.kind === "alone" && aligned.kind === "following"
   return then(step, aligned, ...(isBack ? [{ kind: "drop-read" } as const] : []))
 }
 
 /** Whether what was heard starts, or ends, where this participant is. */
-function align(state: FollowerState, event: Heard, nowMs: number): FollowerState {
+function align(state: FollowerState, event: Heard): FollowerState {
   const { context } = state
   const { offset } = context
   const page = event.kind === "page" && event.page.start === offset ? event.page : undefined
@@ -313,9 +312,8 @@ function align(state: FollowerState, event: Heard, nowMs: number): FollowerState
     if (!isAligned) return state.ask.kind === "none" ? { ...state, ask: ASK_DUE } : state
     return follow(context, isNews(page) ? page : undefined)
   }
-  const isFree = state.kind === "alone" && nowMs >= state.fromMs
-  const canFollow = isFree && context.isWaiting && !context.isMidPage
-  return canFollow && isAligned ? follow(context, isNews(page) ? page : undefined) : state
+  const canFollow = state.kind === "alone" && isAligned && mayRejoin(context)
+  return canFollow ? follow(context, isNews(page) ? page : undefined) : state
 }
 
 /** A page without content says that the stream is closed, or what the reader knows. */
@@ -332,9 +330,8 @@ function onGranted(state: FollowerState, { nowMs }: FollowerEnvironment): Follow
   const { offset, tail, isAway } = state.context
   if (isAway) return to(update(state, { seat: "none" }), { kind: "stand-up" })
   const held = update(state, { seat: "holder", stealAtMs: undefined, heardAtMs: nowMs })
-  const next = held.kind === "alone" ? { ...held, fromMs: nowMs } : held
   // The others are where the last connection was, or ask.
-  return to(next, { kind: "feed", offset: tail ?? offset })
+  return to(held, { kind: "feed", offset: tail ?? offset })
 }
 
 function onFeedFailed(state: FollowerState, { nowMs }: FollowerEnvironment): FollowerStep {
@@ -425,11 +422,7 @@ function advance(step: FollowerStep, env: FollowerEnvironment): FollowerStep {
   const { nowMs, pauses } = env
   if (!context.isWaiting || context.isAway) return step
   if (state.kind === "alone") {
-    if (context.seat === "holder" && nowMs >= state.fromMs && !context.isMidPage) {
-      const following: Following = { ...follow(context, undefined), ask: ASK_DUE }
-      return advance(then(step, following, { kind: "drop-read" }), env)
-    }
-    if (nowMs < mayAskAtMs(context, state.askAtMs) || !context.isJoined) return step
+    if (!mayRejoin(context) || nowMs < mayAskAtMs(context, state.askAtMs)) return step
     const asked = want({ ...state, askAtMs: nowMs + REJOIN_MS }, nowMs)
     return then(step, asked.state, ...asked.effects)
   }
@@ -465,18 +458,22 @@ function afterDelivery(state: Following, page: SharedPage): Following {
 }
 
 function read(step: FollowerStep, { nowMs }: FollowerEnvironment): FollowerStep {
-  const { offset, misses, seat } = step.state.context
+  const { offset, misses } = step.state.context
   const isLive = misses >= MAX_MISSES
   const context = { ...step.state.context, readAtMs: nowMs }
-  const fromMs = seat === "denied" ? Infinity : nowMs + REJOIN_MS
   const state: FollowerState = isLive
-    ? { kind: "alone", context, fromMs, askAtMs: fromMs }
+    ? { kind: "alone", context, askAtMs: nowMs + REJOIN_MS }
     : { kind: "reading", context }
   return then(step, state, { kind: "read", offset, isLive })
 }
 
 function mayRead({ isHidden, isAway }: FollowerContext, pauses: boolean): boolean {
   return !isAway && !(isHidden && pauses)
+}
+
+/** Whether a participant that reads alone could follow. */
+function mayRejoin({ isWaiting, isMidPage, isJoined, seat }: FollowerContext): boolean {
+  return isWaiting && !isMidPage && isJoined && seat !== "denied"
 }
 
 function mayAskAtMs(context: FollowerContext, atMs = -Infinity): number {
