@@ -40,7 +40,7 @@ const SLEPT_MS = 2 * HEARTBEAT_MS
  */
 export class Holder {
   readonly #settings: HolderSettings
-  readonly #ring = new Ring()
+  readonly #ring: Ring
   #offset: Offset
   #timer: ReturnType<typeof setTimeout> | undefined
   /** When this page was certainly awake. */
@@ -50,6 +50,7 @@ export class Holder {
   constructor(settings: HolderSettings) {
     this.#settings = settings
     this.#offset = settings.offset
+    this.#ring = new Ring(settings.feed.maxPageBytes)
     void this.#forward()
   }
 

@@ -2,15 +2,21 @@ import { joinBytes } from "../protocol/bytes.ts"
 import { isDocuments, sizeOf, type SharedContent, type SharedPage } from "./wire.ts"
 import type { Offset } from "../protocol/offset.ts"
 
-/** What the ring keeps, in bytes or characters of JSON. */
+/** What the ring keeps, and sends at once, in bytes or characters of JSON. */
 const RING_SIZE = 256 * 1024
 /** What a page takes beside its content. */
 const PAGE_SIZE = 200
 
 /** The latest pages of a connection, each behind the one before, for followers that missed some. */
 export class Ring {
+  readonly #maxPageSize: number
   #pages: readonly SharedPage[] = []
   #size = 0
+
+  /** @param maxPageSize - several pages are sent as one up to this size */
+  constructor(maxPageSize = Infinity) {
+    this.#maxPageSize = maxPageSize
+  }
 
   add(page: SharedPage): void {
     this.#pages = [...this.#pages, page]
@@ -22,15 +28,24 @@ export class Ring {
     }
   }
 
-  /** Everything from an offset, as one page that ends in front of the next announced one; undefined if no page starts there. */
+  /**
+   * What there is from an offset, as one page: up to the next announced one, or as much as one page may have. undefined if no
+   * page starts there.
+   */
   from(offset: Offset): SharedPage | undefined {
     const index = this.#pages.findIndex(({ start }) => start === offset)
     const [first, ...others] = index < 0 ? [] : this.#pages.slice(index)
     if (first?.content === undefined) return first
-    const announced = others.findIndex((page) => page.content === undefined)
-    const pages = [first, ...(announced < 0 ? others : others.slice(0, announced))]
-    const contents = pages.flatMap(({ content }) => (content === undefined ? [] : [content]))
-    return { start: offset, end: (pages.at(-1) ?? first).end, content: joinContents(contents) }
+    const contents = [first.content]
+    let { end } = first
+    let size = sizeOf(first.content)
+    for (const { content, end: next } of others) {
+      size += sizeOf(content)
+      if (content === undefined || size > this.#maxPageSize) break
+      contents.push(content)
+      end = next
+    }
+    return { start: offset, end, content: joinContents(contents) }
   }
 }
 

@@ -4,8 +4,8 @@ import type { HolderReason } from "./wire.ts"
 /** The options of `sharedStream()`: those of `stream()`, and who may share. */
 export interface SharedStreamOptions extends Omit<StreamOptions, "observe"> {
   /**
-   * Who reads: the id of the user or of the session. Only readers with the same key, URL, params, headers, `live`, `json` and
-   * credentials share a connection. Required if the client cannot see who reads: with functions as headers or params, a `fetch`
+   * Who reads: the id of the user or of the session. Only readers with the same key, URL, params, headers, `live`, `json`,
+   * `maxPageBytes` and credentials share a connection. Required if the client cannot see who reads: with functions as headers or params, a `fetch`
    * of your own, or credentials other than `"omit"` (the default sends cookies to the page's own origin). Without it, this
    * reader then reads for itself. Only a hash of it leaves the tab.
    */

@@ -90,7 +90,7 @@ function aloneReason(
 /** Everything that decides what a reader gets, in one order. What a function gives is covered by the key. */
 function sharedBy(
   { url, headers, params, fetchOptions }: Endpoint,
-  { live, json }: SessionSettings,
+  { live, json, maxPageBytes }: SessionSettings,
   shareKey: string | undefined,
 ): string {
   const inOrder = (entries: readonly (readonly [string, unknown])[]) =>
@@ -108,6 +108,7 @@ function sharedBy(
     shareKey,
     live,
     json,
+    maxPageBytes,
     fetchOptions.credentials,
   ])
 }
