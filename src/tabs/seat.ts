@@ -50,11 +50,15 @@ export class Seat {
     else turn?.withdrawal.abort()
   }
 
-  /** Whether the lock is still this participant's: one that slept may not have been notified. */
+  /** Whether the lock is still this participant's: one that slept may not have been notified. If not, it gives it up. */
   async isHeld(): Promise<boolean> {
     const turn = this.#turn
     const clientId = await this.#holder()
-    return turn !== undefined && turn === this.#turn && turn.clientId === clientId
+    if (turn?.release === undefined || turn !== this.#turn) return false
+    if (turn.clientId === clientId) return true
+    this.standUp()
+    this.#events.onLost()
+    return false
   }
 
   #request(steal: boolean): void {
