@@ -21,7 +21,7 @@ export function currentOrigin(): Origin | "no-locks" | "no-channel" | "no-crypto
   // Only browsers, and Node from 24 on, have locks; only secure contexts have them and the digest.
   const locks = typeof navigator === "undefined" ? undefined : navigator.locks
   if (typeof locks?.request !== "function") return "no-locks"
-  if (typeof BroadcastChannel === "undefined") return "no-channel"
+  if (!hasChannels()) return "no-channel"
   const subtle = globalThis.crypto?.subtle
   if (subtle === undefined) return "no-crypto"
   return {
@@ -33,5 +33,15 @@ export function currentOrigin(): Origin | "no-locks" | "no-channel" | "no-crypto
       return Array.from(new Uint8Array(hash), (it) => it.toString(16).padStart(2, "0")).join("")
     },
     onPageLifecycle,
+  }
+}
+
+/** A browser that blocks storage has channels, and throws when one is opened. */
+function hasChannels(): boolean {
+  try {
+    new BroadcastChannel("durable-streams").close()
+    return true
+  } catch {
+    return false
   }
 }

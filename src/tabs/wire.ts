@@ -63,7 +63,14 @@ function isPage({ start, end, content }: Record<string, unknown>): boolean {
     content === undefined ||
     ArrayBuffer.isView(content) ||
     (Array.isArray(content) && content.every(isString))
-  return isString(start) && isRecord(end) && isString(end["offset"]) && isContent
+  return isString(start) && isPageMark(end) && isContent
+}
+
+function isPageMark(end: unknown): boolean {
+  if (!isRecord(end)) return false
+  const { offset, cursor, upToDate, streamClosed } = end
+  const isPlaced = isString(offset) && (cursor === undefined || isString(cursor))
+  return isPlaced && typeof upToDate === "boolean" && typeof streamClosed === "boolean"
 }
 
 function isString(value: unknown): value is string {

@@ -112,6 +112,19 @@ describe("sharedStream()", () => {
     ])
   })
 
+  it("makes one request at most to learn of the end", async () => {
+    const handle = await createNumbers()
+    const readers: Reader[] = []
+    for (let n = 0; n < 6; n++) readers.push(await read({ url: handle.url }))
+    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const before = readers.map(({ requests }) => requests().length)
+    await handle.close({ body: "1" })
+    await Promise.all(readers.map(({ response }) => response.closed))
+    // The lock of a holder that has ended can be quicker than its last page.
+    const more = readers.map(({ requests }, index) => requests().length - before[index]!)
+    expect(Math.max(...more)).toBeLessThanOrEqual(1)
+  })
+
   it("shows one connection state: live once it has caught up, whoever holds the connection", async () => {
     const handle = await createNumbers()
     const reader = await read({ url: handle.url })
@@ -158,7 +171,8 @@ describe("sharedStream()", () => {
     const handle = await createNumbers()
     const reader = await read({ url: handle.url })
     await expect.poll(() => isFollowing(reader)).toBe(true)
-    const other = new Original(channels[0]!.name)
+    const shared = channels.map(({ name }) => name).find((name) => name.includes("/1/"))
+    const other = new Original(String(shared))
     const { offset } = reader.response
     const end = { offset: "elsewhere", upToDate: true, streamClosed: false }
     const feed = { holder: "h", feed: "f", reason: "first" }
@@ -273,6 +287,87 @@ describe("sharedStream()", () => {
   })
 })
 
+describe("a follower", () => {
+  const OCTETS = "application/octet-stream"
+
+  it.each([
+    [401, "UNAUTHORIZED"],
+    [404, "NOT_FOUND"],
+  ])("whose own request gets %i ends alone: the others go on", async (status, code) => {
+    const handle = await DurableStream.create({ url: server.streamUrl(), contentType: OCTETS })
+    let isRejected = false
+    const fetch: typeof globalThis.fetch = (input, init) =>
+      isRejected ? Promise.resolve(new Response("", { status })) : globalThis.fetch(input, init)
+    const { url } = handle
+    const readers = [
+      await openReader({ url }),
+      await openReader({ url, fetch }),
+      await openReader({ url }),
+    ]
+    const sizes = [0, 0, 0]
+    readers.forEach(({ response }, index) =>
+      response.subscribeBytes(({ data }) => void (sizes[index] = sizes[index]! + data.length)),
+    )
+    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    isRejected = true
+    // Each follower reads it for itself.
+    await handle.append(new Uint8Array(100_000))
+    await expect(readers[1]!.response.closed).rejects.toMatchObject({ code })
+    await handle.append("more")
+    await expect.poll(() => sizes, { timeout: 10_000 }).toEqual([100_004, 0, 100_004])
+    expect(locks.grants).toBe(1)
+  })
+
+  it("of a limited page size is sent no more at once than that", async () => {
+    const handle = await DurableStream.create({ url: server.streamUrl(), contentType: OCTETS })
+    const shared = { url: handle.url, maxPageBytes: 1_000 }
+    const [quick, slow] = [await openReader(shared), await openReader(shared)]
+    let quickSize = 0
+    quick.response.subscribeBytes(({ data }) => void (quickSize += data.length))
+    await expect.poll(() => isFollowing(quick)).toBe(true)
+    let goOn: () => void = () => undefined
+    const isFree = new Promise<void>((resolve) => (goOn = resolve))
+    const sizes: number[] = []
+    slow.response.subscribeBytes(({ data }) => {
+      sizes.push(data.length)
+      return data.length === 0 ? undefined : isFree
+    })
+    await expect.poll(() => isFollowing(slow)).toBe(true)
+    for (let n = 1; n <= 10; n++) {
+      await handle.append(new Uint8Array(300))
+      await expect.poll(() => quickSize).toBe(300 * n)
+    }
+    goOn()
+    const total = () => sizes.reduce((sum, size) => sum + size, 0)
+    await expect.poll(total, { timeout: 10_000 }).toBe(3_000)
+    expect(Math.max(...sizes)).toBeGreaterThan(300)
+    expect(slow.requests().filter((it) => it !== "catch-up")).toEqual([])
+  })
+
+  it("that is cancelled, or cancels while it catches up, leaves the others alone", async () => {
+    const handle = await createNumbers()
+    const readers = [
+      await read({ url: handle.url }),
+      await read({ url: handle.url }),
+      await read({ url: handle.url }),
+    ]
+    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    readers[1]!.response.cancel()
+    const late = await openReader({ url: handle.url })
+    late.response.subscribeJson(() => late.response.cancel())
+    await late.response.closed
+    await handle.append(1)
+    await expect
+      .poll(() => [readers[0]!.items, readers[2]!.items])
+      .toEqual([
+        [0, 1],
+        [0, 1],
+      ])
+    expect(locks.grants).toBe(1)
+    expect(readers[2]!.requests()).toEqual(["catch-up"])
+  })
+})
+
 describe("sharedStream() on its own", () => {
   const aloneReason = (reader: Reader) =>
     reader.events.flatMap((event) => (event.kind === "alone" ? [event.reason] : []))
@@ -308,6 +403,13 @@ describe("sharedStream() on its own", () => {
     expect(aloneReason(await read({ url, live: false }))).toEqual(["not-live"])
     vi.stubGlobal("BroadcastChannel", undefined)
     expect(aloneReason(await read({ url }))).toEqual(["no-channel"])
+    const deny = vi.fn(() => {
+      throw new DOMException("The operation is insecure.", "SecurityError")
+    })
+    vi.stubGlobal("BroadcastChannel", deny)
+    const denied = await read({ url })
+    expect(aloneReason(denied)).toEqual(["no-channel"])
+    await expect.poll(() => denied.items).toEqual([0])
     vi.stubGlobal("navigator", undefined)
     const reader = await read({ url })
     expect(aloneReason(reader)).toEqual(["no-locks"])
