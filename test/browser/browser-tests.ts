@@ -4,7 +4,7 @@ import { startReferenceServer, type ReferenceServer } from "../support/reference
 import type { TrackedHttpServer } from "../support/tracked-http-server.ts"
 import { CHROMIUM_FLAGS } from "./chromium.ts"
 import { startPageServer } from "./page-server.ts"
-import type { TailOptions, TailRecord } from "./page/main.ts"
+import type { TailOptions, TailRecord } from "./page/tails.ts"
 
 /** How long a condition may take to become true. */
 const PATIENCE_MS = 40_000

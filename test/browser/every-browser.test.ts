@@ -8,7 +8,7 @@ import { startReferenceServer, type ReferenceServer } from "../support/reference
 import type { TrackedHttpServer } from "../support/tracked-http-server.ts"
 import { knownBrowsers } from "./installed-browsers.ts"
 import { startPageServer } from "./page-server.ts"
-import type { TailOptions, TailRecord } from "./page/main.ts"
+import type { TailOptions, TailRecord } from "./page/tails.ts"
 import { untilTrue, type PlainBrowser, type PlainTab } from "./plain-browser.ts"
 
 const PATIENCE = { timeout: 40_000, interval: 20 }

@@ -10,10 +10,12 @@ const PAGE = `<!doctype html>
 `
 
 /** Serves the test page: on a port of its own, so that every stream server is of another origin. */
-export function startPageServer(script: string): Promise<TrackedHttpServer> {
+export function startPageServer(script: string, workerScript = ""): Promise<TrackedHttpServer> {
   return startTrackedHttpServer(({ url }, response) => {
-    if (url === "/page.js") {
-      response.writeHead(200, { "content-type": "text/javascript; charset=utf-8" }).end(script)
+    if (url === "/page.js" || url === "/worker.js") {
+      response
+        .writeHead(200, { "content-type": "text/javascript; charset=utf-8" })
+        .end(url === "/page.js" ? script : workerScript)
     } else {
       response.writeHead(200, { "content-type": "text/html; charset=utf-8" }).end(PAGE)
     }

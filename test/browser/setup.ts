@@ -14,6 +14,8 @@ declare module "vitest" {
     chromiumPath: string | undefined
     /** The script of the test page: the built package and page/main.ts in one file. */
     pageScript: string
+    /** That of a worker of the test page, with page/worker.ts. */
+    workerScript: string
   }
 }
 
@@ -37,8 +39,10 @@ export default async function setUp(project: TestProject): Promise<() => Promise
   }
   const folder = await mkdtemp(join(tmpdir(), "durable-streams-browser-"))
   await installBuiltPackage(folder)
+  const names = ["main", "worker"]
   const { outputFiles } = await build({
-    entryPoints: [join(import.meta.dirname, "page/main.ts")],
+    entryPoints: names.map((name) => join(import.meta.dirname, `page/${name}.ts`)),
+    outdir: "out",
     bundle: true,
     write: false,
     platform: "browser",
@@ -52,6 +56,10 @@ export default async function setUp(project: TestProject): Promise<() => Promise
     nodePaths: [join(import.meta.dirname, "../../node_modules")],
     define: { "process.env.NODE_ENV": '"production"' },
   })
-  project.provide("pageScript", outputFiles[0]?.text ?? "")
+  const [page, worker] = names.map((name) =>
+    outputFiles.find(({ path }) => path.endsWith(`/${name}.js`)),
+  )
+  project.provide("pageScript", page?.text ?? "")
+  project.provide("workerScript", worker?.text ?? "")
   return () => rm(folder, { recursive: true })
 }

@@ -2,7 +2,7 @@ import { DurableStream } from "../../src/index.ts"
 import { expect, inject, it, onTestFinished } from "vitest"
 import { describeInBrowser, type Tab, type Tail } from "./browser-tests.ts"
 import { startChromium } from "./chromium.ts"
-import type { TailRecord } from "./page/main.ts"
+import type { TailRecord } from "./page/tails.ts"
 import { untilTrue } from "./plain-browser.ts"
 
 interface Reader {
