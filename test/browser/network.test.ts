@@ -2,7 +2,7 @@ import { expect, it, onTestFinished, vi } from "vitest"
 import { DurableStream, stream } from "../../src/index.ts"
 import { startCorsProxy } from "../support/cors-proxy.ts"
 import { describeInBrowser, type Tail } from "./browser-tests.ts"
-import type { TailRecord } from "./page/main.ts"
+import type { TailRecord } from "./page/tails.ts"
 
 describeInBrowser("A browser's network", (world) => {
   const createJson = () =>
