@@ -75,6 +75,8 @@ export default defineConfig(
     "coverage/",
     "site/",
     "test/package/{consumer,dependants,jest-project}/",
+    // Checked by its own build, with the types of its framework.
+    "examples/frameworks/next/",
     "**/node_modules/",
   ]),
   {

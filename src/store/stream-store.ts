@@ -186,8 +186,8 @@ class MaterializedView<TValue, TMessage> implements StreamStore<TValue> {
     const { initial, reduce, persist, version = 0, serialize, deserialize, ...rest } = options
     const { saveIntervalMs = 1_000, snapshot, ...reading } = rest
     const endpoint = createEndpoint(options)
-    // Here the caller sees it.
-    if (endpoint.urlError !== undefined) throw endpoint.urlError
+    // Here the caller sees it. A path is one of the page: a server that renders the page makes no request.
+    if (endpoint.urlError !== undefined && !endpoint.url.startsWith("/")) throw endpoint.urlError
     this.#url = describeUrl(endpoint.url)
     this.#initial = initial
     this.#reduce = reduce

@@ -1,13 +1,13 @@
 import { spawn, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
 import { mkdtemp, rm } from "node:fs/promises"
-import { createServer, type AddressInfo } from "node:net"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
 import type { BrowserContext, Page } from "playwright-core"
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest"
 import { DurableStream, stream } from "../../src/index.ts"
 import type { ChatEvent } from "../../examples/chat/chat-event.ts"
+import { freePort, untilPrinted } from "../support/child-server.ts"
 import { describeInBrowser } from "./browser-tests.ts"
 import { lowContrasts } from "./contrast.ts"
 
@@ -336,26 +336,4 @@ async function startChat(): Promise<Chat> {
       await rm(dataDir, { recursive: true, force: true })
     },
   }
-}
-
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, "127.0.0.1")
-  await once(server, "listening")
-  // It listens on TCP.
-  const { port } = server.address() as AddressInfo
-  server.close()
-  await once(server, "close")
-  return String(port)
-}
-
-/** Resolves when a process has printed something; its output is read on, so that it never waits for a reader. */
-function untilPrinted(server: ChildProcess, text: string): Promise<void> {
-  return new Promise((resolve, reject) => {
-    let printed = ""
-    server.once("exit", () => reject(new Error(`The example ended: ${printed}`)))
-    server.stdout?.on("data", (chunk: Buffer) => {
-      printed += String(chunk)
-      if (printed.includes(text)) resolve()
-    })
-  })
 }

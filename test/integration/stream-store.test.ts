@@ -58,6 +58,13 @@ function follow<T>(store: StreamStore<T>): StreamStore<T> {
 const recordOf = ({ stored }: MemoryPersistence) => stored as StoredView
 
 describe("a view", () => {
+  it("shows its snapshot on a server that renders a page, whose path is its url; only reading needs the page", async () => {
+    const store = listOf("/v1/stream/list", { snapshot: { data: [1, 2], offset: "2" } })
+    expect(store.getSnapshot()).toEqual([1, 2])
+    await expect(store.refresh()).rejects.toMatchObject({ code: "BAD_REQUEST" })
+    expect(() => listOf("v1.example.com/list")).toThrow("absolute")
+  })
+
   it("is what reduce makes of the stream, and follows it", async () => {
     const handle = await createNumbers(1, 2)
     const store = follow(listOf(handle.url))

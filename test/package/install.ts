@@ -23,6 +23,10 @@ declare module "vitest" {
     conformanceSuite: string
     /** Where jest and its environments of jest-project/package.json are installed; undefined if they cannot be. */
     jestFolder: string | undefined
+    /** The example of Next with its packages, and the packed one among them; undefined if they cannot be installed. */
+    nextFolder: string | undefined
+    /** Where the frameworks of frameworks/package.json are installed. */
+    frameworksFolder: string
   }
 }
 
@@ -40,7 +44,11 @@ export default async function install(project: TestProject): Promise<() => Promi
   })
   project.provide("compilersFolder", await installLocked(join(import.meta.dirname, "compilers")))
   const jest = installLocked(join(import.meta.dirname, "jest-project"))
-  project.provide("jestFolder", await jest.catch(notInstalled))
+  project.provide("jestFolder", await jest.catch(notInstalled("Jest")))
+  const next = join(REPOSITORY, "examples/frameworks/next")
+  const nextModules = await installLocked(next).catch(notInstalled("Next"))
+  project.provide("nextFolder", nextModules && next)
+  project.provide("frameworksFolder", await installLocked(join(import.meta.dirname, "frameworks")))
   const dependants = join(home, "dependants")
   const options = { recursive: true }
   // Without peers: of the AI SDK the tests need the messages' shape only.
@@ -48,6 +56,7 @@ export default async function install(project: TestProject): Promise<() => Promi
   await cp(modules, join(dependants, "node_modules"), options)
   await rm(join(dependants, "node_modules/@durable-streams/client"), options)
   await cp(join(consumer, "node_modules"), join(dependants, "node_modules"), options)
+  if (nextModules !== undefined) await cp(join(consumer, "node_modules"), nextModules, options)
   project.provide("dependantsFolder", dependants)
   project.provide("conformanceSuite", await installConformanceSuite(home, consumer))
   project.provide("consumerFolder", consumer)
@@ -67,7 +76,6 @@ async function installConformanceSuite(home: string, consumer: string): Promise<
   return join(modules, name, "dist/index.js")
 }
 
-function notInstalled(error: unknown): undefined {
-  console.warn("Jest cannot be installed; its tests are skipped.", error)
-  return undefined
+function notInstalled(name: string): (error: unknown) => undefined {
+  return (error) => void console.warn(`${name} cannot be installed; its tests are skipped.`, error)
 }
