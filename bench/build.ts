@@ -1,5 +1,5 @@
 import { spawnSync } from "node:child_process"
-import { copyFileSync, mkdirSync } from "node:fs"
+import { copyFileSync, mkdirSync, writeFileSync } from "node:fs"
 import path from "node:path"
 import { fileURLToPath, pathToFileURL } from "node:url"
 import { build } from "esbuild"
@@ -25,6 +25,8 @@ export interface BuiltFiles {
 export async function buildAll(): Promise<BuiltFiles> {
   const ours = path.join(folder, "ours/dist")
   mkdirSync(ours, { recursive: true })
+  // Bundlers look for the enclosing package's own name first: it must not be this one's.
+  writeFileSync(path.join(folder, "package.json"), "{}")
   // Bundlers read there that the package has no side effects.
   copyFileSync(path.join(root, "package.json"), path.join(folder, "ours/package.json"))
   const tsdown = spawnSync(

@@ -45,6 +45,9 @@ export interface Row {
   readonly show: (cost: number) => string
 }
 
+/** For a case that has another floor than the one before it. */
+export const SAME_CLIENT = "its client does the work of another case"
+
 /** Something to measure, for each contender in a process of its own. */
 export interface BenchCase {
   /** What `--only` names. */
@@ -56,8 +59,8 @@ export interface BenchCase {
   readonly withoutPeer?: boolean
   /** The server to measure against; default the minimal one. */
   readonly server?: "minimal" | "reference"
-  /** Cannot be shortened: left out of `--quick`, by name. */
-  readonly notQuick?: boolean
+  /** Why `--quick` leaves it out, by name. */
+  readonly notQuick?: string
   /** Why this machine cannot run it; undefined if it can. */
   readonly missing?: () => string | undefined
 }

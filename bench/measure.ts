@@ -23,7 +23,7 @@ export async function startServer(benchCase: BenchCase, files: BuiltFiles): Prom
 }
 
 /** How long one run may take. */
-const RUN_TIMEOUT_MS = 120_000
+const RUN_TIMEOUT_MS = 180_000
 
 /** Runs one case for one contender in a process of its own. */
 export async function measure(

@@ -1,4 +1,4 @@
-import type { BenchCase, Client, Costs, Job } from "../case.ts"
+import { SAME_CLIENT, type BenchCase, type Client, type Costs, type Job } from "../case.ts"
 import { scaled, timed } from "../timed.ts"
 import { perSecond } from "../units.ts"
 import { expectReceived, messages, postAll, sinkUrl } from "./sink-stream.ts"
@@ -62,6 +62,7 @@ export const appendCases: readonly BenchCase[] = [
   },
   {
     name: "append-contract",
+    notQuick: SAME_CLIENT,
     rows: [
       {
         title: "the same (floor: a check and a promise for each, bodies below 1 MiB)",

@@ -80,6 +80,7 @@ function browserCase(settings: BrowserCase): BenchCase {
         show: (ms) => (ms <= LONG_TASK_MS ? `≤ ${LONG_TASK_MS} ms` : `${ms.toFixed(0)} ms`),
       },
     ],
+    notQuick: "a browser starts for each contender",
     missing: () => (findChromium() === undefined ? "no Chromium is installed" : undefined),
     floor: (job) => measurePage(job, settings),
     client: (_client, job) => measurePage(job, settings),

@@ -1,4 +1,12 @@
-import type { BenchCase, Client, Contender, Job, Row, Target } from "../case.ts"
+import {
+  SAME_CLIENT,
+  type BenchCase,
+  type Client,
+  type Contender,
+  type Job,
+  type Row,
+  type Target,
+} from "../case.ts"
 import { expectCount, scaled, timed } from "../timed.ts"
 import { perSecond } from "../units.ts"
 import { followPages } from "./floor-pages.ts"
@@ -139,6 +147,7 @@ export const catchUpCases: readonly BenchCase[] = [
       { ofFloor: 0.9 },
     ),
     floor: (job) => floorOfLoop(job, smallPages),
+    notQuick: SAME_CLIENT,
   },
   catchUp("large-json", `${large}: json()`, largePages, json, { ofFloor: 0.9 }),
   {

@@ -1,6 +1,6 @@
 import { fileURLToPath } from "node:url"
 import { brotliCompressSync } from "node:zlib"
-import type { BenchCase, Costs, Job } from "../case.ts"
+import { SAME_CLIENT, type BenchCase, type Costs, type Job } from "../case.ts"
 import { kilobytes, milliseconds } from "../units.ts"
 
 /** What a browser has to load: minified by esbuild, compressed by brotli. */
@@ -52,6 +52,7 @@ export const packageCases: readonly BenchCase[] = [
   },
   {
     name: "import-dependency",
+    notQuick: SAME_CLIENT,
     rows: [
       {
         title: "the same (floor: import of fastq alone, the one dependency)",

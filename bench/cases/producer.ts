@@ -1,4 +1,4 @@
-import type { BenchCase, Client, Costs, Job } from "../case.ts"
+import { SAME_CLIENT, type BenchCase, type Client, type Costs, type Job } from "../case.ts"
 import { scaled, timed } from "../timed.ts"
 import { perSecond } from "../units.ts"
 import { expectReceived, messages, postAll, sinkUrl } from "./sink-stream.ts"
@@ -114,6 +114,7 @@ export const producerCases: readonly BenchCase[] = [
   },
   {
     name: "producer-bytes-at-once",
+    notQuick: SAME_CLIENT,
     rows: [
       {
         title: "the same (floor: all bodies are made before the first is posted)",

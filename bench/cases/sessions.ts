@@ -13,7 +13,7 @@ type Open = (url: string, onMessage: () => void) => unknown
 const AT_ONCE = 50
 
 /** How long the sessions get messages, if they do, after a second of them for compiling. */
-const BEAT_SECONDS = 5
+const BEAT_SECONDS = 4
 
 interface SessionsCase {
   readonly transport: Transport
@@ -44,7 +44,7 @@ async function measureSessions(job: Job, settings: SessionsCase, open: Open): Pr
   const memory = ((await heapBytes()) - before) / sessions
   if (settings.perSecond === undefined) return { memory }
 
-  const perSecond = scaled(settings.perSecond, scale)
+  const { perSecond } = settings
   const beat = async (seconds: number) => {
     received = 0
     await fetch(`${serverUrl}/beat/${process.pid}/${sessions}/${perSecond}/${seconds}`)
@@ -53,8 +53,7 @@ async function measureSessions(job: Job, settings: SessionsCase, open: Open): Pr
   }
   await beat(1)
   await untilWaiting(serverUrl, kept.length)
-  const seconds = scaled(BEAT_SECONDS, scale)
-  const { cpu = NaN } = await timed(seconds, () => beat(seconds))
+  const { cpu = NaN } = await timed(BEAT_SECONDS, () => beat(BEAT_SECONDS))
   return { memory, busy: cpu }
 }
 
@@ -98,6 +97,7 @@ function sessionsCase(settings: SessionsCase): BenchCase {
   }
   return {
     name: `sessions-${sessions}-${transport}`,
+    ...(perSecond === undefined ? {} : { notQuick: "with fewer sessions it is another case" }),
     rows: [
       {
         title: `${title}: memory of each beyond bare fetch`,

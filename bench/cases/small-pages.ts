@@ -8,7 +8,7 @@ import { followPages } from "./floor-pages.ts"
 type ReadAll = (url: string) => Promise<number>
 
 async function measurePages({ serverUrl, scale }: Job, readAll: ReadAll): Promise<Costs> {
-  const pages = scaled(100_000, scale)
+  const pages = scaled(30_000, scale)
   const urlOf = (count: number) => `${serverUrl}/pages/json/${count}/1/100`
   const costs = await timed(pages, async () =>
     expectCount("messages", await readAll(urlOf(pages)), pages),
@@ -40,7 +40,7 @@ export const smallPagesCases: readonly BenchCase[] = [
     name: "small-pages",
     rows: [
       {
-        title: "100 k pages of one message: subscribeJson",
+        title: "30 k pages of one message each: subscribeJson",
         metric: "time",
         target: { timesPeer: 1.1 },
         show: perSecond("pages"),

@@ -1,4 +1,4 @@
-import type { BenchCase, Job, Row } from "../case.ts"
+import { SAME_CLIENT, type BenchCase, type Job, type Row } from "../case.ts"
 import { expectCount, scaled, timed } from "../timed.ts"
 import { megabytesPerSecond, perSecond } from "../units.ts"
 
@@ -106,6 +106,7 @@ export const sseCases: readonly BenchCase[] = [
       floor: eventsourceParser,
     }),
     withoutPeer: true,
+    notQuick: SAME_CLIENT,
   },
   {
     ...sseCase({
@@ -119,6 +120,7 @@ export const sseCases: readonly BenchCase[] = [
       floor: fetchEventSource,
     }),
     withoutPeer: true,
+    notQuick: SAME_CLIENT,
   },
   sseCase({
     name: "sse-large",

@@ -77,8 +77,7 @@ function configuration(folder: string, port: number, origin: string, location: s
     master_process off;
     pid ${folder}/nginx.pid;
     error_log ${folder}/error.log;
-    worker_rlimit_nofile 4096;
-    events { worker_connections 2048; }
+    events { worker_connections 8192; }
     http {
       log_format upstream "$upstream_cache_status $status $request_uri";
       client_body_temp_path ${folder}/body;
@@ -88,7 +87,7 @@ function configuration(folder: string, port: number, origin: string, location: s
       scgi_temp_path ${folder}/scgi;
       proxy_cache_path ${folder}/cache keys_zone=streams:1m;
       server {
-        listen 127.0.0.1:${port};
+        listen 127.0.0.1:${port} backlog=4096;
         location = /-/alive { access_log off; return 204; }
         location / {
           access_log ${folder}/access.log upstream;
