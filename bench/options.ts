@@ -16,7 +16,7 @@ export interface BenchOptions {
 const help = `npm run bench -- [options]
   --quick         a twentieth of the work, one round: under a minute
   --only <name>   only cases whose name contains it; may be given again
-  --rounds <n>    how often each case is run (default 5, quick 1)
+  --rounds <n>    how often each case is run (default 3, quick 1)
   --json          print JSON in place of a table
   --markdown <f>  also put the table into the file f, between its two lines of <!-- table -->`
 
@@ -39,7 +39,7 @@ export function readOptions(args: readonly string[]): BenchOptions {
       process.exit(0)
     }
     const { quick, json, only, markdown } = values
-    const rounds = Number(values.rounds ?? (quick ? 1 : 5))
+    const rounds = Number(values.rounds ?? (quick ? 1 : 3))
     if (!Number.isInteger(rounds) || rounds < 1)
       throw new Error("--rounds needs a whole number above 0")
     return { quick, json, only, rounds, markdown, scale: quick ? 0.05 : 1 }
