@@ -28,6 +28,7 @@ for (const benchCase of chosen) {
   const startedAt = performance.now()
   const reports = await runCase(benchCase, files).catch(nobodyRan)
   const seconds = (performance.now() - startedAt) / 1000
+  progress.caseEnds(benchCase.name, seconds)
   for (const row of benchCase.rows) {
     lines.push({ row, summary: summarize(benchCase, row, reports), reports, seconds })
   }

@@ -88,7 +88,7 @@ function forEach(messages: unknown, onMessage: () => void): void {
 
 function sessionsCase(settings: SessionsCase): BenchCase {
   const { transport, sessions, perSecond } = settings
-  const title = `${sessions.toLocaleString("en")} live sessions, ${transport}`
+  const title = `${sessions / 1000},000 live sessions, ${transport}`
   const busy: Row = {
     title: `the same: processor while 1 % of them get a message a second`,
     metric: "busy",
