@@ -26,7 +26,7 @@ const smallPages: ShapeOf = (scale) => ({ pages: scaled(100, scale), messages: 1
 const largePages: ShapeOf = (scale, contender) =>
   contender === "peer"
     ? { pages: 1, messages: scaled(100_000, Math.min(1, scale * 2)) }
-    : { pages: scaled(5, scale), messages: 200_000 }
+    : { pages: scaled(5, scale), messages: scaled(200_000, Math.min(1, scale * 5)) }
 
 const hugePage: ShapeOf = (scale) => ({ pages: 1, messages: scaled(1_000_000, scale) })
 
