@@ -74,7 +74,7 @@ export interface TestStream {
 }
 
 /** A server of the protocol in memory, with faults on demand. See {@link createTestServer}. */
-export interface TestServer extends AsyncDisposable {
+export interface TestServer {
   /**
    * Stands in for the platform's `fetch`: the option `fetch` of every call of the client takes it. A request to another
    * origin gets 421.
@@ -110,6 +110,8 @@ export interface TestServer extends AsyncDisposable {
   expire(url: string | URL): void
   /** Ends every connection and timer, for the end of a test; so does `await using`. Streams stay readable in `streams`. */
   close(): void
+  /** Closes. */
+  [Symbol.asyncDispose](): Promise<void>
 }
 
 /** The time of the test: a runner may replace the timers and the date after this module was loaded. */

@@ -4,7 +4,7 @@ import { Readable } from "node:stream"
 import type { ReadableStream } from "node:stream/web"
 import { pathToFileURL } from "node:url"
 import { afterAll, beforeAll, describe, inject } from "vitest"
-import type { TestServer } from "../../src/testing/index.ts"
+import type * as Testing from "../../src/testing/index.ts"
 
 interface ConformanceSuite {
   /** Declares the tests. The options are read when they run. */
@@ -18,10 +18,10 @@ const load = (path: string): Promise<unknown> => import(pathToFileURL(path).href
 const { runConformanceTests } = (await load(inject("conformanceSuite"))) as ConformanceSuite
 const { createTestServer } = (await load(
   `${inject("packageFolder")}/dist/testing.js`,
-)) as typeof import("../../src/testing/index.ts")
+)) as typeof Testing
 
 /** Puts a test server behind a real socket. */
-function listen(server: TestServer): Server {
+function listen(server: Testing.TestServer): Server {
   const respond = async (incoming: IncomingMessage, outgoing: ServerResponse): Promise<void> => {
     const controller = new AbortController()
     outgoing.on("close", () => controller.abort())

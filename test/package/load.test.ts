@@ -39,6 +39,30 @@ describe("the installed package", () => {
     )
   })
 
+  it.each(["outbox", "store", "subscriptions", "tabs", "testing"])(
+    "gives import and require the same names of ./%s, without the optional peers",
+    async (name) => {
+      const path = `@durable-streams/client/${name}`
+      const imported = await runInConsumer("module", `import * as client from "${path}"; ${REPORT}`)
+      const required = await runInConsumer(
+        "commonjs",
+        `const client = require("${path}"); ${REPORT}`,
+      )
+      expect(imported).toEqual(required)
+      expect(imported).not.toEqual([])
+    },
+  )
+
+  it.each(["module", "commonjs"] as const)(
+    "says that ./react needs react, which is not installed (%s)",
+    async (type) => {
+      const load = type === "module" ? "import" : "require"
+      const code = `Promise.resolve().then(() => ${load}("@durable-streams/client/react"))
+        .catch(({ message }) => console.log(JSON.stringify(message)))`
+      expect(await runInConsumer(type, code)).toMatch(/^Cannot find (package|module) 'react'/)
+    },
+  )
+
   it("lets an ES module import the CommonJS build by name", async () => {
     const code = `import { stream } from "./node_modules/@durable-streams/client/dist/index.cjs"
       console.log(JSON.stringify(typeof stream))`

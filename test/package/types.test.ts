@@ -41,7 +41,7 @@ function compilerOptions(resolution: Resolution, platform: Platform, compiler: s
   }
 }
 
-const PROGRAMS = ["program", "earlier-program"]
+const PROGRAMS = ["program", "capabilities", "earlier-program"]
 
 /** The same programs as ES modules and as CommonJS where the compiler tells them apart. */
 const endings = (resolution: Resolution) => (resolution === "node16" ? ["mts", "cts"] : ["ts"])
