@@ -148,8 +148,8 @@ export class MemoryTransaction {
   }
 
   #queue(outbox: string): StoredMessage[] {
-    const messages = new Map(this.#database.disk.messages)
-    apply(this.#messages, messages)
+    let { messages } = this.#database.disk
+    if (this.#messages.size > 0) apply(this.#messages, (messages = new Map(messages)))
     return [...messages.values()]
       .filter((message) => message.outbox === outbox)
       .sort((a, b) => a.id - b.id)

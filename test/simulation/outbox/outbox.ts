@@ -94,7 +94,7 @@ class Process implements StoreUser {
     this.store = new ProcessStore(disk.database, this, faultsOf(run.scenario.sabotage))
   }
 
-  fate(): Promise<StepFate> {
+  fate(): StepFate | Promise<StepFate> {
     return this.#run.fate()
   }
 
@@ -167,12 +167,15 @@ class OutboxRun {
     return [...this.#story, ...this.network.records.map(describeRecord)]
   }
 
-  async fate(): Promise<StepFate> {
-    const { maxStepMs, deaths, storeFailures } = this.scenario
+  fate(): StepFate | Promise<StepFate> {
     if (this.#isHealed) return "done"
-    if (maxStepMs > 0 && this.#random.chance(0.2)) {
-      await this.#clock.sleep(this.#random.int(0, maxStepMs))
-    }
+    const { maxStepMs } = this.scenario
+    if (maxStepMs === 0 || !this.#random.chance(0.2)) return this.#fateNow()
+    return this.#clock.sleep(this.#random.int(0, maxStepMs)).then(() => this.#fateNow())
+  }
+
+  #fateNow(): StepFate {
+    const { deaths, storeFailures } = this.scenario
     if (this.#random.chance(deaths)) return "dies"
     return this.#random.chance(storeFailures) ? "fails" : "done"
   }

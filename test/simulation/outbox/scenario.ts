@@ -117,7 +117,7 @@ export function drawOutboxScenario(
       maxBatchBytes: random.pick([1, 60, 1_000_000]),
       maxBatchItems: random.pick([1, 3, 10_000]),
       maxPendingBytes: random.pick([Infinity, Infinity, 100]),
-      pollIntervalMs: random.pick([100, 1_000, 10_000]),
+      pollIntervalMs: random.pick([500, 2_000, 30_000]),
       producerRetentionMs: 6 * DAY_MS,
     },
     requestTimeoutMs: random.pick([3_000, 60_000]),
