@@ -10,6 +10,7 @@ interface WaitingAppend {
 export class GroupedAppends {
   readonly #enqueue: (messages: readonly Uint8Array[]) => Promise<EnqueueResult[]>
   #waiting: WaitingAppend[] = []
+  #last: Promise<unknown> = Promise.resolve()
   #isRunning = false
 
   /** @param enqueue - queues messages in one transaction, each for itself */
@@ -19,10 +20,21 @@ export class GroupedAppends {
 
   /** Queues a message. @returns what became of it; rejects with the error of its transaction */
   push(bytes: Uint8Array): Promise<EnqueueResult> {
-    return new Promise((resolve, reject) => {
+    const result = new Promise<EnqueueResult>((resolve, reject) => {
       this.#waiting.push({ bytes, resolve, reject })
       if (!this.#isRunning) void this.#run()
     })
+    this.#last = result
+    return result
+  }
+
+  /** Resolves once it is known what became of all messages so far. */
+  settled(): Promise<void> {
+    // Its caller hears of it.
+    return this.#last.then(
+      () => undefined,
+      () => undefined,
+    )
   }
 
   async #run(): Promise<void> {

@@ -75,7 +75,10 @@ export interface OutboxStore {
    * @returns a function that ends the watch
    */
   watch?(outbox: string, notify: () => void): () => void
-  /** Releases what the store has opened; not the caller's connection. Called when an outbox ends; another one may be open. */
+  /**
+   * Releases what the store has opened; not the caller's connection. Called when an outbox ends; another one may be open. What it throws
+   * is ignored.
+   */
   close?(): void | Promise<void>
 }
 

@@ -1,3 +1,4 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import type { DurableStreamErrorCode } from "../errors/error-code.ts"
 import { invalidMessageError } from "../errors/invalid-message-error.ts"
 import { LinkedAbortController, raceAbort, sleep } from "../http/abort.ts"
@@ -5,6 +6,7 @@ import { backoffDelayMs } from "../http/backoff.ts"
 import { checkSignal } from "../http/endpoint.ts"
 import { badOption, checkOptions, RULES } from "../http/option-checks.ts"
 import { supportAsyncDispose } from "../platform/async-dispose.ts"
+import { monotonicMs } from "../platform/clock.ts"
 import { callObserver } from "../platform/console.ts"
 import { onOnline } from "../platform/network.ts"
 import { randomId } from "../platform/random-id.ts"
@@ -95,10 +97,12 @@ export class Outbox {
     return this.#transact(() => enqueueMessages(messages, maxPendingBytes))
   })
   #state: OutboxState = "idle"
-  #error: OutboxError | undefined
-  /** The last failure that this opener has reported. */
-  #failure: OutboxFailure | undefined
+  /** What the program knows of why delivery failed: it decides about that one. */
+  #failed: { readonly error: OutboxError; readonly failure?: OutboxFailure | undefined } | undefined
   #pending = { count: 0, bytes: 0 }
+  #countedAtMs = 0
+  /** The store is not closed under them. */
+  readonly #transactions = new Set<Promise<unknown>>()
   #wake: (() => void) | undefined
   /** Something happened that delivery has not looked at. */
   #isNotified = false
@@ -127,12 +131,11 @@ export class Outbox {
     try {
       await this.#transact(() => openRecord(config))
       await this.#refresh()
+      this.#delivery = this.#deliver(store.watch?.(name, () => this.#notify("message")))
     } catch (error) {
-      this.#stop.end()
-      await store.close?.()
+      await this.#end()
       throw error
     }
-    this.#delivery = this.#deliver(store.watch?.(name, () => this.#notify("message")))
   }
 
   /** How many messages are not acknowledged: counted in the store at the last look, with this opener's since then. */
@@ -151,7 +154,7 @@ export class Outbox {
 
   /** Why delivery failed; undefined unless the state is `failed`. */
   get error(): OutboxError | undefined {
-    return this.#error
+    return this.#failed?.error
   }
 
   /**
@@ -172,7 +175,7 @@ export class Outbox {
   }
 
   /**
-   * Resolves once everything that was in the store at the call is acknowledged, by whichever opener.
+   * Resolves once everything that was appended before the call is acknowledged, by whichever opener.
    *
    * @throws OutboxError what delivery failed with; FetchBackoffAbortError on abort. The messages stay in the store
    */
@@ -188,15 +191,16 @@ export class Outbox {
    * @throws OutboxError what delivery failed with; FetchBackoffAbortError on abort. The closure stays in the store
    */
   async close(options: { signal?: AbortSignal | undefined } = {}): Promise<void> {
-    checkSignal(options.signal)
-    await this.#transact(() => writeClosing(true))
-    this.#notify("message")
-    await this.#until(options.signal, ({ isClosed }) => isClosed)
+    const begin = async () => {
+      await this.#transact(() => writeClosing(true))
+      this.#notify("message")
+    }
+    await this.#until(options.signal, ({ isClosed }) => isClosed, begin)
   }
 
   /**
    * Waits until everything is delivered, then ends this opener. With a signal that aborts, it ends at once. What is not delivered
-   * stays in the store for the next opener.
+   * stays in the store for the next opener; this one rejects every call from here on.
    *
    * @returns resolves once nothing of the opener is left
    */
@@ -229,7 +233,7 @@ export class Outbox {
     const { resend, skip } = checkOptions(decision, { resend: RULES.boolean, skip: RULES.boolean })
     if (resend === true && skip === true) throw badOption("skip", "omitted beside resend", skip)
     const resumption = resend === true ? "resend" : skip === true ? "skip" : "retry"
-    const failed = this.#failure
+    const failed = this.#failed?.failure
     if (failed === undefined && resumption !== "retry") {
       throw this.#makeError("it has not failed, there is nothing to decide.", "BAD_REQUEST")
     }
@@ -241,7 +245,6 @@ export class Outbox {
       )
     }
     await this.#refresh()
-    this.#error = undefined
     this.#failureCount = 0
     if (this.#state === "failed") this.#set("idle")
     this.#notify("program")
@@ -284,8 +287,16 @@ export class Outbox {
       this.#notify("message")
     }
     const program = () => enqueueMessages([bytes], maxPendingBytes)
-    const results = store.join(name, transaction, program)
-    if (!Array.isArray(results)) return Promise.resolve(results).then(finish)
+    const fail = (error: unknown) => {
+      throw this.#storeError(error)
+    }
+    let results: EnqueueResult[] | Promise<EnqueueResult[]>
+    try {
+      results = store.join(name, transaction, program)
+    } catch (error) {
+      return fail(error)
+    }
+    if (!Array.isArray(results)) return results.catch(fail).then(finish)
     finish(results)
     return Promise.resolve()
   }
@@ -303,12 +314,12 @@ export class Outbox {
           "BUFFER_FULL",
         )
       case "failed":
-        throw this.#errorOf(result.failure)
+        throw this.#failedWith(result.failure)
     }
   }
 
   async #deliver(unwatch: (() => void) | undefined): Promise<void> {
-    const { store, pollIntervalMs } = this.#settings
+    const { pollIntervalMs } = this.#settings
     const { signal } = this.#stop
     while (!signal.aborted) {
       this.#isNotified = false
@@ -326,8 +337,18 @@ export class Outbox {
     }
     unwatch?.()
     this.#set("detached")
+    await this.#end()
+  }
+
+  async #end(): Promise<void> {
+    const { store } = this.#settings
     this.#stop.end()
-    await store.close?.()
+    await Promise.allSettled(this.#transactions)
+    try {
+      await store.close?.()
+    } catch {
+      // What is stored is stored.
+    }
   }
 
   /** Makes one attempt, or waits for a reason to make one. */
@@ -335,17 +356,18 @@ export class Outbox {
     const { endpoint, limits, pollIntervalMs } = this.#settings
     const attemptId = randomId()
     const next = await this.#transact(() => prepareAttempt(limits, attemptId))
+    const isIdle = next.kind === "idle" || next.kind === "closed"
+    if (isIdle || monotonicMs() - this.#countedAtMs >= pollIntervalMs) await this.#refresh()
     switch (next.kind) {
       case "busy":
         this.#set("sending")
         return this.#wait(Math.min(next.forMs, pollIntervalMs))
       case "idle":
       case "closed":
-        await this.#refresh()
         this.#set(next.kind)
         return this.#wait(pollIntervalMs, "message")
       case "failed":
-        this.#fail(this.#errorOf(next.failure))
+        this.#failedWith(next.failure)
         return this.#wait(pollIntervalMs)
       case "send": {
         const { outbox, batch, isNew } = next
@@ -378,7 +400,7 @@ export class Outbox {
         return
       }
       case "failed":
-        this.#fail(this.#errorOf(settlement.failure))
+        this.#failedWith(settlement.failure)
         return
       case "retry":
         if (outcome.kind === "acknowledged" || this.#stop.signal.aborted) return
@@ -432,20 +454,22 @@ export class Outbox {
     if (reason === "program" || this.#state === "idle") this.#wake?.()
   }
 
-  /** Waits until the store's progress meets a condition. */
+  /** Waits until what was appended before is stored, does what `begin` says, and waits until the store's progress meets a condition. */
   async #until(
     given: AbortSignal | undefined,
     isMet: (progress: Progress) => boolean,
+    begin?: () => Promise<void>,
   ): Promise<void> {
     const linked = new LinkedAbortController(checkSignal(given))
     const { signal } = linked
     try {
+      await raceAbort(this.#appends.settled().then(begin), signal)
       for (;;) {
         const { signal: stop } = this.#stop
         const seen = this.#progressCount
         const progress = await raceAbort(this.#transact(readProgress), signal)
         if (isMet(progress)) return
-        if (progress.failure !== undefined) throw this.#errorOf(progress.failure)
+        if (progress.failure !== undefined) throw this.#failedWith(progress.failure)
         if (stop.aborted) throw this.#detachedError()
         if (seen !== this.#progressCount) continue
         await sleep(this.#settings.pollIntervalMs, signal, (wake) => {
@@ -459,50 +483,66 @@ export class Outbox {
   }
 
   async #refresh(): Promise<void> {
+    this.#countedAtMs = monotonicMs()
     this.#pending = await this.#transact(readPending)
   }
 
   /** A transaction of this outbox. @throws OutboxError also for what the store throws */
   async #transact<T>(program: () => StoreProgram<T>): Promise<T> {
     const { store, name } = this.#settings
+    if (this.#state === "detached") throw this.#detachedError()
+    const transaction = store.transact(name, program)
+    this.#transactions.add(transaction)
     try {
-      return await store.transact(name, program)
+      return await transaction
     } catch (cause) {
-      if (cause instanceof OutboxError) {
-        cause.message = cause.message.replace(/^The outbox/, `Outbox ${name}`)
-        throw cause
-      }
-      // Any value may be asked for a property.
-      const {
-        indeterminate,
-        name: kind,
-        message,
-      } = Object(cause) as Partial<Record<string, unknown>>
-      // A full quota of a browser has a name and no message.
-      const reason = [kind === "Error" ? "" : kind, message ?? cause].filter(Boolean).map(String)
-      throw this.#makeError(`its store failed: ${reason.join(": ")}`, "STORE_FAILED", {
-        indeterminate: indeterminate === true,
-        cause,
-      })
+      throw this.#storeError(cause)
+    } finally {
+      this.#transactions.delete(transaction)
     }
   }
 
-  #fail(error: OutboxError): void {
-    if (this.#state === "failed") return
-    this.#error = error
-    this.#set("failed")
-    this.#observe({ kind: "failed", error })
+  /** What a transaction is rejected with: the rules' own errors, or the store's. */
+  #storeError(cause: unknown): DurableStreamError {
+    if (cause instanceof DurableStreamError) {
+      cause.message = cause.message.replace(/^The outbox/, `Outbox ${this.#settings.name}`)
+      return cause
+    }
+    // Any value may be asked for a property.
+    const { indeterminate, name, message } = Object(cause) as Partial<Record<string, unknown>>
+    // A full quota of a browser has a name and no message.
+    const reason = [name === "Error" ? "" : name, message ?? cause].filter(Boolean).map(String)
+    return this.#makeError(`its store failed: ${reason.join(": ")}`, "STORE_FAILED", {
+      indeterminate: indeterminate === true,
+      cause,
+    })
   }
 
-  #errorOf(failure: OutboxFailure): OutboxError {
+  /** Tells the program why delivery failed, unless it knows: it can decide about nothing else. */
+  #failedWith(failure: OutboxFailure): OutboxError {
+    const known = this.#failed
+    if (known !== undefined && JSON.stringify(known.failure) === JSON.stringify(failure)) {
+      return known.error
+    }
     const { code, message, indeterminate } = failure
-    this.#failure = failure
     const advice = indeterminate
       ? "The first batch of undelivered() may be in the stream: look, then resume({ resend: true }) or resume({ skip: true })."
       : "Call resume() once the cause is gone, or resume({ skip: true }) to drop the batch."
     // The rules store codes of this package.
-    const known = code as DurableStreamErrorCode
-    return this.#makeError(`it cannot deliver: ${message} ${advice}`, known, { indeterminate })
+    const stored = code as DurableStreamErrorCode
+    const error = this.#makeError(`it cannot deliver: ${message} ${advice}`, stored, {
+      indeterminate,
+    })
+    this.#fail(error, failure)
+    return error
+  }
+
+  #fail(error: OutboxError, failure?: OutboxFailure): void {
+    const isKnown = failure === undefined && this.#failed?.error.message === error.message
+    if (isKnown || this.#state === "detached") return
+    this.#set("failed")
+    this.#failed = { error, failure }
+    this.#observe({ kind: "failed", error })
   }
 
   #detachedError(): OutboxError {
@@ -519,7 +559,7 @@ export class Outbox {
 
   #set(state: OutboxState): void {
     if (this.#state === state) return
-    if (state !== "failed") this.#error = undefined
+    this.#failed = undefined
     this.#state = state
     this.#progressed()
   }
