@@ -147,7 +147,6 @@ export function* enqueueMessages(
 
 /** How many messages are not acknowledged, and their bytes. */
 export function* readPending(): StoreProgram<{ count: number; bytes: number }> {
-  // In this order, what is sealed in between is counted twice, not omitted.
   const { count, bytes } = yield* operate({ kind: "size" })
   const batch = yield* readBatch()
   return { count: count + (batch?.ids.length ?? 0), bytes: bytes + (batch?.body.byteLength ?? 0) }
@@ -374,8 +373,7 @@ export function* readUndelivered(): StoreProgram<{
   messages: Uint8Array[]
   indeterminateCount: number
 }> {
-  // Without the lock, a batch could be sealed between the reads.
-  const { contentType, failure } = yield* readOpened("update")
+  const { contentType, failure } = yield* readOpened()
   const batch = yield* readBatch()
   const sealed = batch === undefined ? [] : messagesOf(batch, contentType)
   const rest = yield* firstMessages(Infinity, Infinity)
@@ -397,7 +395,7 @@ export interface Progress {
 
 /** Reads how far delivery is. */
 export function* readProgress(): StoreProgram<Progress> {
-  const { isClosed = false, failure } = yield* readOpened("update")
+  const { isClosed = false, failure } = yield* readOpened()
   const batch = yield* readBatch()
   const [first] = yield* operate({ kind: "messages", afterId: -1, maxCount: 1 })
   const { lastId } = yield* operate({ kind: "size" })

@@ -53,8 +53,8 @@ export type StoreProgram<T> = Generator<StoreOperation, T, unknown>
  */
 export interface OutboxStore {
   /**
-   * Runs a program in one transaction, isolated from all others, and resolves once it is committed and on disk: the machine can
-   * lose its power then.
+   * Runs a program in one transaction and resolves once it is committed and on disk: the machine can lose its power then. The
+   * transaction sees one state of the store, and what it has changed itself.
    *
    * @param outbox - the outbox's name. Outboxes of one store do not see each other's records
    * @param program - called again if the transaction has to be repeated. What it throws rolls back

@@ -114,7 +114,8 @@ async function inTransaction<T>(
   run: () => Promise<T>,
   onLost: () => void,
 ): Promise<T> {
-  await client.query("BEGIN ISOLATION LEVEL READ COMMITTED")
+  // A batch is read in steps: each must see the same queue, or the end of another transaction could be sealed without its beginning.
+  await client.query("BEGIN ISOLATION LEVEL REPEATABLE READ")
   let result: T
   try {
     await client.query("SET LOCAL synchronous_commit = on")
@@ -238,7 +239,7 @@ function sqlStateOf(error: unknown): string {
   return typeof code === "string" && /^[0-9A-Z]{5}$/.test(code) ? code : ""
 }
 
-/** Two transactions that lock in another order, or that make the tables at the same time. */
+/** Two transactions that change the same record, lock in another order, or make the tables at the same time. */
 function isRepeatable(error: unknown): boolean {
   return ["40001", "40P01", "23505", "42P07"].includes(sqlStateOf(error))
 }

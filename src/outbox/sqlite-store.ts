@@ -64,8 +64,9 @@ export function sqliteStore(db: SqliteDatabase): OutboxStore {
   }
   return {
     async transact<T>(outbox: string, program: () => StoreProgram<T>): Promise<T> {
-      const connection = file === undefined ? db : (own ??= openOwn(db, file))
       for (let waits = 0; ; waits++) {
+        // Another outbox that shares the store can have closed it meanwhile.
+        const connection = file === undefined ? db : (own ??= openOwn(db, file))
         try {
           if (connection !== db || !isInTransaction(db)) {
             return inTransaction(connection, () =>

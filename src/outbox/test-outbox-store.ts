@@ -121,6 +121,22 @@ const rules: Readonly<Record<string, (context: RuleContext) => Promise<void>>> =
     const [n] = await store.transact(outbox, () => getAll("n"))
     expectSame(n?.json, "20")
   },
+  "shows a transaction one state of the store, whatever others commit": async (context) => {
+    const { store, other, outbox } = context
+    await store.transact(outbox, () => enqueue("a"))
+    let writing: Promise<unknown> | undefined
+    const [before, after] = await store.transact(outbox, function* () {
+      const read = () => operate({ kind: "messages", afterId: -1, maxCount: 9 })
+      const first = yield* read()
+      let isOver = false
+      writing ??= other.transact(outbox, () => enqueue("b")).then(() => (isOver = true))
+      // It may have to wait for this transaction.
+      for (let turn = 0; turn < 200 && !isOver; turn++) yield* operate({ kind: "now" })
+      return [first.length, (yield* read()).length]
+    })
+    await writing
+    expectSame(before, after)
+  },
   "keeps outboxes apart": async ({ store, outbox }) => {
     await store.transact(outbox, function* () {
       yield* put("a", "1")

@@ -29,6 +29,27 @@ describe.skipIf(postgresBinaries === undefined)("postgresStore with pg", () => {
     expect(await queue(store, "late")).toEqual(["late", "early"])
   })
 
+  it("never reads the end of a transaction without its beginning, though it is committed meanwhile", async () => {
+    const pool = server.pool()
+    const store = postgresStore(pool)
+    await store.transact("steps", () => operate({ kind: "size" }))
+    const late = await pool.connect()
+    await late.query("BEGIN")
+    await store.join!("steps", late, () => enqueue("first of late"))
+    await store.transact("steps", () => enqueue("early"))
+    await store.join!("steps", late, () => enqueue("last of late"))
+    let isCommitted = false
+    const read = await store.transact("steps", function* () {
+      const [early] = yield* operate({ kind: "messages", afterId: -1, maxCount: 1 })
+      void late.query("COMMIT").then(() => (isCommitted = true))
+      while (!isCommitted) yield* operate({ kind: "now" })
+      const rest = yield* operate({ kind: "messages", afterId: early!.id, maxCount: 9 })
+      return [early!, ...rest].map(({ bytes }) => new TextDecoder().decode(bytes))
+    })
+    late.release()
+    expect(read).toEqual(["early"])
+  })
+
   it("says that a commit is indeterminate if its connection is lost, and makes a new one", async () => {
     const pool = server.pool({ max: 1 })
     const admin = server.pool()

@@ -35,6 +35,21 @@ describe.skipIf(!hasSqlite)("sqliteStore with better-sqlite3", () => {
     expect(await queue(store)).toEqual(["outside"])
   })
 
+  it("waits for a lock, though another outbox that shares the store ends meanwhile", async () => {
+    const file = join(await testFolder(), "test.db")
+    const store = sqliteStore(openDatabase(file))
+    await store.transact("o", () => enqueue("a"))
+    const other = openDatabase(file)
+    other.exec("BEGIN IMMEDIATE")
+    const put = store.transact("o", () => enqueue("b"))
+    for (let n = 0; n < 20; n++) await turn()
+    await store.close!()
+    other.exec("COMMIT")
+    await put
+    expect(await queue(store)).toEqual(["a", "b"])
+    await store.close!()
+  })
+
   it("commits on a connection of its own with full sync", async () => {
     const db = openDatabase(join(await testFolder(), "test.db"))
     db.pragma("synchronous = OFF")

@@ -11,8 +11,8 @@ import {
 /** How a {@link MemoryDatabase} behaves. */
 export interface DatabaseChoices {
   /**
-   * `serial`: one transaction at a time, and a caller's is synchronous, as in SQLite. `concurrent`: many, each reads what is committed,
-   * and locks are those of records, as in PostgreSQL.
+   * `serial`: one transaction at a time, and a caller's is synchronous, as in SQLite. `concurrent`: many, and locks are those of records,
+   * as in PostgreSQL: a caller's reads what is committed, the store's own one state (see {@link ConflictError}).
    */
   isolation: "serial" | "concurrent"
   now: () => number
@@ -22,6 +22,11 @@ export interface DatabaseChoices {
 interface Disk {
   readonly records: Map<string, StoredRecord>
   readonly messages: Map<number, StoredMessage & { readonly outbox: string }>
+}
+
+/** A transaction that sees one state locks a record that was changed since: it has to be repeated. */
+export class ConflictError extends Error {
+  override readonly name = "ConflictError"
 }
 
 /** A database in memory, whose transactions are atomic, isolated and locked as those of a real one. */
@@ -45,9 +50,9 @@ export class MemoryDatabase {
     return copy
   }
 
-  /** Begins a transaction once it may. */
-  async begin(): Promise<MemoryTransaction> {
-    const transaction = new MemoryTransaction(this)
+  /** Begins a transaction once it may. `one-state` is that of its first operation. */
+  async begin(reads: "committed" | "one-state" = "committed"): Promise<MemoryTransaction> {
+    const transaction = new MemoryTransaction(this, reads)
     if (this.choices.isolation === "serial") await this.lock(transaction, "", "update")
     return transaction
   }
@@ -78,12 +83,15 @@ export class MemoryDatabase {
 /** A transaction of a {@link MemoryDatabase}: what it writes is its own until it is committed. */
 export class MemoryTransaction {
   readonly #database: MemoryDatabase
+  readonly #reads: "committed" | "one-state"
+  #state: Disk | undefined
   readonly #records = new Map<string, StoredRecord | undefined>()
   readonly #messages = new Map<number, (StoredMessage & { outbox: string }) | undefined>()
   isOpen = true
 
-  constructor(database: MemoryDatabase) {
+  constructor(database: MemoryDatabase, reads: "committed" | "one-state") {
     this.#database = database
+    this.#reads = reads
   }
 
   commit(): void {
@@ -105,7 +113,11 @@ export class MemoryTransaction {
     if (operation.kind === "get" && operation.lock !== undefined) {
       const { isolation } = this.#database.choices
       if (isolation === "concurrent") {
-        await this.#database.lock(this, keyOf(outbox, operation.key), operation.lock)
+        const key = keyOf(outbox, operation.key)
+        const seen = this.#disk.records.get(key)
+        await this.#database.lock(this, key, operation.lock)
+        const isOld = this.#reads === "one-state" && this.#database.disk.records.get(key) !== seen
+        if (isOld) throw new ConflictError("the record was changed by another transaction")
       }
     }
     return this.executeSync(outbox, operation)
@@ -116,9 +128,7 @@ export class MemoryTransaction {
     switch (operation.kind) {
       case "get": {
         const key = keyOf(outbox, operation.key)
-        return this.#records.has(key)
-          ? this.#records.get(key)
-          : this.#database.disk.records.get(key)
+        return this.#records.has(key) ? this.#records.get(key) : this.#disk.records.get(key)
       }
       case "put":
         return void this.#records.set(keyOf(outbox, operation.key), operation.record)
@@ -147,8 +157,15 @@ export class MemoryTransaction {
     }
   }
 
+  get #disk(): Disk {
+    const { disk, choices } = this.#database
+    if (this.#reads === "committed" || choices.isolation === "serial") return disk
+    this.#state ??= { records: new Map(disk.records), messages: new Map(disk.messages) }
+    return this.#state
+  }
+
   #queue(outbox: string): StoredMessage[] {
-    let { messages } = this.#database.disk
+    let { messages } = this.#disk
     if (this.#messages.size > 0) apply(this.#messages, (messages = new Map(messages)))
     return [...messages.values()]
       .filter((message) => message.outbox === outbox)
@@ -160,13 +177,17 @@ export class MemoryTransaction {
 export function memoryStore(database: MemoryDatabase): OutboxStore {
   return {
     async transact<T>(outbox: string, program: () => StoreProgram<T>): Promise<T> {
-      const transaction = await database.begin()
-      try {
-        const result = await runAsync(program(), (it) => transaction.execute(outbox, it))
-        transaction.commit()
-        return result
-      } finally {
-        transaction.rollback()
+      for (;;) {
+        const transaction = await database.begin("one-state")
+        try {
+          const result = await runAsync(program(), (it) => transaction.execute(outbox, it))
+          transaction.commit()
+          return result
+        } catch (error) {
+          if (!(error instanceof ConflictError)) throw error
+        } finally {
+          transaction.rollback()
+        }
       }
     },
     join<T>(outbox: string, transaction: unknown, program: () => StoreProgram<T>): T | Promise<T> {

@@ -5,7 +5,11 @@ import {
   type StoreOperation,
   type StoreProgram,
 } from "../../../src/outbox/index.ts"
-import type { MemoryDatabase, MemoryTransaction } from "../../support/memory-outbox-store.ts"
+import {
+  ConflictError,
+  type MemoryDatabase,
+  type MemoryTransaction,
+} from "../../support/memory-outbox-store.ts"
 
 /** What becomes of a step of the store. */
 export type StepFate = "done" | "dies" | "fails"
@@ -42,18 +46,20 @@ export class ProcessStore implements OutboxStore {
   }
 
   async transact<T>(outbox: string, program: () => StoreProgram<T>): Promise<T> {
-    await this.#step()
-    const transaction = await this.begin()
-    try {
-      const result = await runAsync(this.#edited(program), async (operation) => {
-        await this.#step()
-        return transaction.execute(outbox, operation)
-      })
-      await this.commit(transaction)
-      return result
-    } catch (error) {
-      this.rollback(transaction)
-      throw error
+    for (;;) {
+      await this.#step()
+      const transaction = await this.begin("one-state")
+      try {
+        const result = await runAsync(this.#edited(program), async (operation) => {
+          await this.#step()
+          return transaction.execute(outbox, operation)
+        })
+        await this.commit(transaction)
+        return result
+      } catch (error) {
+        this.rollback(transaction)
+        if (!(error instanceof ConflictError)) throw error
+      }
     }
   }
 
@@ -71,8 +77,8 @@ export class ProcessStore implements OutboxStore {
   }
 
   /** Begins a transaction; it ends with the process. */
-  async begin(): Promise<MemoryTransaction> {
-    const transaction = await this.#database.begin()
+  async begin(reads?: "one-state"): Promise<MemoryTransaction> {
+    const transaction = await this.#database.begin(reads)
     this.#open.add(transaction)
     if (this.#user.isDead) {
       transaction.rollback()

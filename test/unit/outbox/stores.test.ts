@@ -2,6 +2,7 @@ import "fake-indexeddb/auto"
 import { describe, expect, it } from "vitest"
 import {
   indexedDbStore,
+  runAsync,
   testOutboxStore,
   type OutboxStore,
   type StoreOperation,
@@ -22,7 +23,7 @@ describe("testOutboxStore", () => {
     },
   )
 
-  it.each<[string, (store: OutboxStore) => OutboxStore, string]>([
+  it.each<[string, (store: OutboxStore, database: MemoryDatabase) => OutboxStore, string]>([
     [
       "forgets bytes",
       (store) =>
@@ -47,9 +48,23 @@ describe("testOutboxStore", () => {
       (store) => ({ ...store, transact: (_, program) => store.transact("one", program) }),
       "keeps outboxes apart",
     ],
+    [
+      "sees what others commit meanwhile",
+      (store, database) => ({
+        ...store,
+        async transact(outbox, program) {
+          const transaction = await database.begin("committed")
+          const result = await runAsync(program(), (it) => transaction.execute(outbox, it))
+          transaction.commit()
+          return result
+        },
+      }),
+      "shows a transaction one state",
+    ],
   ])("names the rule that a store breaks that %s", async (_, broken, rule) => {
     const database = new MemoryDatabase({ isolation: "concurrent" })
-    await expect(testOutboxStore(() => broken(memoryStore(database)))).rejects.toThrow(rule)
+    const store = memoryStore(database)
+    await expect(testOutboxStore(() => broken(store, database))).rejects.toThrow(rule)
   })
 })
 
