@@ -1,5 +1,5 @@
 import { schemaError } from "../errors/schema-error.ts"
-import { LinkedAbortController, sleep } from "../http/abort.ts"
+import { LinkedAbortController, onAbort, sleep } from "../http/abort.ts"
 import { backoffDelayMs } from "../http/backoff.ts"
 import { failureOf } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
@@ -17,7 +17,10 @@ type AnyBatch = JsonBatch | TextChunk | ByteChunk
 /** What is known of a stream that could not be moved on; it outlives the claim, so that another claim does not begin at attempt 1. */
 interface FailedBatch {
   readonly startOffset: Offset
+  /** How often the handler threw for the batch at this offset. */
   readonly attempts: number
+  /** How often in a row the stream could not be moved on, for whatever reason. */
+  readonly failures: number
   /** On the monotonic clock. */
   readonly retryAtMs: number
 }
@@ -50,6 +53,12 @@ export interface ClaimWorkSettings {
   /** The claim is ended after so long, in milliseconds, and claimed again: its token does not last longer. */
   readonly maxClaimMs: number
 }
+
+/** How often the read of a stream is retried while it takes a slot. */
+const READ_RETRIES = 2
+
+/** A worker that no longer waits for its handlers waits this long for the release, and leaves the rest to the lease. */
+const RELEASE_TIMEOUT_MS = 1_000
 
 /** A stream of the claim that has work. */
 interface Job {
@@ -143,8 +152,12 @@ async function allSettled(
 /** Ends a claim as done; releases it if the worker does not wait for its handlers. */
 async function endClaim(claim: Claim, { stopping, observe }: ClaimWorkSettings): Promise<boolean> {
   let nextWake = false
-  if (stopping?.aborted === true) await claim.release()
-  else ({ nextWake } = await claim.ack([], { done: true }))
+  if (stopping?.aborted === true) await claim.release({ timeoutMs: RELEASE_TIMEOUT_MS })
+  else {
+    const unfollow = stopping && onAbort(stopping, () => claim.abandon())
+    const done = claim.ack([], { done: true })
+    ;({ nextWake } = await done.finally(() => unfollow?.()))
+  }
   observe({ kind: "released", nextWake })
   return nextWake
 }
@@ -181,38 +194,38 @@ async function handleStream(
 ): Promise<boolean> {
   const { handler, failed, observe } = settings
   let batch: AnyBatch | undefined
+  const isOver = () => {
+    // A server that goes on reporting what cannot be read as pending must not be asked for it in a loop.
+    if (reaches(job.ackedOffset, job.offset)) noteFailure(job, settings)
+    return true
+  }
   try {
     job.offset = laterOffset(job.offset, await handler.startOffset?.(job.path))
     if (reaches(job.offset, job.tailOffset)) {
       acknowledge(claim, job, settings)
-      return true
+      return isOver()
     }
     for await (batch of batchesFrom(job, settings, signal)) {
       if (!begin()) return true
       // An empty page moves the offset and has nothing to handle.
-      if (!isEmpty(batch)) await handle(batch, job, settings, signal)
-      failed.delete(job.path)
+      const hasContent = !isEmpty(batch)
+      if (hasContent) {
+        await handle(batch, job, settings, signal)
+        failed.delete(job.path)
+      }
       if (signal.aborted) return true
       job.offset = batch.offset
-      if (!isEmpty(batch)) observe({ kind: "handled", path: job.path, offset: batch.offset })
+      if (hasContent) observe({ kind: "handled", path: job.path, offset: batch.offset })
       acknowledge(claim, job, settings)
       if (reaches(job.offset, job.tailOffset)) return true
       batch = undefined
     }
-    return true
+    return isOver()
   } catch (error) {
     if (signal.aborted) return true
-    if (error instanceof OffsetMismatchError && failed.get(job.path)?.startOffset !== job.offset) {
-      // Another worker handled the batch: go on where the store is. If that happens again, it is a failure like others.
-      noteFailure(job, failed, 0)
-      job.offset = error.storedOffset
-      return false
-    }
     if (batch === undefined && failureOf(error) !== undefined && isGone(error)) {
-      // A server that goes on reporting it as pending must not be asked for it in a loop.
-      noteFailure(job, failed, retryDelayMs(job, settings))
       observe({ kind: "gone", path: job.path })
-      return true
+      return isOver()
     }
     return await afterFailure(claim, job, batch, error, settings, signal)
   }
@@ -227,19 +240,30 @@ async function afterFailure(
   signal: AbortSignal,
 ): Promise<boolean> {
   const { handler, failed, observe, onError } = settings
-  const attempts = attemptsOf(job, failed) + 1
+  if (error instanceof OffsetMismatchError) {
+    // Another worker handled the batch: go on where the store is. At once, unless that happens again.
+    noteFailure(job, settings, { isAtOnce: !failed.has(job.path) })
+    job.offset = error.storedOffset
+    return false
+  }
   onError(error)
-  if (batch !== undefined && handler.onPoison !== undefined && attempts >= handler.maxAttempts) {
+  const isAttempt = batch !== undefined
+  const attempts = attemptsOf(job, failed) + Number(isAttempt)
+  if (isAttempt && handler.onPoison !== undefined && attempts >= handler.maxAttempts) {
     const context = { path: job.path, startOffset: job.offset, signal, attempt: attempts, error }
-    if ((await handler.onPoison(batch, context)) !== "skip") throw new PoisonStop(error)
+    try {
+      if ((await handler.onPoison(batch, context)) !== "skip") throw new PoisonStop(error)
+    } catch (thrown) {
+      if (!(thrown instanceof OffsetMismatchError)) throw thrown
+      return await afterFailure(claim, job, batch, thrown, settings, signal)
+    }
     failed.delete(job.path)
     job.offset = batch.offset
     observe({ kind: "skipped", path: job.path, offset: batch.offset, error })
     acknowledge(claim, job, settings)
     return reaches(job.offset, job.tailOffset)
   }
-  const delayMs = retryDelayMs(job, settings)
-  noteFailure(job, failed, delayMs)
+  const delayMs = noteFailure(job, settings, { isAttempt })
   observe({
     kind: "retry",
     path: job.path,
@@ -251,13 +275,18 @@ async function afterFailure(
   return false
 }
 
-function retryDelayMs(job: Job, { handler, failed }: ClaimWorkSettings): number {
-  return backoffDelayMs(handler.backoff, attemptsOf(job, failed) + 1, Math.random())
-}
-
-function noteFailure(job: Job, failed: FailedBatches, delayMs: number): void {
-  const attempts = attemptsOf(job, failed) + 1
-  failed.set(job.path, { startOffset: job.offset, attempts, retryAtMs: monotonicMs() + delayMs })
+/** @returns how long the stream waits, in milliseconds */
+function noteFailure(
+  job: Job,
+  { handler, failed }: ClaimWorkSettings,
+  { isAttempt = false, isAtOnce = false } = {},
+): number {
+  const { path, offset: startOffset } = job
+  const failures = (failed.get(path)?.failures ?? 0) + 1
+  const attempts = attemptsOf(job, failed) + Number(isAttempt)
+  const delayMs = isAtOnce ? 0 : backoffDelayMs(handler.backoff, failures, Math.random())
+  failed.set(path, { startOffset, attempts, failures, retryAtMs: monotonicMs() + delayMs })
+  return delayMs
 }
 
 function attemptsOf({ path, offset }: Job, failed: FailedBatches): number {
@@ -298,7 +327,7 @@ async function matchingBatch(
   return { ...batch, items }
 }
 
-/** Not awaited: the next batch is handled meanwhile. What fails here fails the end of the claim, too. */
+/** Not awaited: the next batch is handled meanwhile. What is not acknowledged stays pending, and comes again. */
 function acknowledge(claim: Claim, job: Job, settings: ClaimWorkSettings): void {
   const { path, offset, ackedOffset } = job
   // A store that was behind was brought up to what the server knows already.
@@ -307,7 +336,7 @@ function acknowledge(claim: Claim, job: Job, settings: ClaimWorkSettings): void 
     ({ rejected }) => {
       const ack = rejected.find((it) => it.path === path)
       if (ack === undefined) return
-      noteFailure({ ...job, offset: ackedOffset }, settings.failed, retryDelayMs(job, settings))
+      noteFailure({ ...job, offset: ackedOffset }, settings)
       settings.observe({ kind: "rejected-ack", path, offset: ack.offset, reason: ack.reason })
     },
     () => undefined,
@@ -319,8 +348,12 @@ async function* batchesFrom(
   { root, handler }: ClaimWorkSettings,
   signal: AbortSignal,
 ): AsyncGenerator<AnyBatch> {
+  const options = root.streamOptions(path)
+  const { maxRetries = Infinity } = options.backoffOptions ?? {}
   const response = await stream({
-    ...root.streamOptions(path),
+    ...options,
+    // A stream that cannot be read waits as one whose handler threw: without a slot.
+    backoffOptions: { ...options.backoffOptions, maxRetries: Math.min(maxRetries, READ_RETRIES) },
     offset,
     live: false,
     signal,

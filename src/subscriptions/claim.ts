@@ -1,4 +1,6 @@
+import { raceAbort } from "../http/abort.ts"
 import { Deadline } from "../http/deadline.ts"
+import { failureOf } from "../http/failure.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { errorOfServer, notSupported, SubscriptionError } from "./subscription-error.ts"
 import type { RootResponse, StreamRoot } from "./subscriptions-request.ts"
@@ -82,6 +84,8 @@ export class Claim {
   #next: PendingAck | undefined
   #sending: Promise<void> | undefined
   #ended: "done" | "released" | "lost" | undefined
+  /** The response to a `done` was lost: what the server fences from then on has ended. */
+  #mayBeDone = false
   #error: unknown
 
   /**
@@ -121,6 +125,9 @@ export class Claim {
    */
   ack(acks: readonly Ack[] = [], options: { done?: boolean | undefined } = {}): Promise<AckResult> {
     this.#checkLease()
+    if (this.#ended === "done" && this.#mayBeDone && options.done === true) {
+      return Promise.resolve({ nextWake: false, rejected: [] })
+    }
     if (this.#ended !== undefined) return Promise.reject(this.#endedError())
     const pending = (this.#next ??= newPendingAck())
     for (const { path, offset } of acks) pending.offsets.set(path, offset)
@@ -137,20 +144,20 @@ export class Claim {
   /**
    * Ends the claim without an acknowledgement: the server wakes another worker if work is pending. Resolves also if the claim
    * has ended already. Acknowledgements that are under way are sent before.
+   *
+   * @param options - `timeoutMs`: how long it may take; default for as long as the lease lasts. Then the lease expires by itself
    */
-  async release(): Promise<void> {
-    if (this.#lease.route === "callback") {
-      // A callback has no such call: `done` without an acknowledgement does the same.
-      await this.ack([], { done: true }).catch(() => undefined)
-      return
+  async release({ timeoutMs = Infinity }: { timeoutMs?: number | undefined } = {}): Promise<void> {
+    const limit = new Deadline(undefined, timeoutMs, tooLate)
+    await raceAbort(this.#sending ?? Promise.resolve(), limit.signal).catch(() => undefined)
+    const lease = new Deadline(limit.signal, this.#leftMs(), tooLate)
+    let response: RootResponse | undefined
+    if (this.isHeld) {
+      this.#end("released")
+      // A release that is lost costs the others the rest of the lease, and nothing else.
+      response = await this.#request("release", {}, lease.signal).catch(() => undefined)
     }
-    await this.#sending
-    const leftMs = this.#leftMs()
-    if (!this.isHeld) return
-    this.#end("released")
-    // A lease that nobody extends expires by itself: a release that is lost costs the others that time, and nothing else.
-    const limit = new Deadline(undefined, leftMs, () => new Error("the lease is over"))
-    const response = await this.#request("release", {}, limit.signal).catch(() => undefined)
+    lease.end()
     limit.end()
     if (response?.error === undefined || response.error.code === "FENCED") return
     throw this.#errorOf(response)
@@ -200,13 +207,13 @@ export class Claim {
 
   /** What a response to an acknowledgement means for the claim. */
   #settle(response: RootResponse, isDone: boolean): AckResult {
-    const { error, attempts } = response
+    const { error, isRepeated } = response
     if (isStored(response)) {
       if (isDone) this.#end("done")
       return { nextWake: response.json["next_wake"] === true, rejected: [] }
     }
-    // The first attempt ended the claim, and its response was lost.
-    if (isDone && error?.code === "FENCED" && attempts > 1) {
+    this.#mayBeDone ||= isDone && isRepeated
+    if (this.#mayBeDone && error?.code === "FENCED") {
       this.#end("done")
       return { nextWake: false, rejected: [] }
     }
@@ -227,6 +234,7 @@ export class Claim {
       },
       this.signal,
     ).catch((error: unknown) => {
+      this.#mayBeDone ||= isDone && failureOf(error)?.effect === "unknown"
       // The lease's end ends the request.
       throw this.#ended === undefined ? error : this.#endedError()
     })
@@ -276,8 +284,10 @@ export class Claim {
         if (this.#ended === undefined) this.#schedule()
       })
     }
+    // One that failed is sent again soon, but does not flood the server.
+    const retryMs = Math.max(this.leaseTtlMs / 30, 100)
     const untilHeartbeatMs = leftMs - (2 / 3) * this.leaseTtlMs
-    this.#heartbeatTimer = setTimeout(onHeartbeat, Math.max(this.leaseTtlMs / 30, untilHeartbeatMs))
+    this.#heartbeatTimer = setTimeout(onHeartbeat, Math.max(retryMs, untilHeartbeatMs))
   }
 
   #leftMs(): number {
@@ -330,6 +340,8 @@ export class Claim {
     return `Claim of subscription ${this.subscriptionId} at ${this.#lease.root.name}`
   }
 }
+
+const tooLate = () => new Error("it took too long")
 
 /** After these nothing that is sent with the claim's token can succeed. */
 const endingCodes: readonly string[] = [

@@ -1,3 +1,4 @@
+import { badOption } from "../http/option-checks.ts"
 import type { SqliteDatabase } from "../platform/sqlite-database.ts"
 import type { Offset } from "../protocol/offset.ts"
 import type { BatchContext } from "./worker-options.ts"
@@ -27,7 +28,8 @@ export interface StoredOffsets {
    * Handles a batch in one transaction with its offset: both are stored, or neither.
    *
    * @param work - writes to the database; synchronous. What it throws rolls the transaction back
-   * @throws OffsetMismatchError if the store is not at the batch's start
+   * @throws OffsetMismatchError if the store is not at the batch's start; DurableStreamError `BAD_REQUEST` if `work` is
+   *   asynchronous: nothing is stored then
    */
   apply<T>(
     batch: { readonly offset: Offset },
@@ -41,13 +43,15 @@ export interface StoredOffsets {
  * moves the offset.
  *
  * @param db - a connection that is not in a transaction
- * @param options - `table`: where the offsets are kept, one row for each path; created if missing.
- *   @default "durable_stream_offsets"
+ * @param options - `table`: where the offsets are kept, one row for each path; created if missing. Each subscription that
+ *   handles a stream for another purpose needs a table of its own. @default "durable_stream_offsets"
  */
 export function sqliteOffsets(
   db: SqliteDatabase,
   { table = "durable_stream_offsets" }: { table?: string | undefined } = {},
 ): StoredOffsets {
+  if (typeof (table as unknown) !== "string" || table === "")
+    throw badOption("table", "a name", table)
   const name = `"${table.replaceAll('"', '""')}"`
   db.exec(`CREATE TABLE IF NOT EXISTS ${name} (path TEXT PRIMARY KEY, "offset" TEXT NOT NULL)`)
   const select = db.prepare(`SELECT "offset" FROM ${name} WHERE path = ?`)
@@ -70,11 +74,18 @@ export function sqliteOffsets(
           throw new OffsetMismatchError(path, batchStart, stored)
         }
         const result = work()
+        if (typeof (result as Partial<PromiseLike<unknown>> | undefined)?.then === "function") {
+          throw badOption("work", "synchronous: the transaction ends when it returns", result)
+        }
         upsert.run(path, batch.offset)
         db.exec("COMMIT")
         return result
       } catch (error) {
-        db.exec("ROLLBACK")
+        try {
+          db.exec("ROLLBACK")
+        } catch {
+          // SQLite rolls back by itself for some errors (a full disk, `INSERT OR ROLLBACK`): the first one says why.
+        }
         throw error
       }
     },

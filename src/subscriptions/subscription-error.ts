@@ -54,6 +54,9 @@ const codes: Readonly<Record<string, SubscriptionErrorCode>> = {
   WEBHOOK_URL_REJECTED: "WEBHOOK_URL_REJECTED",
 }
 
+/** A server can say anything. */
+const MAX_SHOWN_CHARS = 200
+
 /**
  * The error of a response of the server.
  *
@@ -65,9 +68,9 @@ export function errorOfServer(
   { code: serverCode, message }: ServerError,
 ): SubscriptionError {
   const code = codes[serverCode] ?? (status === 401 ? "UNAUTHORIZED" : "BAD_REQUEST")
-  const reason = message === "" ? "" : `: ${message}`
+  const reason = message === "" ? "" : `: ${message.slice(0, MAX_SHOWN_CHARS)}`
   return new SubscriptionError(
-    `${subject}: the server responded ${status} ${serverCode}${reason}`,
+    `${subject}: the server responded ${status} ${serverCode.slice(0, MAX_SHOWN_CHARS)}${reason}`,
     code,
     status,
     serverCode,

@@ -1,3 +1,4 @@
+import { badOption } from "../http/option-checks.ts"
 import type { Offset } from "../protocol/offset.ts"
 
 /** What every subscription is created with. */
@@ -94,7 +95,7 @@ export function parseSubscription(json: unknown): Subscription | undefined {
     id,
     type,
     streams: parseList(json["streams"], parseSubscribedStream),
-    leaseTtlMs: typeof json["lease_ttl_ms"] === "number" ? json["lease_ttl_ms"] : DEFAULT_LEASE_MS,
+    leaseTtlMs: parseLeaseMs(json["lease_ttl_ms"]),
     status: json["status"] === "failed" ? "failed" : "active",
   }
   if (typeof pattern === "string") subscription.pattern = pattern
@@ -106,8 +107,23 @@ export function parseSubscription(json: unknown): Subscription | undefined {
   return subscription
 }
 
-/** What a server uses that does not report its lease. */
-export const DEFAULT_LEASE_MS = 30_000
+const DEFAULT_LEASE_MS = 30_000
+const MAX_LEASE_MS = 600_000
+
+/** The lease that a server reports; the protocol's, if it reports none. */
+export function parseLeaseMs(json: unknown): number {
+  return typeof json === "number" && json > 0 ? Math.min(json, MAX_LEASE_MS) : DEFAULT_LEASE_MS
+}
+
+/** @throws DurableStreamError `BAD_REQUEST` */
+export function checkLeaseMs(ms: unknown): void {
+  if (
+    ms === undefined ||
+    (Number.isInteger(ms) && Number(ms) >= 1_000 && Number(ms) <= MAX_LEASE_MS)
+  )
+    return
+  throw badOption("leaseTtlMs", "a whole number from 1,000 to 600,000", ms)
+}
 
 function parseWebhook(json: unknown): Subscription["webhook"] {
   if (!isJsonObject(json) || typeof json["url"] !== "string") return undefined

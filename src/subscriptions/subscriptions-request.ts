@@ -1,12 +1,13 @@
 import { badOption } from "../http/option-checks.ts"
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
-import { LinkedAbortController, raceAbort } from "../http/abort.ts"
+import { LinkedAbortController } from "../http/abort.ts"
 import { Deadline } from "../http/deadline.ts"
 import { createEndpoint, type Endpoint, type EndpointOptions } from "../http/endpoint.ts"
 import { failureOf, fetchFailure, transferError } from "../http/failure.ts"
 import { send } from "../http/request.ts"
 import { retryLoop, type AttemptOutcome, type RetryPolicy } from "../http/retry-loop.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { parseJson, readBytes } from "./read-bytes.ts"
 import { serverErrorIn, type ServerError } from "./subscription-error.ts"
 import type { JsonObject } from "./subscription.ts"
 
@@ -36,8 +37,8 @@ export interface RootResponse {
   readonly status: number
   readonly json: unknown
   readonly error: ServerError | undefined
-  /** How many attempts were made: a repeated call can find what its first attempt did. */
-  readonly attempts: number
+  /** Whether an attempt before it may have been applied: a repeated call can find what the first did. */
+  readonly isRepeated: boolean
 }
 
 /** The reserved routes of one root, and the URLs of its streams. */
@@ -80,18 +81,22 @@ export class StreamRoot {
   async request({ signal, ...request }: RootRequest): Promise<RootResponse> {
     const endpoint = createEndpoint({ ...this.#options, url: this.routeUrl(request.path) })
     const abort = new LinkedAbortController(endpoint.signal, signal)
-    const attempt = (count: number) => {
+    let isRepeated = false
+    const attempt = async () => {
       request.beforeAttempt?.()
-      return attemptOnce(endpoint, request, abort.signal, count)
+      const outcome = await attemptOnce(endpoint, request, abort.signal)
+      if (outcome.kind === "failed") isRepeated ||= failureOf(outcome.error)?.effect === "unknown"
+      return outcome
     }
     try {
-      return await retryLoop(attempt(1), () => ({
+      const response = await retryLoop(attempt(), () => ({
         attempt,
         policy: request.retry,
         backoff: endpoint.backoff,
         signal: abort.signal,
         warnAbout: endpoint.warnOnRetry ? endpoint.url : undefined,
       }))
+      return { ...response, isRepeated }
     } finally {
       abort.end()
     }
@@ -103,8 +108,7 @@ async function attemptOnce(
   endpoint: Endpoint,
   { method, body, token, timeoutMs = endpoint.requestTimeoutMs }: Omit<RootRequest, "signal">,
   signal: AbortSignal,
-  attempt: number,
-): Promise<AttemptOutcome<RootResponse>> {
+): Promise<AttemptOutcome<Omit<RootResponse, "isRepeated">>> {
   const isWrite = method !== "GET"
   const effect = isWrite ? "unknown" : "none"
   const reason = `no whole response within ${timeoutMs} ms`
@@ -128,15 +132,23 @@ async function attemptOnce(
       },
       deadline.signal,
     )
-    const text = await raceAbort(response.text(), deadline.signal).catch((error: unknown) => {
-      throw deadline.signal.aborted ? error : fetchFailure(error, endpoint.url, isWrite)
-    })
-    const json = parseJson(text)
-    const { status } = response
-    return {
-      kind: "response",
-      value: { status, json, error: serverErrorIn(json), attempts: attempt },
+    const bytes = await readBytes(response, MAX_RESPONSE_BYTES, deadline.signal).catch(
+      (error: unknown) => {
+        throw deadline.signal.aborted ? error : fetchFailure(error, endpoint.url, isWrite)
+      },
+    )
+    if (bytes === undefined) {
+      const tooLong = `the response is longer than ${MAX_RESPONSE_BYTES} bytes`
+      throw transferError(endpoint.url, {
+        kind: "malformed",
+        reason: tooLong,
+        effect,
+        retryable: false,
+      })
     }
+    const json = parseJson(bytes)
+    const { status } = response
+    return { kind: "response", value: { status, json, error: serverErrorIn(json) } }
   } catch (error) {
     if (!signal.aborted && deadline.timeout !== undefined)
       return { kind: "failed", error: tooLate() }
@@ -149,16 +161,17 @@ async function attemptOnce(
   }
 }
 
-/** Stream paths have slashes of their own; everything else is encoded. */
-function encodePath(path: string): string {
-  return path.split("/").map(encodeURIComponent).join("/")
+/** @throws DurableStreamError `BAD_REQUEST` for what is no path, and for one that a URL takes for another (`..`) */
+export function checkPath(option: string, path: unknown): string {
+  if (typeof path === "string" && !/^(\/|$)|(^|\/)\.\.?(\/|$)/.test(path)) return path
+  const rule = 'relative to root, without a leading slash and without the segments "." and ".."'
+  throw badOption(option, rule, path)
 }
 
-/** A proxy's page, or no body: the status says what there is to say. */
-function parseJson(text: string): unknown {
-  try {
-    return JSON.parse(text)
-  } catch {
-    return undefined
-  }
+/** More than the streams of any subscription. */
+const MAX_RESPONSE_BYTES = 64 * 1024 * 1024
+
+/** Stream paths have slashes of their own; everything else is encoded. */
+function encodePath(path: string): string {
+  return checkPath("path", path).split("/").map(encodeURIComponent).join("/")
 }

@@ -3,16 +3,18 @@ import { randomId } from "../platform/random-id.ts"
 import { Claim, leaseTime } from "./claim.ts"
 import { errorOfServer, notSupported, type SubscriptionError } from "./subscription-error.ts"
 import {
+  checkPath,
   StreamRoot,
   type RootRequest,
   type RootResponse,
   type SubscriptionsOptions,
 } from "./subscriptions-request.ts"
 import {
+  checkLeaseMs,
   configToJson,
-  DEFAULT_LEASE_MS,
   isJsonObject,
   parseClaimedStreams,
+  parseLeaseMs,
   parseSubscription,
   type Subscription,
   type SubscriptionConfig,
@@ -93,10 +95,14 @@ export class Subscriptions {
   /**
    * The subscription as the server has it.
    *
+   * @param options - `signal`: ends the request
    * @throws SubscriptionError `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTIONS_NOT_SUPPORTED`
    */
-  async get(id: string): Promise<Subscription> {
-    const response = await this.#request(id, { method: "GET", retry: "idempotent" })
+  async get(
+    id: string,
+    { signal }: { signal?: AbortSignal | undefined } = {},
+  ): Promise<Subscription> {
+    const response = await this.#request(id, { method: "GET", retry: "idempotent", signal })
     const subscription = this.#parse(id, response)
     if (subscription === undefined) throw failureOf(this.#subject(id), response)
     return subscription
@@ -158,7 +164,7 @@ export class Subscriptions {
           generation,
           token,
           streams: parseClaimedStreams(streams),
-          leaseTtlMs: typeof leaseTtlMs === "number" ? leaseTtlMs : DEFAULT_LEASE_MS,
+          leaseTtlMs: parseLeaseMs(leaseTtlMs),
           sentAt,
           route: "ack",
         })
@@ -177,7 +183,7 @@ export class Subscriptions {
     if (error?.code === "NO_PENDING_WORK") return undefined
     if (status === 204 || (status === 404 && error?.code !== "SUBSCRIPTION_NOT_FOUND")) {
       // Servers say so, too, if there is no work: one that has the subscription does.
-      await this.get(id)
+      await this.get(id, { signal })
       return undefined
     }
     throw failureOf(this.#subject(id), response)
@@ -231,7 +237,9 @@ export function workerName(worker: unknown): string {
 }
 
 function checkId(id: unknown): void {
-  if (typeof id !== "string" || id === "") throw badOption("id", "the name of a subscription", id)
+  // The URL of "." and ".." would be that of another route.
+  if (typeof id !== "string" || /^\.{0,2}$/.test(id))
+    throw badOption("id", "the name of a subscription", id)
 }
 
 function checkConfig(config: SubscriptionConfig): void {
@@ -258,18 +266,10 @@ function checkConfig(config: SubscriptionConfig): void {
   if (type === "webhook" && (!isJsonObject(webhook) || typeof webhook["url"] !== "string")) {
     throw badOption("webhook.url", "a URL", webhook)
   }
-  const isLease = typeof leaseTtlMs === "number" && leaseTtlMs >= 1_000 && leaseTtlMs <= 600_000
-  if (leaseTtlMs !== undefined && !(isLease && Number.isInteger(leaseTtlMs))) {
-    throw badOption("leaseTtlMs", "a whole number from 1,000 to 600,000", leaseTtlMs)
-  }
+  checkLeaseMs(leaseTtlMs)
 }
 
 function checkPaths(option: string, paths: unknown): void {
   if (!Array.isArray(paths) || paths.length === 0) throw badOption(option, "a list of paths", paths)
-  // Array.isArray says no more than that it is a list.
-  for (const path of paths as readonly unknown[]) {
-    if (typeof path !== "string" || path === "" || path.startsWith("/")) {
-      throw badOption(option, "relative to root, without a leading slash", path)
-    }
-  }
+  for (const path of paths) checkPath(option, path)
 }

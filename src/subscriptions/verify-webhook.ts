@@ -4,9 +4,10 @@ import { raceAbort } from "../http/abort.ts"
 import { Deadline } from "../http/deadline.ts"
 import { decodeBase64 } from "../platform/base64.ts"
 import { monotonicMs } from "../platform/clock.ts"
-import { decodeUtf8, encodeUtf8 } from "../platform/text.ts"
+import { encodeUtf8 } from "../platform/text.ts"
 import { joinBytes } from "../protocol/bytes.ts"
 import { describeUrl } from "../protocol/request-url.ts"
+import { parseJson, readBytes } from "./read-bytes.ts"
 import { parseClaimedStreams, isJsonObject, type ClaimedStream } from "./subscription.ts"
 import { StreamRoot, type SubscriptionsOptions } from "./subscriptions-request.ts"
 
@@ -63,6 +64,9 @@ const KEYS_TIMEOUT_MS = 10_000
 
 /** A webhook's body is a list of streams, not a document. */
 const MAX_BODY_BYTES = 16 * 1024 * 1024
+const BODY_TIMEOUT_MS = 30_000
+
+const MAX_KEYS_BYTES = 1024 * 1024
 
 /** The keys of one URL. */
 interface KeySet {
@@ -173,24 +177,16 @@ function decodeBase64Url(text: string): Uint8Array | undefined {
   return decodeBase64(base64.padEnd(Math.ceil(base64.length / 4) * 4, "="))
 }
 
-/** The whole body; undefined if it is too long, broke off, or was read before. */
+/** The whole body; undefined if it is too long or too slow, broke off, or was read before. */
 async function readBody(request: Request): Promise<Uint8Array | undefined> {
+  const deadline = new Deadline(undefined, BODY_TIMEOUT_MS, () => new Error("the body is too slow"))
   try {
     if (request.body === null || request.bodyUsed) return undefined
-    const reader = request.body.getReader()
-    const chunks: Uint8Array[] = []
-    for (let size = 0; ;) {
-      const { done, value } = await reader.read()
-      if (done) return joinBytes(chunks)
-      size += value.byteLength
-      if (size > MAX_BODY_BYTES) {
-        await reader.cancel()
-        return undefined
-      }
-      chunks.push(value)
-    }
+    return await readBytes(request, MAX_BODY_BYTES, deadline.signal)
   } catch {
     return undefined
+  } finally {
+    deadline.end()
   }
 }
 
@@ -278,7 +274,8 @@ async function fetchKeySet(
       `the response has the status ${response.status}; redirects are not followed`,
     )
   }
-  const json: unknown = await response.json()
+  const bytes = await readBytes(response, MAX_KEYS_BYTES, signal)
+  const json = parseJson(bytes)
   if (!isJsonObject(json) || !Array.isArray(json["keys"])) {
     throw keysError(url, "the response is not a set of keys")
   }
@@ -320,12 +317,7 @@ function keysError(url: string, reason: string): DurableStreamError {
 }
 
 function parseWake(body: Uint8Array): Wake | undefined {
-  let json: unknown
-  try {
-    json = JSON.parse(decodeUtf8(body))
-  } catch {
-    return undefined
-  }
+  const json = parseJson(body)
   if (!isJsonObject(json)) return undefined
   const { subscription_id, wake_id, generation, streams, callback_token } = json
   if (typeof subscription_id !== "string" || typeof wake_id !== "string") return undefined

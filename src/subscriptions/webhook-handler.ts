@@ -1,8 +1,11 @@
+import { DurableStreamError } from "../errors/durable-stream-error.ts"
+import { Deadline } from "../http/deadline.ts"
 import { checkDuration, checkFunction } from "../http/option-checks.ts"
 import { callObserver } from "../platform/console.ts"
 import { Claim, leaseTime } from "./claim.ts"
 import { PoisonStop, workOn, type FailedBatches } from "./claim-work.ts"
 import { SubscriptionError } from "./subscription-error.ts"
+import { checkLeaseMs } from "./subscription.ts"
 import { Subscriptions } from "./subscriptions.ts"
 import type { SubscriptionsOptions } from "./subscriptions-request.ts"
 import { createVerifier, type VerifyWebhookOptions, type Wake } from "./verify-webhook.ts"
@@ -68,55 +71,58 @@ export function webhookHandler<T = unknown, As extends keyof BatchTypes<T> = "js
   const { root, subscription, jwksUrl, fetch, waitUntil } = options
   const { maxDurationMs = 25_000, leaseTtlMs } = options
   checkFunction("waitUntil", waitUntil)
+  checkLeaseMs(leaseTtlMs)
   const onError = checkFunction("onError", options.onError)
   const observe = checkFunction("observe", options.observe)
   const verify = createVerifier({ root, subscription, jwksUrl, fetch })
+  const reportError = (error: unknown) => callObserver("onError", () => onError?.(error))
   const receiver = new WebhookReceiver({
     subscriptions: new Subscriptions(subscriptionsOptions(options)),
     handler,
     maxDurationMs: checkDuration("maxDurationMs", maxDurationMs),
-    leaseTtlMs: leaseTtlMs === undefined ? undefined : checkDuration("leaseTtlMs", leaseTtlMs),
+    leaseTtlMs,
     observe: (event) => callObserver("observe", () => observe?.(event)),
-    onError: (error) => callObserver("onError", () => onError?.(error)),
+    onError: reportError,
   })
   return async (request) => {
     const verification = await verify(request)
     if (verification.kind === "rejected") return new Response(null, { status: 401 })
     if (verification.kind === "unavailable") {
-      callObserver("onError", () => onError?.(verification.error))
+      reportError(verification.error)
       return new Response(null, { status: 503 })
     }
     const work = receiver.receive(verification.wake)
-    if (waitUntil === undefined) return new Response(null, { status: (await work) ? 204 : 500 })
-    waitUntil(work.then(() => undefined))
-    return new Response(null, { status: 204 })
+    try {
+      waitUntil?.(work.then(() => undefined))
+      if (waitUntil !== undefined) return new Response(null, { status: 204 })
+    } catch (error) {
+      // Hono has none outside of workers. Without it the platform stays alive for as long as the response takes.
+      reportError(error)
+    }
+    return new Response(null, { status: (await work) ? 204 : 500 })
   }
 }
 
-/** The backoff of the handler is that of its attempts, and that of requests too. */
-function subscriptionsOptions({
-  root,
-  headers,
-  params,
-  fetch,
-  fetchOptions,
-  signal,
-  backoffOptions,
-  requestTimeoutMs,
-  warnOnRetry,
-}: SubscriptionsOptions): SubscriptionsOptions {
-  return {
-    root,
-    headers,
-    params,
-    fetch,
-    fetchOptions,
-    signal,
-    backoffOptions,
-    requestTimeoutMs,
-    warnOnRetry,
-  }
+const requestOptions: Readonly<Record<keyof SubscriptionsOptions, true>> = {
+  root: true,
+  headers: true,
+  params: true,
+  fetch: true,
+  fetchOptions: true,
+  signal: true,
+  backoffOptions: true,
+  requestTimeoutMs: true,
+  warnOnRetry: true,
 }
+
+/** The others are not those of a request; `backoffOptions` is for both, requests and attempts. */
+function subscriptionsOptions(options: SubscriptionsOptions): SubscriptionsOptions {
+  const entries = Object.entries(options).filter(([name]) => name in requestOptions)
+  // What is left has the names of these options, and their values.
+  return Object.fromEntries(entries) as unknown as SubscriptionsOptions
+}
+
+const LEASE_TIMEOUT_MS = 10_000
 
 interface ReceiverSettings {
   readonly subscriptions: Subscriptions
@@ -160,7 +166,12 @@ class WebhookReceiver {
     try {
       claim = await this.#claim(wake)
       // The server has ended the wakes before; a machine that slept may not know yet.
-      for (const earlier of this.#claims) if (earlier.generation < generation) earlier.abandon()
+      for (const earlier of this.#claims) {
+        if (earlier.generation >= generation) continue
+        earlier.abandon()
+        // Or its lease is shorter than it was.
+        this.#leaseTtlMs = this.#settings.leaseTtlMs
+      }
       this.#claims.add(claim)
       const paths = streams.filter(({ hasPending }) => hasPending).map(({ path }) => path)
       observe({ kind: "claimed", generation, paths })
@@ -195,7 +206,7 @@ class WebhookReceiver {
   }: Wake): Promise<Claim> {
     const { subscriptions } = this.#settings
     const sentAt = leaseTime()
-    this.#leaseTtlMs ??= (await subscriptions.get(subscriptionId)).leaseTtlMs
+    const leaseTtlMs = (this.#leaseTtlMs ??= await this.#askLease(subscriptionId))
     const claim = new Claim({
       root: subscriptions.root,
       subscriptionId,
@@ -203,7 +214,7 @@ class WebhookReceiver {
       generation,
       token: callbackToken,
       streams,
-      leaseTtlMs: this.#leaseTtlMs,
+      leaseTtlMs,
       sentAt,
       route: "callback",
     })
@@ -212,5 +223,20 @@ class WebhookReceiver {
       throw error
     })
     return claim
+  }
+
+  /** Without a limit a server that is away would keep each of its wakes here. */
+  async #askLease(id: string): Promise<number> {
+    const { subscriptions } = this.#settings
+    const reason = `The lease of subscription ${id} was not known within ${LEASE_TIMEOUT_MS} ms. Set leaseTtlMs.`
+    const tooLate = () => new DurableStreamError(reason, "TIMEOUT")
+    const limit = new Deadline(undefined, LEASE_TIMEOUT_MS, tooLate)
+    try {
+      return (await subscriptions.get(id, { signal: limit.signal })).leaseTtlMs
+    } catch (error) {
+      throw limit.timeout ?? error
+    } finally {
+      limit.end()
+    }
   }
 }

@@ -1,6 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
-import { LinkedAbortController, onAbort, sleep } from "../http/abort.ts"
+import { LinkedAbortController, MAX_TIMER_MS, onAbort, sleep } from "../http/abort.ts"
 import { backoffDelayMs, resolveBackoff } from "../http/backoff.ts"
 import { checkSignal } from "../http/endpoint.ts"
 import { checkFunction } from "../http/option-checks.ts"
@@ -132,11 +132,8 @@ class SubscriptionWorker implements Worker {
     this.#stopTimeoutMs = stopTimeoutOf(options)
     this.#observe = (event) => callObserver("observe", () => observe?.(event))
     this.#onError = (error) => callObserver("onError", () => onError?.(error))
-    const drain = () => {
-      this.#drain()
-    }
-    const unfollow = signal === undefined || signal.aborted ? undefined : onAbort(signal, drain)
-    if (signal?.aborted === true) drain()
+    const unfollow = signal && onAbort(signal, () => this.#drain())
+    if (signal?.aborted === true) this.#drain()
     this.done = this.#run().finally(() => unfollow?.())
     this.done.catch(() => undefined)
   }
@@ -155,21 +152,19 @@ class SubscriptionWorker implements Worker {
   }
 
   #drain(): void {
-    if (this.#draining.signal.aborted) return
     this.#draining.abort()
     this.#notify?.()
-    const timer = setTimeout(() => {
-      this.#stopping.abort()
-    }, this.#stopTimeoutMs)
-    void this.done.then(
-      () => clearTimeout(timer),
-      () => clearTimeout(timer),
-    )
   }
 
   async #run(): Promise<void> {
     const { signal } = this.#draining
     const tail = new LinkedAbortController(signal)
+    let timer: ReturnType<typeof setTimeout> | undefined
+    const unfollow = onAbort(signal, () => {
+      // Timers count in 32 bits.
+      const timeoutMs = Math.min(this.#stopTimeoutMs, MAX_TIMER_MS)
+      timer = setTimeout(() => this.#stopping.abort(), timeoutMs)
+    })
     try {
       // The tail comes before the first claim: a wake between the two is seen as an event.
       const { leaseTtlMs, failure } = await this.#followWakes(tail.signal)
@@ -185,6 +180,8 @@ class SubscriptionWorker implements Worker {
       if (error instanceof FetchBackoffAbortError && signal.aborted) return
       throw error instanceof PoisonStop ? error.error : error
     } finally {
+      clearTimeout(timer)
+      unfollow()
       tail.abort()
     }
   }
@@ -193,7 +190,7 @@ class SubscriptionWorker implements Worker {
   async #followWakes(
     signal: AbortSignal,
   ): Promise<{ leaseTtlMs: number; failure: Promise<never> }> {
-    const subscription = await this.#subscriptions.get(this.#id)
+    const subscription = await this.#subscriptions.get(this.#id, { signal })
     const path = wakeStreamOf(subscription)
     const options = { ...this.#subscriptions.root.streamOptions(path), signal }
     const head = await DurableStream.head(options)

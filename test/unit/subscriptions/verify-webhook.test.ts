@@ -39,6 +39,13 @@ async function signedRequest(
   })
 }
 
+function unsigned(body: ReadableStream<Uint8Array>): Request {
+  const time = Math.floor(Date.now() / 1000)
+  const headers = { "webhook-signature": `t=${time},kid=k1,ed25519=${"A".repeat(86)}` }
+  const init = { method: "POST", headers, body, duplex: "half" }
+  return new Request("https://receiver.example/hook", init)
+}
+
 /** A server of keys, each at a URL of its own: the keys are cached for the whole process. */
 function keyServer(...keys: SigningKey[]) {
   const state = { keys, respond: undefined as (() => Promise<Response>) | undefined }
@@ -165,6 +172,49 @@ describe("verifyWebhook", () => {
     },
   )
 
+  it("rejects a body that is too long, and reads no more of it than it can be long", async () => {
+    const { options, requests } = keyServer()
+    let sent = 0
+    const body = new ReadableStream<Uint8Array>({
+      pull: (controller) => {
+        sent++
+        controller.enqueue(new Uint8Array(1024 * 1024))
+      },
+    })
+    expect((await verifyWebhook(unsigned(body), options)).kind).toBe("rejected")
+    expect(sent).toBeLessThan(30)
+    expect(requests).toHaveLength(0)
+  })
+
+  it("rejects a body that does not end within 30 s, and lets go of it", async () => {
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
+    let isCancelled = false
+    const body = new ReadableStream<Uint8Array>({
+      start: (controller) => controller.enqueue(new Uint8Array(1)),
+      cancel: () => void (isCancelled = true),
+    })
+    const verification = verifyWebhook(unsigned(body), keyServer().options)
+    await vi.advanceTimersByTimeAsync(30_000)
+    expect((await verification).kind).toBe("rejected")
+    expect(isCancelled).toBe(true)
+    vi.useRealTimers()
+  })
+
+  it("reports keys that are too long as unavailable, and reads no more of them", async () => {
+    const key = await newKey("k1")
+    const { state, options } = keyServer(key)
+    let sent = 0
+    state.respond = () => {
+      const pull = (controller: ReadableStreamDefaultController<Uint8Array>) => {
+        sent++
+        controller.enqueue(new Uint8Array(64 * 1024).fill(32))
+      }
+      return Promise.resolve(new Response(new ReadableStream({ pull })))
+    }
+    expect((await verifyWebhook(await signedRequest(key), options)).kind).toBe("unavailable")
+    expect(sent).toBeLessThan(30)
+  })
+
   it("reports a platform without Ed25519 clearly, and the handler responds 503", async () => {
     const key = await newKey("k1")
     const request = await signedRequest(key)
@@ -189,8 +239,61 @@ describe("verifyWebhook", () => {
     expect(() => webhookHandler({ ...options, subscription: "" })).toThrow("subscription")
     expect(() => webhookHandler({ ...options, jwksUrl: "/jwks" })).toThrow("jwksUrl")
     expect(() => webhookHandler({ ...options, maxDurationMs: -1 })).toThrow("maxDurationMs")
-    expect(() => webhookHandler({ ...options, leaseTtlMs: 0 })).toThrow("leaseTtlMs")
+    for (const leaseTtlMs of [0, 999, 600_001, Infinity]) {
+      expect(() => webhookHandler({ ...options, leaseTtlMs })).toThrow("leaseTtlMs")
+    }
     expect(() => webhookHandler({ ...options, waitUntil: 1 as never })).toThrow("waitUntil")
     expect(() => webhookHandler({ ...options, onError: 1 as never })).toThrow("onError")
+  })
+})
+
+describe("webhookHandler", () => {
+  /** A server whose subscription has no stream, and that counts what it is asked. */
+  function wakeServer(key: SigningKey) {
+    const { options } = keyServer(key)
+    const paths: string[] = []
+    const fetch: typeof globalThis.fetch = (url, init) => {
+      if (String(url) === options.jwksUrl) return options.fetch(url, init)
+      paths.push(String(url).slice(root.length))
+      return String(url).endsWith("/callback")
+        ? Promise.resolve(Response.json({ ok: true, next_wake: false }))
+        : new Promise((_, reject) => {
+            init?.signal?.addEventListener("abort", () => reject(init.signal?.reason as Error))
+          })
+    }
+    return { paths, options: { ...options, fetch, onBatch() {} } }
+  }
+
+  it("responds after the work if waitUntil throws, as Hono's does outside of workers", async () => {
+    const key = await newKey("k1")
+    const { paths, options } = wakeServer(key)
+    const errors: unknown[] = []
+    const thrown = new Error("This context has no ExecutionContext")
+    const handler = webhookHandler({
+      ...options,
+      leaseTtlMs: 30_000,
+      waitUntil: () => {
+        throw thrown
+      },
+      onError: (error) => errors.push(error),
+    })
+    expect((await handler(await signedRequest(key))).status).toBe(204)
+    expect(errors).toEqual([thrown])
+    expect(paths).toEqual(Array(2).fill("/__ds/subscriptions/orders/callback"))
+  })
+
+  it("responds 500 if the lease is not known within 10 s, so that the server tries again", async () => {
+    const key = await newKey("k1")
+    const { paths, options } = wakeServer(key)
+    const errors: unknown[] = []
+    const handler = webhookHandler({ ...options, onError: (error) => errors.push(error) })
+    const request = await signedRequest(key)
+    vi.useFakeTimers({ toFake: ["setTimeout", "clearTimeout"] })
+    const response = handler(request)
+    await vi.waitFor(() => expect(paths).toEqual(["/__ds/subscriptions/orders"]))
+    await vi.advanceTimersByTimeAsync(10_000)
+    expect((await response).status).toBe(500)
+    expect(errors).toMatchObject([{ code: "TIMEOUT" }])
+    vi.useRealTimers()
   })
 })
