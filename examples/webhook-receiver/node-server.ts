@@ -5,7 +5,7 @@ import { Readable } from "node:stream"
 /** Serves a handler of Fetch by Node's http, on a free local port. */
 export async function serve(handler: (request: Request) => Promise<Response>) {
   const server = createServer((incoming, outgoing) => {
-    void handler(toRequest(incoming)).then(async (response) => {
+    void respond(handler, incoming).then(async (response) => {
       outgoing.writeHead(response.status, Object.fromEntries(response.headers))
       outgoing.end(Buffer.from(await response.arrayBuffer()))
     })
@@ -22,13 +22,27 @@ export async function serve(handler: (request: Request) => Promise<Response>) {
   }
 }
 
+/** Anybody can send anything: what is no request of Fetch must not end the process. */
+async function respond(
+  handler: (request: Request) => Promise<Response>,
+  incoming: IncomingMessage,
+): Promise<Response> {
+  try {
+    return await handler(toRequest(incoming))
+  } catch {
+    return new Response(null, { status: 400 })
+  }
+}
+
 /** The raw body goes through: the signature is made over its bytes. */
 function toRequest(incoming: IncomingMessage): Request {
   const headers = Object.entries(incoming.headers).map(([name, value]) => [name, String(value)])
+  const { method = "POST" } = incoming
+  const hasBody = method !== "GET" && method !== "HEAD"
   const init: RequestInit & { duplex: "half" } = {
-    method: incoming.method ?? "POST",
+    method,
     headers: Object.fromEntries(headers) as Record<string, string>,
-    body: Readable.toWeb(incoming) as ReadableStream,
+    body: hasBody ? (Readable.toWeb(incoming) as ReadableStream) : null,
     duplex: "half",
   }
   return new Request(`http://localhost${incoming.url ?? "/"}`, init)

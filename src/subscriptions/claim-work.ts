@@ -119,8 +119,10 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
       if (nowMs >= idleEndMs || (running.size === 0 && nowMs >= endAtMs)) break
       const untilEndMs = nowMs < endAtMs ? endAtMs - nowMs : Infinity
       // A slot that is free is of use only to a stream that waits for its retry.
-      const retryMs = Math.min(...Array.from(waiting, (job) => readyInMs(job, failed)))
-      const untilRetryMs = running.size < handler.concurrency ? retryMs : Infinity
+      let untilRetryMs = Infinity
+      if (running.size < handler.concurrency) {
+        for (const job of waiting) untilRetryMs = Math.min(untilRetryMs, readyInMs(job, failed))
+      }
       const waitMs = Math.min(untilRetryMs, idleEndMs - nowMs, untilEndMs)
       await raceSleep(waitMs, running, [abort.signal, draining])
     }

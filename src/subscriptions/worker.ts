@@ -27,8 +27,8 @@ import {
 const MIN_POLL_MS = 30_000
 
 /**
- * The random moment that a worker waits after an event, in milliseconds: it doubles with each race that the worker loses, and
- * halves with each that it wins. Of hundreds of workers a few are fast, and the others claim one by one.
+ * The random moment that a worker waits after an event, in milliseconds: it grows fourfold with each race that the worker
+ * loses, and halves with each that it wins. Of hundreds of workers a few are fast, and the others claim one by one.
  */
 const MIN_SPREAD_MS = 1
 const MAX_SPREAD_MS = 5_000
@@ -253,7 +253,7 @@ class SubscriptionWorker implements Worker {
     const claim = await this.#claim()
     if (claim === undefined || claim.kind === "held") {
       // Others were faster. A worker that found nothing without an event has not lost a race.
-      if (isWoken) this.#spreadMs = Math.min(this.#spreadMs * 2, MAX_SPREAD_MS)
+      if (isWoken) this.#spreadMs = Math.min(this.#spreadMs * 4, MAX_SPREAD_MS)
       if (claim === undefined) {
         this.#observe({ kind: "no-work" })
         return pollMs

@@ -47,32 +47,36 @@ async function compilePrograms(folder: string): Promise<void> {
   // Here the package's name means the built one, not its sources as in the project's own tsconfig.
   const tsconfigRaw = {}
   // The types are taken off and the cases put in; the package stays an import, resolved by each runtime.
-  for (const name of ["smoke", "outbox"]) {
+  for (const name of ["smoke", "outbox", "offsets", "receiver"]) {
     await build({
       entryPoints: [join(import.meta.dirname, `${name}-main.ts`)],
       outfile: join(folder, `${name}.mjs`),
       bundle: true,
-      external: ["@durable-streams/client", "@durable-streams/client/*", "node:process"],
+      external: ["@durable-streams/client", "@durable-streams/client/*", "node:*"],
       format: "esm",
       target: "es2022",
       tsconfigRaw,
     })
   }
   // Edge runtimes have no node_modules: their tools bundle, as is done here.
-  await build({
-    entryPoints: [join(import.meta.dirname, "smoke-worker.ts")],
-    outfile: join(folder, "worker.mjs"),
-    bundle: true,
-    format: "esm",
-    target: "es2022",
-    tsconfigRaw,
-    conditions: ["workerd", "worker", "browser"],
-    alias: {
-      "@durable-streams/client": join(folder, "node_modules/@durable-streams/client"),
-      "@durable-streams/client/subscriptions": join(
-        folder,
-        "node_modules/@durable-streams/client/dist/subscriptions.js",
-      ),
-    },
-  })
+  const home = join(folder, "node_modules/@durable-streams/client")
+  for (const [source, name] of [
+    ["smoke-worker", "worker"],
+    ["receiver-worker", "receiver-worker"],
+  ]) {
+    await build({
+      entryPoints: [join(import.meta.dirname, `${source}.ts`)],
+      outfile: join(folder, `${name}.mjs`),
+      bundle: true,
+      format: "esm",
+      target: "es2022",
+      tsconfigRaw,
+      conditions: ["workerd", "worker", "browser"],
+      external: ["cloudflare:*"],
+      alias: {
+        "@durable-streams/client": home,
+        "@durable-streams/client/subscriptions": join(home, "dist/subscriptions.js"),
+      },
+    })
+  }
 }

@@ -3,6 +3,7 @@ import { existsSync } from "node:fs"
 import { writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import { promisify } from "node:util"
+import type { ReceiverSettings } from "./receiver.ts"
 import type { SmokeResult } from "./smoke-cases.ts"
 
 const run = promisify(execFile)
@@ -17,8 +18,16 @@ export interface Runtime {
   readonly binary: string
   /** Runs the program against a stream server. */
   run(smokeFolder: string, serverUrl: string): Promise<SmokeResult[]>
+  /** Starts a receiver of webhooks. */
+  startReceiver(smokeFolder: string, settings: ReceiverSettings): Promise<RunningReceiver>
   /** Loads the package by `require`; gives the types of its two ways in. Missing where there is no `require`. */
   loadsByRequire?(smokeFolder: string): Promise<string>
+}
+
+/** A server of a runtime. */
+export interface RunningReceiver {
+  readonly port: number
+  stop(): Promise<void>
 }
 
 /** The runtimes of binaries/package.json. */
@@ -29,6 +38,10 @@ export function runtimesIn(binariesFolder: string): Runtime[] {
       name,
       binary,
       run: (folder, serverUrl) => runProgram(binary, [...args, "smoke.mjs", serverUrl], folder),
+      startReceiver(folder, { root, subscription, jwksUrl }) {
+        const given = [...args, "receiver.mjs", root, subscription, jwksUrl]
+        return startReceiver(binary, given, folder)
+      },
       loadsByRequire: async (folder) => {
         await writeFile(join(folder, "required.cjs"), REQUIRE_PROGRAM)
         return (await run(binary, [...args, "required.cjs"], { cwd: folder })).stdout.trim()
@@ -46,6 +59,8 @@ export function runtimesIn(binariesFolder: string): Runtime[] {
       name: "workerd",
       binary: workerd,
       run: (folder, serverUrl) => runWorker(workerd, folder, serverUrl),
+      startReceiver: (folder, settings) =>
+        startWorkerd(workerd, folder, "receiver-worker", { ...settings }),
     },
   ]
 }
@@ -69,18 +84,10 @@ async function runWorker(
   folder: string,
   serverUrl: string,
 ): Promise<SmokeResult[]> {
-  const config = join(folder, "worker.capnp")
-  await writeFile(config, WORKER_CONFIG)
-  // Descriptor 3 is where workerd tells the port that it was given.
-  const worker = spawn(binary, ["serve", config, "--control-fd=3"], {
-    stdio: ["ignore", "inherit", "inherit", "pipe"],
-  })
-  const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()))
+  const worker = await startWorkerd(binary, folder, "worker", {})
   try {
-    const port = await Promise.race([announcedPort(worker.stdio[3]), exited])
-    if (port === undefined) throw new Error("workerd ended before it listened")
     const response = await fetch(
-      `http://127.0.0.1:${port}/?server=${encodeURIComponent(serverUrl)}`,
+      `http://127.0.0.1:${worker.port}/?server=${encodeURIComponent(serverUrl)}`,
       { signal: AbortSignal.timeout(PROGRAM_TIMEOUT_MS) },
     )
     if (!response.ok)
@@ -88,9 +95,50 @@ async function runWorker(
     // The response of smoke-worker.ts.
     return (await response.json()) as SmokeResult[]
   } finally {
+    await worker.stop()
+  }
+}
+
+async function startWorkerd(
+  binary: string,
+  folder: string,
+  module: string,
+  bindings: Readonly<Record<string, string>>,
+): Promise<RunningReceiver> {
+  const config = join(folder, `${module}.capnp`)
+  await writeFile(config, workerConfig(module, bindings))
+  // Descriptor 3 is where workerd tells the port that it was given.
+  const worker = spawn(binary, ["serve", config, "--control-fd=3"], {
+    stdio: ["ignore", "inherit", "inherit", "pipe"],
+  })
+  const exited = new Promise<void>((resolve) => worker.once("exit", () => resolve()))
+  const stop = async () => {
     worker.kill()
     await exited
   }
+  const port = await Promise.race([announcedPort(worker.stdio[3]), exited])
+  if (port === undefined) throw new Error("workerd ended before it listened")
+  return { port, stop }
+}
+
+/** The program prints the port on which it listens. */
+async function startReceiver(
+  binary: string,
+  args: readonly string[],
+  cwd: string,
+): Promise<RunningReceiver> {
+  const child = spawn(binary, args, { cwd, stdio: ["ignore", "pipe", "inherit"] })
+  const exited = new Promise<void>((resolve) => child.once("exit", () => resolve()))
+  const stop = async () => {
+    child.kill()
+    await exited
+  }
+  const printed = new Promise<number>((resolve) => {
+    child.stdout.once("data", (chunk) => resolve(Number(String(chunk))))
+  })
+  const port = await Promise.race([printed, exited])
+  if (port === undefined) throw new Error("the receiver ended before it listened")
+  return { port, stop }
 }
 
 async function announcedPort(control: unknown): Promise<number> {
@@ -111,11 +159,16 @@ const REQUIRE_PROGRAM = `const client = require("@durable-streams/client")
 console.log(typeof client.stream + " " + typeof client.DurableStream)
 `
 
-const WORKER_CONFIG = `using Workerd = import "/workerd/workerd.capnp";
+function workerConfig(module: string, bindings: Readonly<Record<string, string>>): string {
+  const texts = Object.entries(bindings).map(
+    ([name, text]) => `(name = "${name}", text = ${JSON.stringify(text)})`,
+  )
+  return `using Workerd = import "/workerd/workerd.capnp";
 const config :Workerd.Config = (
   services = [
     (name = "main", worker = (
-      modules = [(name = "worker", esModule = embed "worker.mjs")],
+      modules = [(name = "${module}", esModule = embed "${module}.mjs")],
+      bindings = [${texts.join(", ")}],
       compatibilityDate = "2025-01-01",
       globalOutbound = "loopback",
     )),
@@ -124,3 +177,4 @@ const config :Workerd.Config = (
   sockets = [(name = "http", address = "127.0.0.1:0", http = (), service = "main")],
 );
 `
+}

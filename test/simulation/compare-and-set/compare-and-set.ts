@@ -1,5 +1,9 @@
 import { DurableStream } from "../../../src/index.ts"
-import type { FaultName, FaultOdds } from "../../support/faulty-network/faults.ts"
+import {
+  drawFaultOdds,
+  type FaultName,
+  type FaultOdds,
+} from "../../support/faulty-network/faults.ts"
 import { FaultyNetwork } from "../../support/faulty-network/network.ts"
 import { describeRecord } from "../../support/faulty-network/request-record.ts"
 import { offsetOf } from "../../../src/testing/offsets.ts"
@@ -187,10 +191,7 @@ class CounterRun {
 }
 
 function drawScenario(random: SeededRandom): CounterScenario {
-  const faults: FaultOdds = {}
-  for (let count = random.int(0, 4); count > 0; count--) {
-    faults[random.pick(FAULTS)] = random.pick([0.1, 0.3])
-  }
+  const faults = drawFaultOdds(random, FAULTS, random.int(0, 4), [0.1, 0.3])
   return {
     writers: random.int(1, 3),
     increments: random.int(1, 5),

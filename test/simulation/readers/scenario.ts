@@ -1,4 +1,8 @@
-import type { FaultName, FaultOdds } from "../../support/faulty-network/faults.ts"
+import {
+  drawFaultOdds,
+  type FaultName,
+  type FaultOdds,
+} from "../../support/faulty-network/faults.ts"
 import type { SeededRandom } from "../../support/seeded-random.ts"
 
 /** What a stream holds. */
@@ -271,10 +275,7 @@ function drawEnding(random: SeededRandom, method: Method, endsByItself: boolean)
 function drawFaults(random: SeededRandom, asksOnError: boolean): FaultOdds {
   if (random.chance(0.08)) return {}
   if (random.chance(0.15)) return { [random.pick(OUTAGES)]: 1 }
-  const odds: FaultOdds = {}
-  for (let count = random.int(1, 5); count > 0; count--) {
-    odds[random.pick(FAULTS)] = random.pick([0.05, 0.15, 0.3])
-  }
+  const odds = drawFaultOdds(random, FAULTS, random.int(1, 5), [0.05, 0.15, 0.3])
   if (asksOnError && random.chance(0.3)) {
     odds[random.pick<FaultName>(["forged-403", "forged-409"])] = 0.1
   }

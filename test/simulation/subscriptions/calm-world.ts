@@ -79,8 +79,9 @@ export function inCalmWorld<T>(
   names: readonly string[],
   body: (world: CalmWorld) => Promise<T>,
   leaseTtlMs = 30_000,
+  maxSteps = 50_000,
 ): Promise<VirtualRunReport<T>> {
-  return runInVirtualTime({ maxSteps: 50_000, stacks: false }, async (clock) => {
+  return runInVirtualTime({ maxSteps, stacks: false }, async (clock) => {
     const world = new CalmWorld(clock)
     await world.put("wake")
     for (const name of names) await world.put(`work/${name}`)

@@ -1,4 +1,8 @@
-import type { FaultName, FaultOdds } from "../../support/faulty-network/faults.ts"
+import {
+  drawFaultOdds,
+  type FaultName,
+  type FaultOdds,
+} from "../../support/faulty-network/faults.ts"
 import type { SeededRandom } from "../../support/seeded-random.ts"
 
 const FAULTS: readonly FaultName[] = [
@@ -62,10 +66,7 @@ const MISHAPS: readonly Mishap[] = [
 ]
 
 export function drawScenario(random: SeededRandom): Scenario {
-  const faults: FaultOdds = {}
-  for (let count = random.int(0, 5); count > 0; count--) {
-    faults[random.pick(FAULTS)] = random.pick([0.03, 0.1, 0.3])
-  }
+  const faults = drawFaultOdds(random, FAULTS, random.int(0, 5), [0.03, 0.1, 0.3])
   const healAtMs = random.int(5_000, 120_000)
   const leaseTtlMs = random.pick([1_000, 5_000, 30_000])
   const mishaps = Array.from({ length: random.int(0, 8) }, () => ({

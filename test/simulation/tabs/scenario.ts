@@ -1,4 +1,8 @@
-import type { FaultName, FaultOdds } from "../../support/faulty-network/faults.ts"
+import {
+  drawFaultOdds,
+  type FaultName,
+  type FaultOdds,
+} from "../../support/faulty-network/faults.ts"
 import type { ChannelChoices } from "../../support/origin/channels.ts"
 import type { SeededRandom } from "../../support/seeded-random.ts"
 
@@ -63,12 +67,8 @@ export interface Scenario {
 }
 
 export function drawScenario(random: SeededRandom): Scenario {
-  const faults: FaultOdds = {}
-  if (random.chance(0.6)) {
-    for (let count = random.int(1, 4); count > 0; count--) {
-      faults[random.pick(FAULTS)] = random.pick([0.03, 0.1, 0.3])
-    }
-  }
+  const faultCount = random.chance(0.6) ? random.int(1, 4) : 0
+  const faults = drawFaultOdds(random, FAULTS, faultCount, [0.03, 0.1, 0.3])
   const healAtMs = random.int(3_000, 60_000)
   const isJson = random.chance(0.6)
   const large = random.pick([0, 0, 0.05])

@@ -5,7 +5,11 @@ import {
   type StreamPersistence,
   type StreamStore,
 } from "../../../src/store/index.ts"
-import type { FaultName, FaultOdds } from "../../support/faulty-network/faults.ts"
+import {
+  drawFaultOdds,
+  type FaultName,
+  type FaultOdds,
+} from "../../support/faulty-network/faults.ts"
 import { FaultyNetwork, type NetworkClient } from "../../support/faulty-network/network.ts"
 import { describeRecord } from "../../support/faulty-network/request-record.ts"
 import { positionOf } from "../../../src/testing/offsets.ts"
@@ -319,10 +323,7 @@ function isFold(list: readonly number[], length: number | undefined): boolean {
 }
 
 function drawScenario(random: SeededRandom): ViewScenario {
-  const faults: FaultOdds = {}
-  for (let count = random.int(0, 4); count > 0; count--) {
-    faults[random.pick(FAULTS)] = random.pick([0.05, 0.2])
-  }
+  const faults = drawFaultOdds(random, FAULTS, random.int(0, 4), [0.05, 0.2])
   return {
     live: random.pick(["sse", "long-poll", true] as const),
     faults,

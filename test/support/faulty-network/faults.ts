@@ -105,6 +105,18 @@ const CATCH_UP_FAULTS: ReadonlySet<FaultName> = new Set([
   "lost-body",
 ])
 
+/** Draws some faults of a list for a run, and how likely each is at a request. */
+export function drawFaultOdds(
+  random: SeededRandom,
+  faults: readonly FaultName[],
+  count: number,
+  odds: readonly number[],
+): FaultOdds {
+  const drawn: FaultOdds = {}
+  for (let left = count; left > 0; left--) drawn[random.pick(faults)] = random.pick(odds)
+  return drawn
+}
+
 /** True when a fault of that name can happen to this request. */
 function canHappen(fault: FaultName, request: Pick<ModelRequest, "method" | "url">): boolean {
   const live = request.url.searchParams.get("live")
