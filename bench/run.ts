@@ -51,9 +51,12 @@ if (options.markdown !== undefined) {
   replaceTable(options.markdown, `${caption}\n\n${formatTable(lines)}`)
 }
 // A row that is not reached is a figure; a client that cannot do the work is a failure.
-const broken = lines.filter(({ summary: { failures } }) => failures.ours ?? failures.floor)
-for (const { summary } of broken) console.error(summary.title, summary.failures)
-process.exitCode = broken.length > 0 ? 1 : 0
+for (const { summary } of lines) {
+  const reason = summary.failures.ours ?? summary.failures.floor
+  if (reason === undefined) continue
+  console.error(`${summary.title}: ${reason.split("\n", 1)[0]}`)
+  process.exitCode = 1
+}
 
 function contendersOf({ floor, withoutPeer }: BenchCase): Contender[] {
   return [
