@@ -14,7 +14,7 @@ export interface BenchOptions {
 }
 
 const help = `npm run bench -- [options]
-  --quick         a twentieth of the work, one round: under a minute
+  --quick         a twentieth of the work, one round, without the published client: under a minute
   --only <name>   only cases whose name contains it; may be given again
   --rounds <n>    how often each case is run (default 3, quick 1)
   --json          print JSON in place of a table

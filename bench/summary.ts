@@ -48,7 +48,7 @@ export function summarize({ name }: BenchCase, row: Row, reports: Reports): RowS
       ofFloor,
       timesPeer,
       ours: costs.ours,
-      peerFailed: isFailed(reports.peer),
+      peerRan: reports.peer?.every(({ kind }) => kind === "measured") ?? false,
     }),
   }
 }
@@ -59,14 +59,14 @@ function isReached(
     ofFloor: number | undefined
     timesPeer: number | undefined
     ours: number | undefined
-    peerFailed: boolean
+    peerRan: boolean
   },
 ): boolean | undefined {
   if (ofFloor === undefined && timesPeer === undefined && atMost === undefined) return undefined
   if (figures.ours === undefined) return false
   if (ofFloor !== undefined && !((figures.ofFloor ?? 0) >= ofFloor)) return false
   if (atMost !== undefined && figures.ours > atMost) return false
-  return timesPeer === undefined || figures.peerFailed || (figures.timesPeer ?? 0) >= timesPeer
+  return timesPeer === undefined || !figures.peerRan || (figures.timesPeer ?? 0) >= timesPeer
 }
 
 function medians(reports: Reports, metric: string): Partial<Record<Contender, number>> {
@@ -87,10 +87,6 @@ function failures(reports: Reports): Partial<Record<Contender, string>> {
     if (failed !== undefined) result[contender] = failed.reason
   }
   return result
-}
-
-function isFailed(reports: readonly WorkerReport[] | undefined): boolean {
-  return reports?.some(({ kind }) => kind === "failed") ?? false
 }
 
 function ratio(of: number | undefined, to: number | undefined): number | undefined {
