@@ -5,6 +5,7 @@ import { bytesCases } from "./bytes.ts"
 import { catchUpCases } from "./catch-up.ts"
 import { farLinkCases } from "./far-link.ts"
 import { latencyCases } from "./latency.ts"
+import { outboxCases } from "./outbox.ts"
 import { packageCases } from "./package-size.ts"
 import { producerCases } from "./producer.ts"
 import { referenceCases } from "./reference.ts"
@@ -22,6 +23,7 @@ export const benchCases: readonly BenchCase[] = [
   ...sseCases,
   ...producerCases,
   ...appendCases,
+  ...outboxCases,
   ...farLinkCases,
   ...latencyCases,
   ...sessionsCases,

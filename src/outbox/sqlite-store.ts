@@ -1,28 +1,12 @@
 import { sleep } from "../http/abort.ts"
 import { badOption } from "../http/option-checks.ts"
+import type { SqliteDatabase } from "../platform/sqlite-database.ts"
 import {
   runSync,
   type OutboxStore,
   type StoreOperation,
   type StoreProgram,
 } from "./outbox-store.ts"
-
-/** What a store needs of a statement: `better-sqlite3`, `node:sqlite` and `bun:sqlite` have it. */
-export interface SqliteStatement {
-  get(...parameters: SqliteValue[]): unknown
-  all(...parameters: SqliteValue[]): unknown[]
-  run(...parameters: SqliteValue[]): unknown
-}
-
-/** A value of a statement's parameter. */
-export type SqliteValue = string | number | Uint8Array | null
-
-/** What a store needs of a database: `better-sqlite3`, `node:sqlite` and `bun:sqlite` have it. */
-export interface SqliteDatabase {
-  exec(sql: string): unknown
-  prepare(sql: string): SqliteStatement
-  close(): void
-}
 
 // The size of a message is beside it, so that counting reads the index alone. AUTOINCREMENT never gives an id twice.
 const SCHEMA = `

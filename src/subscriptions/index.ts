@@ -17,7 +17,7 @@ export { verifyWebhook } from "./verify-webhook.ts"
 export type { VerifyWebhookOptions, Wake, WebhookVerification } from "./verify-webhook.ts"
 export { OffsetMismatchError, sqliteOffsets } from "./exactly-once.ts"
 export type { StoredOffsets } from "./exactly-once.ts"
-export type { SqliteDatabase } from "../platform/sqlite-database.ts"
+export type { SqliteDatabase, SqliteStatement, SqliteValue } from "../platform/sqlite-database.ts"
 export { SubscriptionError } from "./subscription-error.ts"
 export type { SubscriptionErrorCode } from "../errors/error-code.ts"
 export type {

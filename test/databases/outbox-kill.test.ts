@@ -5,9 +5,8 @@ import { setTimeout as sleep } from "node:timers/promises"
 import { build } from "esbuild"
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from "vitest"
 import { DurableStream, stream } from "../../src/index.ts"
-import { startBreakingProxy } from "../support/breaking-proxy.ts"
+import { runKilledImporter } from "../support/killed-importer.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
-import { SeededRandom } from "../support/seeded-random.ts"
 import { postgresBinaries, startPostgres, type PostgresServer } from "./postgres.ts"
 import { hasSqlite, openDatabase, testFolder } from "./sqlite.ts"
 
@@ -59,41 +58,16 @@ describe.skipIf(!hasSqlite)("an importer with an outbox in SQLite", () => {
       const folder = await testFolder()
       const program = await bundle(folder)
       const file = join(folder, "rows.db")
-      const db = openDatabase(file)
-      db.pragma("journal_mode = WAL")
-      db.exec("CREATE TABLE rows (id INTEGER PRIMARY KEY, imported INTEGER NOT NULL DEFAULT 0)")
-      const insert = db.prepare("INSERT INTO rows (id) VALUES (?)")
-      db.transaction(() => {
-        for (let id = 0; id < ROWS; id++) insert.run(id)
-      })()
-
-      await using proxy = await startBreakingProxy(server.url)
-      const url = await newStream("importer")
-      const random = new SeededRandom(Number(process.env["SEED"] ?? Date.now() % 100_000))
-      let requestsToLive = Infinity
-      let kill: () => void = () => undefined
-      proxy.decide = ({ method }) => {
-        if (method === "POST" && --requestsToLive === 0) kill()
-        // Some requests are still on their way when their process is gone, and when the next one writes.
-        return { kind: "pass", delayMs: random.chance(0.2) ? random.int(0, 300) : 0 }
-      }
-      const signals: (string | null)[] = []
-      for (let life = 0; life <= KILLS; life++) {
-        requestsToLive = life === KILLS ? Infinity : random.int(1, 2)
-        const child = start(
-          program,
-          "importRows",
-          proxy.through(url),
-          file,
-          inject("betterSqlite3"),
-        )
-        kill = () => setTimeout(() => child.kill("SIGKILL"), random.int(0, 5))
-        const [, signal] = (await once(child, "exit")) as [number | null, string | null]
-        signals.push(signal)
-      }
-      expect(signals).toEqual([...Array.from({ length: KILLS }, () => "SIGKILL"), null])
-      const log = await logOf<{ id: number }>(url)
-      expect(log.map(({ id }) => id)).toEqual(Array.from({ length: ROWS }, (_, id) => id))
+      openDatabase(file).pragma("journal_mode = WAL")
+      const seed = Number(process.env["SEED"] ?? Date.now() % 100_000)
+      const { signals, ids } = await runKilledImporter(KILLS, seed, (url) =>
+        start(program, "importRows", url, file, inject("betterSqlite3"), String(ROWS)),
+      )
+      expect(signals, `seed ${seed}`).toEqual([
+        ...Array.from({ length: KILLS }, () => "SIGKILL"),
+        null,
+      ])
+      expect(ids, `seed ${seed}`).toEqual(Array.from({ length: ROWS }, (_, id) => id))
     },
   )
 })

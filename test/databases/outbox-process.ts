@@ -1,13 +1,14 @@
 import { createRequire } from "node:module"
 import pg from "pg"
 import { DurableStream } from "../../src/index.ts"
-import { openOutbox, postgresStore, sqliteStore } from "../../src/outbox/index.ts"
+import { openOutbox, postgresStore } from "../../src/outbox/index.ts"
+import { importRows } from "../support/import-rows.ts"
 import type { Database } from "./sqlite.ts"
 
 /*
  * Programs with an outbox that may be killed at any time and started again. Arguments: what to do, the stream, where the database is.
  */
-const [task = "", url = "", database = "", betterSqlite3 = ""] = process.argv.slice(2)
+const [task = "", url = "", database = "", betterSqlite3 = "", rows = ""] = process.argv.slice(2)
 
 const stream = new DurableStream({
   url,
@@ -17,26 +18,10 @@ const stream = new DurableStream({
 })
 const options = { maxBatchItems: 20, pollIntervalMs: 50 }
 
-/** Imports the rows of a table: each is sent with the transaction that marks it as imported. */
-async function importRows(): Promise<void> {
+function importWithBetterSqlite(): Promise<void> {
   const Class = createRequire(process.argv[1]!)(betterSqlite3) as new (file: string) => Database
   const db = new Class(database)
-  const outbox = await openOutbox(stream, { ...options, store: sqliteStore(db) })
-  const select = db.prepare("SELECT id FROM rows WHERE imported = 0 ORDER BY id LIMIT 5")
-  const update = db.prepare("UPDATE rows SET imported = 1 WHERE id = ?")
-  for (let count = Infinity; count > 0;) {
-    db.transaction(() => {
-      const rows = select.all() as { id: number }[]
-      for (const { id } of rows) {
-        update.run(id)
-        void outbox.append({ id }, { transaction: db })
-      }
-      count = rows.length
-    })()
-    // Delivery goes on meanwhile.
-    await new Promise((resolve) => setTimeout(resolve, 2))
-  }
-  await outbox.detach()
+  return importRows(db, url, Number(rows), (run) => db.transaction(run)())
 }
 
 /** Delivers, until it is killed. */
@@ -64,7 +49,11 @@ async function append(): Promise<void> {
   await pool.end()
 }
 
-const tasks: Record<string, () => Promise<void>> = { importRows, relay, append }
+const tasks: Record<string, () => Promise<void>> = {
+  importRows: importWithBetterSqlite,
+  relay,
+  append,
+}
 tasks[task]!().catch((error: unknown) => {
   console.error(error)
   process.exit(1)

@@ -47,7 +47,7 @@ async function compilePrograms(folder: string): Promise<void> {
   // Here the package's name means the built one, not its sources as in the project's own tsconfig.
   const tsconfigRaw = {}
   // The types are taken off and the cases put in; the package stays an import, resolved by each runtime.
-  for (const name of ["smoke", "outbox", "offsets", "receiver"]) {
+  for (const name of ["smoke", "outbox", "importer", "offsets", "receiver"]) {
     await build({
       entryPoints: [join(import.meta.dirname, `${name}-main.ts`)],
       outfile: join(folder, `${name}.mjs`),

@@ -1,21 +1,12 @@
 import process from "node:process"
 import { DurableStream } from "@durable-streams/client"
-import {
-  openOutbox,
-  sqliteStore,
-  testOutboxStore,
-  type SqliteDatabase,
-} from "@durable-streams/client/outbox"
+import { openOutbox, sqliteStore, testOutboxStore } from "@durable-streams/client/outbox"
+import { openSqlite } from "./open-sqlite.ts"
 
 /** Keeps an outbox in the SQLite of the runtime, and prints what was sent of two transactions, one of which is rolled back. */
 const file = process.argv[2] ?? ""
-// A name in a variable: no runtime has both modules.
-const name = "Bun" in globalThis ? "bun:sqlite" : "node:sqlite"
-const module = (await import(name)) as Record<string, new (file: string) => SqliteDatabase>
-const Database = module["DatabaseSync"] ?? module["Database"]!
-
-await testOutboxStore(() => sqliteStore(new Database(file)))
-const memory = new Database(":memory:")
+await testOutboxStore(async () => sqliteStore(await openSqlite(file)))
+const memory = await openSqlite(":memory:")
 await testOutboxStore(() => sqliteStore(memory))
 
 const sent: unknown[] = []
@@ -27,7 +18,7 @@ const stream = new DurableStream({
     return Promise.resolve(new Response(null, { status: 200, headers: { "producer-seq": "0" } }))
   },
 })
-const db = new Database(file)
+const db = await openSqlite(file)
 const outbox = await openOutbox(stream, { store: sqliteStore(db), name: "runtime" })
 for (const [n, end] of ["COMMIT", "ROLLBACK", "COMMIT"].entries()) {
   db.exec("BEGIN IMMEDIATE")

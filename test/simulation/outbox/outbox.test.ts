@@ -27,7 +27,7 @@ describe("the simulation finds a store or an outbox that", () => {
     ["lets two seal at once (rule 6)", "takes-no-locks"],
   ])("%s", { timeout: 300_000 }, async (_, sabotage) => {
     const reports: string[] = []
-    for (let seed = 1; seed <= 1_000 && reports.length === 0; seed++) {
+    for (let seed = 1; seed <= 3_000 && reports.length === 0; seed++) {
       await runOutbox(seed, { sabotage }).catch((error: unknown) => reports.push(String(error)))
     }
     expect(reports.join()).toMatch(/times|lost|out of order|left/)

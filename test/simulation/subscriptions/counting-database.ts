@@ -25,11 +25,14 @@ export class CountingDatabase implements SqliteDatabase {
   prepare(sql: string): ReturnType<SqliteDatabase["prepare"]> {
     if (!/^(SELECT|INSERT)/.test(sql)) throw new Error(`an unknown statement: ${sql}`)
     return {
-      get: (path = "") => {
-        const offset = this.#offsets.get(path)
+      get: (path) => {
+        const offset = this.#offsets.get(String(path))
         return offset === undefined ? undefined : { offset }
       },
-      run: (path = "", offset = "") => void this.#offsets.set(path, offset),
+      all: () => [],
+      run: (path, offset) => void this.#offsets.set(String(path), String(offset)),
     }
   }
+
+  close(): void {}
 }
