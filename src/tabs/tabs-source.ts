@@ -182,6 +182,8 @@ export class TabsSource implements ResponseSource {
     if (inner === undefined || this.outcome !== undefined) return
     this.#contentType = inner.contentType
     this.#position = inner.position
+    // `now` has become the tail.
+    this.#readOffset = this.#position.offset
     const onLifecycle = (event: PageLifecycleEvent) => {
       if (event === "departing" || event === "restored") this.#dispatch({ kind: event })
     }
@@ -298,8 +300,8 @@ export class TabsSource implements ResponseSource {
   }
 
   /** A session tells its reader that it is up to date. This reader may know. */
-  #isKnown({ start, end }: SourcePage): boolean {
-    return this.#position.upToDate && start === end.offset && !end.streamClosed
+  #isKnown({ start, end, restarted }: SourcePage): boolean {
+    return this.#position.upToDate && start === end.offset && !end.streamClosed && !restarted
   }
 
   #dispatch(event: FollowerEvent): void {

@@ -287,6 +287,24 @@ describe("sharedStream()", () => {
   })
 })
 
+it("reads at `now` once, also if the body of that response breaks off", async () => {
+  const handle = await createNumbers()
+  let broken = 0
+  const fetch: typeof globalThis.fetch = async (input, init) => {
+    const response = await globalThis.fetch(input, init)
+    if (!String(input).includes("offset=now") || broken++ > 0) return response
+    const body = new ReadableStream({ start: (body) => body.error(new TypeError("terminated")) })
+    return new Response(body, response)
+  }
+  const backoffOptions = { initialDelay: 1, maxDelay: 1 }
+  const reader = await read({ url: handle.url, offset: "now", fetch, backoffOptions })
+  await expect.poll(() => isFollowing(reader)).toBe(true)
+  await handle.append(1)
+  await expect.poll(() => reader.items).toEqual([1])
+  const offsets = reader.events.flatMap((event) => (event.kind === "request" ? event.offset : []))
+  expect(offsets.filter((offset) => offset === "now")).toHaveLength(1)
+})
+
 describe("a follower", () => {
   const OCTETS = "application/octet-stream"
 
