@@ -27,8 +27,8 @@ export interface AppendOptions {
 export interface AppendWithResultOptions extends AppendOptions {
   /**
    * Stores the body only if the stream's tail is this offset: one that the server gave, never `-1` or `now`. **A server that does
-   * not know conditional appends ignores it** and stores the body; success alone does not tell which. To find out, append once
-   * with an offset that is certainly not the tail any more: only a server that knows them returns a conflict.
+   * not know conditional appends ignores it** and stores the body; success alone does not tell which. To find out, append
+   * to a stream of its own with a tail that has passed: only a server that knows them returns a conflict.
    */
   expectedOffset?: Offset | undefined
   /**

@@ -89,6 +89,17 @@ describe("appendWithResult", () => {
     expect(await contents()).toEqual([1])
   })
 
+  it("shows whether the server knows conditional appends: with a tail that has passed", async () => {
+    for (const expectedOffset of [true, false]) {
+      const { open, tail } = await startModel({ expectedOffset })
+      const probe = open()
+      const passed = await tail()
+      await probe.append({})
+      const { kind } = await probe.appendWithResult({}, { expectedOffset: passed })
+      expect(kind).toBe(expectedOffset ? "seq-conflict" : "ok")
+    }
+  })
+
   it("says which of a seq and an expected offset conflicts", async () => {
     const { open, tail } = await startModel()
     const handle = open()
