@@ -219,6 +219,19 @@ describe("a handle's settings", () => {
     }
   })
 
+  it("reach every request: the options of fetch, under those of a call", async () => {
+    const { fetch, calls } = scriptedFetch([({ init }) => anyResponse(init)])
+    const fetchOptions = { credentials: "include", cache: "no-store" } as const
+    const handle = new DurableStream({ url, contentType: "text/plain", fetch, fetchOptions })
+    await makeEveryRequest(handle)
+    await (await stream({ url, fetch, fetchOptions, live: false })).text()
+    expect(calls.map(({ init }) => init.method)).toEqual([...everything, "GET"])
+    for (const { init } of calls) expect(init).toMatchObject(fetchOptions)
+    const call = { fetchOptions: { cache: "reload" }, live: false } as const
+    await (await handle.stream(call)).text()
+    expect(calls.at(-1)?.init).toMatchObject({ credentials: "include", cache: "reload" })
+  })
+
   it("reach every request: the signal", async () => {
     const controller = new AbortController()
     const { fetch, calls } = scriptedFetch(["hang"])

@@ -172,20 +172,28 @@ describe("SSE memory is bounded by maxPageBytes, counted in bytes", () => {
     ["a line that never ends", "event: data\ndata: ", "é".repeat(500)],
     ["data lines that never end", "event: data\n", `data: ${"x".repeat(1000)}\n`],
     ["data events without a control event", "", `event: data\ndata: ${"x".repeat(1000)}\n\n`],
-  ])("%s: PAGE_TOO_LARGE", async (_what, first, repeated) => {
-    let sent = 0
-    function* chunks() {
-      yield first
-      for (; sent < 10_000; sent++) yield repeated
-    }
-    const { fetch } = server(({ live }) =>
-      live === null ? page("1", "[1]", upToDate) : pulled(chunks()),
-    )
-    const response = await stream({ url, fetch, maxPageBytes: 50_000 })
-    response.subscribeJson(() => undefined)
-    expect(await codeOf(response.closed)).toBe("PAGE_TOO_LARGE")
-    expect(sent).toBeLessThan(60)
-  })
+  ])(
+    "%s: PAGE_TOO_LARGE, which names the limit and what exceeds it",
+    async (what, first, repeated) => {
+      let sent = 0
+      function* chunks() {
+        yield first
+        for (; sent < 10_000; sent++) yield repeated
+      }
+      const { fetch } = server(({ live }) =>
+        live === null ? page("1", "[1]", upToDate) : pulled(chunks()),
+      )
+      const response = await stream({ url, fetch, maxPageBytes: 50_000 })
+      response.subscribeJson(() => undefined)
+      const error: unknown = await response.closed.catch((thrown: unknown) => thrown)
+      expect(error).toMatchObject({ code: "PAGE_TOO_LARGE" })
+      const named = what.includes("control")
+        ? "SSE data without a control event"
+        : "A line or event"
+      expect(String(error)).toMatch(new RegExp(`${named} .*maxPageBytes \\(50000 bytes\\)`))
+      expect(sent).toBeLessThan(60)
+    },
+  )
 
   it("comments without end are no line or event", async () => {
     function* chunks() {
