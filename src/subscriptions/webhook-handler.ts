@@ -21,7 +21,8 @@ import {
 export interface WebhookHandlerOptions<T, As extends keyof BatchTypes<T> = "json">
   extends HandlerOptions<T, As>, SubscriptionsOptions, VerifyWebhookOptions {
   /**
-   * Keeps the platform alive for work behind the response (workerd's `ctx.waitUntil`). Without it the response waits for the work.
+   * Keeps the platform alive for work behind the response: in workerd `waitUntil` of `cloudflare:workers`. Without it the
+   * response waits for the work.
    */
   waitUntil?: ((work: Promise<void>) => void) | undefined
   /**

@@ -1,5 +1,5 @@
 import { createServer, request as httpRequest } from "node:http"
-import type { AddressInfo } from "node:net"
+import { connect, type AddressInfo } from "node:net"
 import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { DurableStream } from "../../src/index.ts"
 import {
@@ -10,6 +10,7 @@ import {
   type WorkerEvent,
 } from "../../src/subscriptions/index.ts"
 import { startSubscriptionServer } from "../support/subscription-server.ts"
+import { serve } from "../../examples/webhook-receiver/node-server.ts"
 import { startWebhookReceiver } from "../support/webhook-receiver.ts"
 
 interface Message {
@@ -87,6 +88,43 @@ describe("a webhook", () => {
     await expect.poll(() => receiver.requests[0]?.response?.status).toBe(204)
     expect(prepared.errors).toEqual([])
     expect(prepared.events.some(({ kind }) => kind === "released")).toBe(true)
+  })
+
+  it("begins with an empty callback, and sends the wake's token there alone, in place of the caller's Authorization", async () => {
+    const seen: { path: string; authorization: string | null; body: unknown }[] = []
+    const prepared = await prepare(["a"], {
+      leaseTtlMs: 5_000,
+      headers: { authorization: "Bearer mine" },
+      fetch: (input, init) => {
+        const { pathname } = new URL(String(input))
+        const authorization = new Headers(init?.headers).get("authorization")
+        seen.push({ path: pathname, authorization, body: init?.body })
+        return fetch(input, init)
+      },
+    })
+    await using receiver = prepared.receiver
+    await server.append(prepared.paths[0]!, { n: 1 })
+    await expect.poll(prepared.areAcked).toBe(true)
+    await expect.poll(() => receiver.requests[0]?.response?.status).toBe(204)
+    const { callback_token } = JSON.parse(new TextDecoder().decode(receiver.requests[0]!.body)) as {
+      callback_token: string
+    }
+    // The keys are asked for once for all tests of this file.
+    const ofKeys = seen.filter(({ path }) => path.endsWith("/jwks.json"))
+    for (const { authorization } of ofKeys) expect(authorization).toBeNull()
+    const [first, read, ...callbacks] = seen.slice(ofKeys.length)
+    expect(first?.path.endsWith("/callback")).toBe(true)
+    expect(JSON.parse(String(first?.body))).toMatchObject({ acks: [] })
+    expect(String(first?.body)).not.toContain("done")
+    expect([read?.path.endsWith("/a"), read?.authorization]).toEqual([true, "Bearer mine"])
+    for (const { path, authorization } of [first!, ...callbacks]) {
+      expect([path.endsWith("/callback"), authorization]).toEqual([
+        true,
+        `Bearer ${callback_token}`,
+      ])
+    }
+    expect(JSON.parse(String(callbacks.at(-1)?.body))).toMatchObject({ done: true })
+    expect(JSON.stringify([prepared.events, prepared.errors])).not.toContain(callback_token)
   })
 
   it("responds 401 without a reason to a body that was changed, and to one of another subscription", async () => {
@@ -241,5 +279,41 @@ describe("a webhook", () => {
     expect(paths.some((path) => path.endsWith("/callback"))).toBe(true)
     proxy.closeAllConnections()
     proxy.close()
+  })
+})
+
+describe("the adapter for Node's http of the example", () => {
+  const signature = `webhook-signature: t=${Math.floor(Date.now() / 1000)},kid=k,ed25519=${"A".repeat(86)}`
+
+  it.each([
+    ["a GET, as of a browser", "GET / HTTP/1.1", "401"],
+    ["a method that fetch forbids", "TRACE / HTTP/1.1", "400"],
+    ["the URL of a proxy's request", "POST http://x:y/ HTTP/1.1", "401"],
+    [
+      "a client that leaves in the middle of its body",
+      "POST / HTTP/1.1\r\ncontent-length: 9",
+      undefined,
+    ],
+  ])("survives %s", async (_what, head, status) => {
+    const handler = webhookHandler({ root: server.root, subscription: "s", onBatch() {} })
+    const receiver = await serve(handler)
+    try {
+      const port = Number(new URL(receiver.url).port)
+      const response = await new Promise<string>((resolve) => {
+        const socket = connect(port, "127.0.0.1")
+        socket.write(
+          `${head}\r\nhost: x\r\n${signature}\r\n\r\n${status === undefined ? "abc" : ""}`,
+          () => {
+            if (status === undefined) socket.destroy()
+          },
+        )
+        socket.once("data", (data) => resolve(String(data)))
+        socket.once("close", () => resolve(""))
+      })
+      if (status !== undefined) expect(response.slice(9, 12)).toBe(status)
+      expect((await fetch(receiver.url, { method: "POST", body: "{}" })).status).toBe(401)
+    } finally {
+      await receiver.stop()
+    }
   })
 })
