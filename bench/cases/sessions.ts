@@ -6,8 +6,8 @@ import { readEvents, untilWaiting } from "./live-server.ts"
 
 type Transport = "sse" | "long-poll"
 
-/** Opens a live read; calls for each message that comes. */
-type Open = (url: string, onMessage: () => void) => unknown
+/** Opens a live read; calls with how many messages came. */
+type Open = (url: string, onMessages: (count: number) => void) => unknown
 
 /** All connections at once would measure the server's accept queue. */
 const AT_ONCE = 50
@@ -31,7 +31,9 @@ async function measureSessions(job: Job, settings: SessionsCase, open: Open): Pr
     while (kept.length < count) {
       const last = Math.min(count, kept.length + AT_ONCE)
       while (kept.length < last)
-        kept.push(open(`${serverUrl}/live/${process.pid}-${kept.length}`, () => received++))
+        kept.push(
+          open(`${serverUrl}/live/${process.pid}-${kept.length}`, (count) => (received += count)),
+        )
       await untilWaiting(serverUrl, kept.length)
     }
     await sleep(200)
@@ -71,19 +73,19 @@ async function heapBytes(): Promise<number> {
 }
 
 const floors: Readonly<Record<Transport, Open>> = {
-  sse: (url, onMessage) => readEvents(url, (data) => forEach(JSON.parse(data), onMessage)),
-  "long-poll": async (url, onMessage) => {
+  sse: (url, onMessages) => readEvents(url, (data) => onMessages(countIn(data))),
+  "long-poll": async (url, onMessages) => {
     for (let offset = "0"; ;) {
       const response = await fetch(`${url}?live=long-poll&offset=${offset}`)
-      forEach(JSON.parse(await response.text()), onMessage)
+      onMessages(countIn(await response.text()))
       offset = response.headers.get("stream-next-offset") ?? ""
     }
   },
 }
 
-function forEach(messages: unknown, onMessage: () => void): void {
+function countIn(page: string): number {
   // What the server sends.
-  for (const _ of messages as unknown[]) onMessage()
+  return (JSON.parse(page) as unknown[]).length
 }
 
 function sessionsCase(settings: SessionsCase): BenchCase {
@@ -110,9 +112,9 @@ function sessionsCase(settings: SessionsCase): BenchCase {
     ],
     floor: (job) => measureSessions(job, settings, floors[transport]),
     client: ({ stream }, job) =>
-      measureSessions(job, settings, async (url, onMessage) => {
+      measureSessions(job, settings, async (url, onMessages) => {
         const response = await stream({ url, live: transport, warnOnHttp: false })
-        return response.subscribeJson(({ items }) => forEach(items, onMessage))
+        return response.subscribeJson(({ items }) => onMessages(items.length))
       }),
   }
 }
