@@ -52,7 +52,8 @@ export function subscribe<TJson = unknown>(
   options: StreamOptions | (StreamOptions & { schema: StandardSchemaV1<unknown, TJson> }),
   handlers: SubscribeHandlers<TJson>,
 ): () => void {
-  const { onBatch, onEnd, onError = warnOfError } = handlers
+  // JavaScript callers can leave the handlers out.
+  const { onBatch, onEnd, onError = warnOfError } = Object(handlers) as SubscribeHandlers<TJson>
   if (typeof onBatch !== "function") throw badOption("onBatch", "a function", onBatch)
   const controller = new AbortController()
   const { signal } = controller

@@ -38,8 +38,8 @@ export function readError(
   const [what, advice] = (operation !== "subscription" && explanations[code]) || otherwise
   const hint = indeterminate ? INDETERMINATE_HINT : advice
   const said = status === 400 && reasonIn(text, json)
-  const why = said ? `: ${said}` : "."
-  const message = `${what}: ${operation} ${stream} failed with status ${status}${why}${hint && ` ${hint}`}`
+  const why = said ? `: "${said}"` : ""
+  const message = `${what}: ${operation} ${stream} failed with status ${status}${why}.${hint && ` ${hint}`}`
   return new FetchError(status, text, json, plainHeaders(headers), stream, message, {
     code,
     indeterminate,
@@ -87,7 +87,8 @@ export function errorFromResponse(
 function reasonIn(text: string | undefined, json: object | undefined): string {
   // Any object may be asked for a property.
   const { error, message = error } = (json ?? {}) as { error?: unknown; message?: unknown }
-  const given = text ?? message
+  // The protocol's own errors are objects of a code and a message.
+  const given = text ?? (message as { message?: unknown } | undefined)?.message ?? message
   const [line = ""] = typeof given === "string" ? given.trim().split(/[\r\n]/, 1) : []
   return /[<?=]|bearer|basic|token|secret|password|key|^$/i.test(line) ? "" : line.slice(0, 200)
 }

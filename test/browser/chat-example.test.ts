@@ -106,6 +106,11 @@ describeInBrowser("The chat example", (world) => {
         observer.disconnect()
       }).observe(document, { childList: true, subtree: true })
     })
+    // As over a network: without care the page is painted before its program is there.
+    await page.route("**/*.js", async (route) => {
+      await page.waitForTimeout(500)
+      await route.continue()
+    })
     await page.reload()
     await state(page, "Live by SSE")
     const { conversationMs, paintMs, styles, moving } = await page.evaluate(() => ({
@@ -257,6 +262,22 @@ describeInBrowser("The chat example", (world) => {
         .map((element) => `${element.tagName} ${element.id} ${element.className}`),
     )
     expect(tooWide).toEqual([])
+  })
+
+  it("keeps the last message in view when the window changes and when more is said", async () => {
+    const page = await enter(await newContext(), "Plover")
+    await say(page, "The first of many words. ".repeat(40))
+    const isLastInView = () =>
+      page.waitForFunction(() => {
+        const log = document.querySelector("#log")
+        const last = log?.lastElementChild?.getBoundingClientRect()
+        return log && last && last.bottom <= log.getBoundingClientRect().bottom + 1
+      })
+    await isLastInView()
+    await page.setViewportSize({ width: 320, height: 400 })
+    await isLastInView()
+    await say(page, "Another word")
+    await isLastInView()
   })
 
   it.for(["light", "dark"] as const)("has enough contrast for every text: %s", async (scheme) => {

@@ -37,6 +37,23 @@ describe("The site of npm run docs", () => {
     expect(readFileSync(join(site, "index.html"), "utf8")).toContain("tsd-search")
   })
 
+  it("has every heading of a guide, whole, in the menu beside it", () => {
+    const missing = readdirSync(join(REPOSITORY, "docs")).flatMap((file) => {
+      const text = readFileSync(join(REPOSITORY, "docs", file), "utf8").replace(
+        /^```[^]*?^```/gm,
+        "",
+      )
+      const [title, ...headings] = [...text.matchAll(/^#{1,3} (.+)$/gm)].map(([, words]) => words!)
+      const page = `${title!.replaceAll(" ", "_")}.html`
+      const menu = readFileSync(join(site, "documents", page), "utf8").split(
+        "tsd-page-navigation",
+      )[1]
+      const names = menu?.replaceAll("<wbr/>", "").replaceAll("&#39;", "'")
+      return headings.filter((words) => !names?.includes(`<span>${words}</span>`))
+    })
+    expect(missing).toEqual([])
+  })
+
   it("has no link that leads nowhere", () => {
     const pages = readdirSync(site, { recursive: true, encoding: "utf8" })
       .filter((name) => name.endsWith(".html"))

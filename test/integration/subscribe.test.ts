@@ -88,8 +88,10 @@ describe("subscribe()", () => {
     // @ts-expect-error -- what a JavaScript caller can do
     const invalid = start([page], { live: "websocket" })
     await expect.poll(() => invalid.log).toEqual([expect.objectContaining({ code: "BAD_REQUEST" })])
-    // @ts-expect-error -- the same
-    expect(() => subscribe({ url }, {})).toThrow(/onBatch must be a function/)
+    for (const handlers of [undefined, null, {}, () => undefined]) {
+      // @ts-expect-error -- the same
+      expect(() => subscribe({ url }, handlers)).toThrow(/onBatch must be a function/)
+    }
   })
 
   it("warns of an error if there is no onError", async () => {

@@ -15,10 +15,14 @@ export class ChatView {
   // By id, and not found by it in the document: ids come from the stream, so they can be anything.
   readonly #items = new Map<string, HTMLElement>()
   readonly #unsent = new Map<string, HTMLElement>()
+  /** Whether the end of the conversation stays in view. */
+  #isFollowing = true
 
   constructor(me: string) {
     this.#me = me
     element("me", HTMLElement).textContent = me
+    this.#log.addEventListener("scroll", () => (this.#isFollowing = this.#isAtEnd()))
+    new ResizeObserver(() => this.#follow()).observe(this.#log)
   }
 
   /** Calls back with what the user sends. */
@@ -38,7 +42,6 @@ export class ChatView {
    * @param isLive - whether the changes happen now: they are announced, and move
    */
   showEntries(entries: readonly Entry[], isLive: boolean): void {
-    const following = this.#isAtEnd()
     for (const entry of entries) {
       this.#unsent.get(entry.id)?.remove()
       this.#unsent.delete(entry.id)
@@ -51,7 +54,7 @@ export class ChatView {
       item.dataset["complete"] = String(entry.complete)
     }
     this.#log.append(...this.#unsent.values())
-    if (following) this.#log.lastElementChild?.scrollIntoView({ block: "end" })
+    this.#follow()
   }
 
   /** Shows what was written and is not in the stream yet. */
@@ -61,7 +64,8 @@ export class ChatView {
     const item = this.#add(message, false)
     item.classList.add("unsent")
     this.#unsent.set(message.id, item)
-    item.scrollIntoView({ block: "end" })
+    this.#isFollowing = true
+    this.#follow()
   }
 
   /** Says of a message that it is not sent; without an id, of all that wait. */
@@ -101,6 +105,10 @@ export class ChatView {
     item.append(avatar, bubble)
     this.#log.append(item)
     return item
+  }
+
+  #follow(): void {
+    if (this.#isFollowing) this.#log.scrollTop = this.#log.scrollHeight
   }
 
   #isAtEnd(): boolean {

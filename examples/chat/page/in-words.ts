@@ -41,7 +41,7 @@ export function readInWords(event: StreamEvent): string | undefined {
     case "response":
       return `${event.status} after ${Math.round(event.durationMs)} ms`
     case "retry":
-      return `failed, again in ${Math.round(event.delayMs)} ms`
+      return `failed, again in ${seconds(event.delayMs)}`
     case "transport":
       return `${event.from} → ${event.to}`
     case "offset-mismatch":
@@ -67,12 +67,16 @@ export function writeInWords(event: OutboxEvent): string | undefined {
     case "acknowledged":
       return `batch ${event.seq} stored (${event.count})`
     case "retrying":
-      return `POST failed, again in ${Math.round(event.delayMs)} ms`
+      return `failed, again in ${seconds(event.delayMs)}`
     case "paused":
       return `POST rejected: ${event.code}`
     case "failed":
       return `not sent: ${event.error.code}`
   }
+}
+
+function seconds(ms: number): string {
+  return `${(ms / 1000).toFixed(1)} s`
 }
 
 /** The end of an offset, where this server's differ. Offsets are opaque: good for showing and sending back, nothing else. */

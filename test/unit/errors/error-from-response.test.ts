@@ -162,6 +162,12 @@ describe("errorFromResponse", () => {
     ],
     ["an error in JSON", "application/json", '{"error":"Invalid offset"}', "Invalid offset"],
     ["a message in JSON", "application/json", '{"error":1,"message":"No such"}', "No such"],
+    [
+      "the message of the protocol's error",
+      "application/json",
+      '{"error":{"code":"X","message":"No such id"}}',
+      "No such id",
+    ],
     ["no other JSON", "application/json", '{"reason":"why"}', undefined],
     ["no page", "text/html", "<h1>Bad</h1>", undefined],
     ["no query", "text/plain", "Bad URL /s?token=secret", undefined],
@@ -173,7 +179,9 @@ describe("errorFromResponse", () => {
     const response = new Response(body, { status: 400, headers: { "content-type": type } })
     const { message } = await errorFromResponse(response, { url, operation: "read" })
     expect(message).not.toContain("secret")
-    expect(message).toContain(`failed with status 400${shown === undefined ? "." : `: ${shown} `}`)
+    expect(message).toContain(
+      `failed with status 400${shown === undefined ? "" : `: "${shown}"`}. `,
+    )
   })
 
   it("says what to do, and of a write in doubt that it is", async () => {
