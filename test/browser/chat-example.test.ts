@@ -113,6 +113,7 @@ describeInBrowser("The chat example", (world) => {
     })
     await page.reload()
     await state(page, "Live by SSE")
+    await page.unrouteAll({ behavior: "ignoreErrors" })
     const { conversationMs, paintMs, styles, moving } = await page.evaluate(() => ({
       conversationMs: performance.getEntriesByName("conversation")[0]?.startTime,
       paintMs: performance.getEntriesByName("first-paint")[0]?.startTime,

@@ -50,14 +50,16 @@ describe("the demo", () => {
     TIMEOUT_MS,
   )
 
-  it.skipIf(process.platform !== "linux")(
-    "ends at Ctrl-C with its server",
-    async () => {
+  it
+    .skipIf(process.platform !== "linux")
+    .each(["1  Readers", "2  The server", "3  A producer", "4  A process"])(
+    "ends at Ctrl-C with its server: %s",
+    async (act) => {
       const demo = spawn(process.execPath, PROGRAM, { cwd: REPOSITORY })
       const ended = new Promise((resolve) => demo.once("exit", (code) => resolve(code)))
       let stdout = ""
       demo.stdout.on("data", (text) => (stdout += String(text)))
-      await expect.poll(() => stdout, { timeout: TIMEOUT_MS }).toContain("1  Readers")
+      await expect.poll(() => stdout, { timeout: TIMEOUT_MS }).toContain(act)
       const started = childrenOf(demo.pid!)
       expect(started.length).toBeGreaterThan(0)
       demo.kill("SIGINT")

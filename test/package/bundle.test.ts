@@ -2,7 +2,7 @@ import { brotliCompressSync } from "node:zlib"
 import * as esbuild from "esbuild"
 import * as vite from "vite"
 import { describe, expect, inject, it } from "vitest"
-import { writeFile } from "node:fs/promises"
+import { readFile, writeFile } from "node:fs/promises"
 import { join } from "node:path"
 import * as client from "../../src/index.ts"
 
@@ -95,6 +95,17 @@ describe("the size of a bundle, minified by esbuild and compressed by brotli", (
     const bytes = brotliBytes(await bundleWithEsbuild(entry))
     console.log(`${name}: ${kilobytes(bytes)} of at most ${kilobytes(maxBytes)}`)
     expect(bytes).toBeLessThanOrEqual(maxBytes)
+  })
+
+  it.each([
+    ["everything", EVERYTHING, /all of\s`@durable-streams\/client` at most (\d+) KB/],
+    ["stream alone", only("stream"), /`stream` alone has at most (\d+) KB/],
+  ])("is what the README says: %s", async (_name, entry, said) => {
+    const readme = await readFile(new URL("../../README.md", import.meta.url), "utf8")
+    const saidBytes = Number(said.exec(readme)?.[1]) * 1000
+    const bytes = brotliBytes(await bundleWithEsbuild(entry))
+    expect(bytes).toBeLessThanOrEqual(saidBytes)
+    expect(bytes).toBeGreaterThan(saidBytes * 0.9)
   })
 
   it.each([
