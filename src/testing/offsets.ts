@@ -4,7 +4,8 @@
  * have a meaning of their own in headers, and `, & = ? /` because offsets never have them.
  */
 const DIGITS = "!$*-.:;@AZ[_az|~"
-const WIDTH = 6
+/** Enough for 2^40 bytes. */
+const WIDTH = 10
 const PREFIX = "0;"
 /** The reference server's offset of every stream's start, which programs name although offsets are opaque. */
 const REFERENCE_START = "0000000000000000_0000000000000000"

@@ -115,6 +115,16 @@ describe("a test server", () => {
     expect(sizes).toEqual([2, 2, 1])
   })
 
+  it("holds a stream of 17 MiB, and resumes within it", async () => {
+    const large = `${server.url}/large`
+    const body = new Uint8Array(17 * 2 ** 20)
+    await DurableStream.create({ url: large, body, fetch: server.fetch })
+    server.dropResponse({ url: large, method: "GET", afterBytes: 1_000 })
+    const response = await stream({ url: large, live: false, fetch: server.fetch, backoffOptions })
+    expect((await response.body()).length).toBe(body.length)
+    expect(server.streams.get(large)?.bytes.length).toBe(body.length)
+  })
+
   it("knows expected offsets, unless it is older", async () => {
     const expectedOffset = server.streams.get(url)!.offset
     await chat.append(1)
