@@ -12,22 +12,24 @@ const PACKAGE_FOLDER = resolve(dirname(fileURLToPath(import.meta.url)), "..")
 const SKILLS_FOLDER = join(PACKAGE_FOLDER, "skills")
 const { name: PACKAGE, version: VERSION } = JSON.parse(read(join(PACKAGE_FOLDER, "package.json")))
 
+/** The name that no other package's program has. */
+const PROGRAM = "durable-streams-intent"
 const FAILED = 1
 const MISUSED = 2
 
 const USAGE = `Usage:
-  intent [list] [--json]            list the skills
-  intent load <skill> [--json]      print a skill, or one of its references
-  intent load <skill> --path        print its path
-  intent --help | --version
+  ${PROGRAM} [list] [--json]         list the skills
+  ${PROGRAM} load <skill> [--json]   print a skill, or one of its references
+  ${PROGRAM} load <skill> --path     print its path
+  ${PROGRAM} --help | --version
 
 A skill is named as the list names it:
-  intent load getting-started
-  intent load ${PACKAGE}#getting-started
-  intent load reading-streams/references/stream-options
+  ${PROGRAM} load getting-started
+  ${PROGRAM} load ${PACKAGE}#getting-started
+  ${PROGRAM} load reading-streams/references/stream-options
 
 Exit codes: 0 done, ${FAILED} no such skill, ${MISUSED} wrong usage.
-If another package's program has the name intent, use durable-streams-intent.
+The program intent does the same, unless @tanstack/intent is installed and has that name.
 Other commands (install, hooks, validate, …) are those of npx @tanstack/intent@latest, which finds these skills too.
 `
 
@@ -116,7 +118,7 @@ function renderList(asJson) {
   return [
     `${PACKAGE} ${VERSION}: ${skills.length} skills`,
     ...entries,
-    "Print one with: npx intent load <skill>\n",
+    `Print one with: npx ${PROGRAM} load <skill>\n`,
   ].join("\n\n")
 }
 
@@ -175,7 +177,7 @@ function main(args) {
     process.stdout.write(outputOf(args))
   } catch (error) {
     if (!(error instanceof Failure)) throw error
-    process.stderr.write(`intent: ${error.message}\n`)
+    process.stderr.write(`${PROGRAM}: ${error.message}\n`)
     if (error.exitCode === MISUSED) process.stderr.write(`\n${USAGE}`)
     process.exitCode = error.exitCode
   }

@@ -108,6 +108,9 @@ describe("intent, after a plain install", () => {
     const program = join(consumerFolder, "node_modules/.bin/durable-streams-intent")
     const { stdout } = await runIn(consumerFolder, program, ["list"])
     expect(stdout).toBe((await intent(["list"])).stdout)
+    expect(stdout).toContain("npx durable-streams-intent load <skill>")
+    const help = (await intent(["--help"])).stdout
+    expect(help.match(/^ {2}[\w-]+/gm)).toEqual(Array(7).fill("  durable-streams-intent"))
   })
 
   it.each(["constructor", "__proto__", "toString", "hasOwnProperty"])(
