@@ -1,12 +1,12 @@
 import { cpus } from "node:os"
 import { replaceTable } from "./readme-table.ts"
 import { buildAll, type BuiltFiles } from "./build.ts"
-import type { BenchCase, Contender } from "./case.ts"
+import type { BenchCase, Contender, Row } from "./case.ts"
 import { benchCases } from "./cases/all.ts"
 import { measure, startServer } from "./measure.ts"
 import { readOptions } from "./options.ts"
 import { Progress } from "./progress.ts"
-import { summarize, type Reports } from "./summary.ts"
+import { summarize, type Reports, type RowSummary } from "./summary.ts"
 import { formatTable } from "./table.ts"
 import type { WorkerReport } from "./worker.ts"
 
@@ -23,7 +23,11 @@ const progress = new Progress(
   chosen.reduce((runs, benchCase) => runs + contendersOf(benchCase).length * options.rounds, 0),
 )
 
-const lines = []
+const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "?"}, Node ${process.version}`
+const without = leftOut.length === 0 ? "" : `, without ${leftOut.join(", ")}`
+const conditions = `${machine}, ${options.rounds} round(s)${options.quick ? ", quick" : ""}${without}`
+
+const lines: { row: Row; summary: RowSummary; reports: Reports; seconds: number }[] = []
 for (const benchCase of chosen) {
   const startedAt = performance.now()
   const reports = await runCase(benchCase, files).catch(nobodyRan)
@@ -32,12 +36,11 @@ for (const benchCase of chosen) {
   for (const row of benchCase.rows) {
     lines.push({ row, summary: summarize(benchCase, row, reports), reports, seconds })
   }
+  // After each case: a run that is interrupted keeps what it has.
+  writeMarkdown()
 }
 progress.end()
 
-const machine = `${cpus().length} × ${cpus()[0]?.model.trim() ?? "?"}, Node ${process.version}`
-const without = leftOut.length === 0 ? "" : `, without ${leftOut.join(", ")}`
-const conditions = `${machine}, ${options.rounds} round(s)${options.quick ? ", quick" : ""}${without}`
 if (options.json) {
   const { quick, rounds } = options
   const rows = lines.map(({ summary, reports, seconds }) => ({ ...summary, seconds, reports }))
@@ -45,17 +48,19 @@ if (options.json) {
 } else {
   console.log(`${conditions}\n\n${formatTable(lines)}`)
 }
-if (options.markdown !== undefined) {
-  const command = ["npm run bench --", ...process.argv.slice(2)].join(" ")
-  const caption = `${conditions}, ${new Date().toISOString().slice(0, 10)}: \`${command}\``
-  replaceTable(options.markdown, `${caption}\n\n${formatTable(lines)}`)
-}
 // A row that is not reached is a figure; a client that cannot do the work is a failure.
 for (const { summary } of lines) {
   const reason = summary.failures.ours ?? summary.failures.floor
   if (reason === undefined) continue
   console.error(`${summary.title}: ${reason.split("\n", 1)[0]}`)
   process.exitCode = 1
+}
+
+function writeMarkdown(): void {
+  if (options.markdown === undefined) return
+  const command = ["npm run bench --", ...process.argv.slice(2)].join(" ")
+  const caption = `${conditions}, ${new Date().toISOString().slice(0, 10)}: \`${command}\``
+  replaceTable(options.markdown, `${caption}\n\n${formatTable(lines)}`)
 }
 
 function contendersOf({ floor, withoutPeer }: BenchCase): Contender[] {
