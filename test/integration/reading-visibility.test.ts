@@ -183,6 +183,21 @@ describe.each(["sse", "long-poll"] as const)("a live session by %s", (live) => {
     expect(watched.visibility.listenerCount).toBe(0)
   })
 
+  it("goes on while it is hidden for less than hiddenGraceMs", async () => {
+    const url = server.streamUrl()
+    await createStream(url, json, "[1]")
+    const watched = new Watched()
+    const response = await watched.open({ url, live, hiddenGraceMs: 600_000 })
+    const done = consume(response, "subscribeJson", watched.received)
+    await watched.when({ kind: live === "sse" ? "response" : "request", transport: live })
+    watched.toggle()
+    await append(url, json, "2")
+    await watched.received.whenEndsWith("2\n")
+    await closeStream(url)
+    expect(await done).toBe("1\n2\n")
+    expect(watched.kinds("pause", "resume")).toEqual([])
+  })
+
   it("pauseWhenHidden: false leaves it alone", async () => {
     const url = server.streamUrl()
     await createStream(url, json, "[1]")
