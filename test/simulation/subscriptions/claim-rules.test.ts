@@ -1,3 +1,4 @@
+import { inspect } from "node:util"
 import { describe, expect, it } from "vitest"
 import { Claim, type ClaimedStream } from "../../../src/subscriptions/index.ts"
 import { inCalmWorld, type CalmWorld } from "./calm-world.ts"
@@ -238,6 +239,90 @@ describe("a claim", () => {
       await world.clock.sleep(1)
     })
     expect(leftoverTimers).toEqual([])
+  })
+})
+
+describe("a claim that the server does not grant", () => {
+  it.each([
+    ["204", new Response(null, { status: 204 })],
+    ["404 of a server that says so if there is no work", new Response("", { status: 404 })],
+  ])("is one GET, which decides what %s means", async (_what, response) => {
+    await inCalmWorld(["a"], async (world) => {
+      world.respond = ({ name }, pass) =>
+        name.endsWith("/claim") ? Promise.resolve(response.clone()) : pass()
+      const { subscriptions } = world
+      expect(await subscriptions.claim("jobs", { worker: "w" })).toBeUndefined()
+      expect(world.requests.map(({ name }) => name)).toEqual(["POST jobs/claim", "GET jobs"])
+      await expect(subscriptions.claim("others", { worker: "w" })).rejects.toMatchObject({
+        code: "SUBSCRIPTION_NOT_FOUND",
+      })
+    })
+  })
+
+  it.each([
+    ["is a page", new Response("<p>", { headers: { "content-type": "text/html" } })],
+    ["has no token", Response.json({ wake_id: "w", generation: 1 })],
+    [
+      "has a generation that is no number",
+      Response.json({ wake_id: "w", generation: "1", token: "t" }),
+    ],
+    ["is null", Response.json(null)],
+  ])("fails with SUBSCRIPTIONS_NOT_SUPPORTED if its response %s", async (_what, response) => {
+    await inCalmWorld([], async (world) => {
+      world.respond = () => Promise.resolve(response.clone())
+      const claim = world.subscriptions.claim("jobs", { worker: "w" })
+      await expect(claim).rejects.toMatchObject({ code: "SUBSCRIPTIONS_NOT_SUPPORTED" })
+    })
+  })
+
+  it("is aborted by its signal in the middle of the response's body", async () => {
+    await inCalmWorld([], async (world) => {
+      let isCancelled = false
+      const cancel = () => void (isCancelled = true)
+      world.respond = () => Promise.resolve(new Response(new ReadableStream({ cancel })))
+      const abort = new AbortController()
+      const claim = world.subscriptions.claim("jobs", { worker: "w", signal: abort.signal })
+      world.clock.after(1_000, () => abort.abort())
+      await expect(claim).rejects.toMatchObject({ name: "AbortError" })
+      expect([isCancelled, world.clock.elapsedMs]).toEqual([true, 1_000])
+    })
+  })
+})
+
+describe("a subscription that is created", () => {
+  it("is the one that the response names, or none", async () => {
+    await inCalmWorld([], async (world) => {
+      world.respond = async (_request, pass) =>
+        Response.json({ ...((await (await pass()).json()) as object), subscription_id: "other" })
+      const config = { type: "pull-wake", pattern: "work/*", wakeStream: "wake" } as const
+      await expect(world.subscriptions.create("jobs", config)).rejects.toMatchObject({
+        code: "SUBSCRIPTIONS_NOT_SUPPORTED",
+        message: expect.stringContaining("A stream may have been created at"),
+      })
+    })
+  })
+})
+
+describe("the token of a claim", () => {
+  it.each([
+    ["status 401", () => Promise.resolve(new Response("no", { status: 401 }))],
+    ["status 403", () => Promise.resolve(new Response("no", { status: 403 }))],
+    ["a page", () => Promise.resolve(new Response("<p>"))],
+    [
+      "an error that quotes the header",
+      (token: string) =>
+        Promise.reject(new TypeError(`Headers.append: "${token}" is an invalid header value.`)),
+    ],
+  ])("is in no error of %s", async (_what, respond) => {
+    await inCalmWorld(["a"], async (world) => {
+      await world.append("work/a")
+      const claim = await claimed(world)
+      const token = "Bearer token-1"
+      world.respond = () => respond(token)
+      const error: unknown = await claim.ack().catch((it: unknown) => it)
+      expect(inspect(error, { depth: 9, showHidden: true })).not.toContain("token-1")
+      await claim.release().catch(() => undefined)
+    })
   })
 })
 
