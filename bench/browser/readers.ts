@@ -1,10 +1,12 @@
-import type { stream } from "../../src/index.ts"
+import type { stream, StreamOptions } from "../../src/index.ts"
 
 /** Reads a stream in a page, whole, as one contender does. */
 export interface PageReader {
-  /** @returns how many messages there were */
-  catchUp(url: string): Promise<number>
-  /** @param total - how many messages will come */
+  /**
+   * @param total - how many messages will come
+   * @returns how many there were
+   */
+  catchUp(url: string, total: number): Promise<number>
   events(url: string, total: number): Promise<number>
 }
 
@@ -40,18 +42,18 @@ export const floor: PageReader = {
 
 /** The published client, or this one. */
 export function client(open: typeof stream): PageReader {
-  const read = async (url: string, live: false | "sse", isDone: (count: number) => boolean) => {
-    const response = await open({ url, live, warnOnHttp: false })
+  const read = async (options: StreamOptions, total: number) => {
+    const response = await open({ ...options, warnOnHttp: false })
     return new Promise<number>((resolve) => {
       let count = 0
-      response.subscribeJson(({ items, upToDate }) => {
+      response.subscribeJson(({ items }) => {
         count += items.length
-        if (live === false ? upToDate : isDone(count)) resolve(count)
+        if (count === total) resolve(count)
       })
     })
   }
   return {
-    catchUp: (url) => read(url, false, () => false),
-    events: (url, total) => read(url, "sse", (count) => count === total),
+    catchUp: (url, total) => read({ url }, total),
+    events: (url, total) => read({ url, live: "sse" }, total),
   }
 }
