@@ -355,15 +355,16 @@ export class Outbox {
   async #deliverNext(signal: AbortSignal): Promise<void> {
     const { endpoint, limits, pollIntervalMs } = this.#settings
     const attemptId = randomId()
+    // Before an attempt is recorded: if it fails, nothing was sent.
+    if (monotonicMs() - this.#countedAtMs >= pollIntervalMs) await this.#refresh()
     const next = await this.#transact(() => prepareAttempt(limits, attemptId))
-    const isIdle = next.kind === "idle" || next.kind === "closed"
-    if (isIdle || monotonicMs() - this.#countedAtMs >= pollIntervalMs) await this.#refresh()
     switch (next.kind) {
       case "busy":
         this.#set("sending")
         return this.#wait(Math.min(next.forMs, pollIntervalMs))
       case "idle":
       case "closed":
+        if (this.#pending.count > 0) await this.#refresh()
         this.#set(next.kind)
         return this.#wait(pollIntervalMs, "message")
       case "failed":

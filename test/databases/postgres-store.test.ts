@@ -78,6 +78,26 @@ describe.skipIf(postgresBinaries === undefined)("postgresStore with pg", () => {
     expect(await queue(store, "cut")).toEqual(["a", "c"])
   })
 
+  it("commits with synchronous_commit, whatever the database's default, and in one state of the queue", async () => {
+    const pool = server.pool()
+    const queries: string[] = []
+    const store = postgresStore({
+      async connect() {
+        const client = await pool.connect()
+        await client.query("SET synchronous_commit = off")
+        const query = client.query.bind(client)
+        const told = (sql: string, values?: unknown[]) => (queries.push(sql), query(sql, values))
+        return Object.assign(client, { query: told })
+      },
+    })
+    await store.transact("synced", () => enqueue("a"))
+    const [begin, sync] = queries.slice(queries.findIndex((sql) => sql.startsWith("BEGIN")))
+    expect([begin, sync]).toEqual([
+      "BEGIN ISOLATION LEVEL REPEATABLE READ",
+      "SET LOCAL synchronous_commit = on",
+    ])
+  })
+
   it("announces a message when its transaction is committed, on a client of its own", async () => {
     const pool = server.pool()
     const notifyClient = await pool.connect()

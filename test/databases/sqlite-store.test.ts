@@ -1,7 +1,8 @@
 import { join } from "node:path"
 import { setImmediate as turn } from "node:timers/promises"
 import { describe, expect, it } from "vitest"
-import { operate, sqliteStore, testOutboxStore } from "../../src/outbox/index.ts"
+import { DurableStream } from "../../src/index.ts"
+import { openOutbox, operate, sqliteStore, testOutboxStore } from "../../src/outbox/index.ts"
 import { hasSqlite, openDatabase, testFolder } from "./sqlite.ts"
 
 describe.skipIf(!hasSqlite)("sqliteStore with better-sqlite3", () => {
@@ -33,6 +34,35 @@ describe.skipIf(!hasSqlite)("sqliteStore with better-sqlite3", () => {
     db.exec("ROLLBACK")
     await put
     expect(await queue(store)).toEqual(["outside"])
+  })
+
+  it("takes back a row with the message that its outbox rejects, in db.transaction()", async () => {
+    const db = openDatabase(join(await testFolder(), "test.db"))
+    db.exec("CREATE TABLE orders (id INTEGER PRIMARY KEY)")
+    const insert = db.prepare("INSERT INTO orders (id) VALUES (?)")
+    const sent: string[] = []
+    const stream = new DurableStream({
+      url: "https://streams.example.com/orders",
+      contentType: "application/json",
+      fetch: (_, init) => {
+        sent.push(new TextDecoder().decode(init?.body as Uint8Array<ArrayBuffer>))
+        return Promise.resolve(
+          new Response(null, { status: 200, headers: { "producer-seq": "0" } }),
+        )
+      },
+    })
+    const outbox = await openOutbox(stream, { store: sqliteStore(db), maxPendingBytes: 20 })
+    const order = (id: number, text: string) =>
+      db.transaction(() => {
+        insert.run(id)
+        void outbox.append({ text }, { transaction: db })
+      })()
+    expect(() => order(1, "a text that is too long to wait")).toThrow("maxPendingBytes")
+    expect(() => order(2, undefined as never)).not.toThrow()
+    expect(() => order(2, "the id is taken")).toThrow("UNIQUE")
+    await outbox.detach()
+    expect(db.prepare("SELECT id FROM orders").all()).toEqual([{ id: 2 }])
+    expect(sent).toEqual(["[{}]"])
   })
 
   it("waits for a lock, though another outbox that shares the store ends meanwhile", async () => {

@@ -208,6 +208,18 @@ describe("what an outbox stores", () => {
       await next.detach()
     }))
 
+  it("is one queue for each name", () =>
+    staged(async (stage) => {
+      const other = stage.stream("https://streams.example.com/other")
+      const [one, two] = [await stage.open({ name: "1" }), await stage.open({ name: "2" }, other)]
+      stage.reply = () => "lost"
+      await one.append(1)
+      expect((await two.undelivered()).messages).toEqual([])
+      await two.detach()
+      await one[Symbol.asyncDispose]()
+      expect(new Set(stage.posts.map(({ id }) => id)).size).toBe(1)
+    }))
+
   it("has one content type", () =>
     staged(async (stage) => {
       await (await stage.open({ contentType: "application/json; charset=utf-8" })).detach()
@@ -459,6 +471,10 @@ describe("rule 3: a rejected batch", () => {
       const outbox = await stage.open()
       await outbox.append(1)
       await stage.until(() => outbox.state === "paused")
+      expect(stage.events.at(-1)).toMatchObject({
+        kind: "paused",
+        code: status === 401 ? "UNAUTHORIZED" : "FORBIDDEN",
+      })
       await outbox.append(2)
       expect(stage.posts).toHaveLength(1)
       isAllowed = true

@@ -1,7 +1,9 @@
 import "fake-indexeddb/auto"
-import { describe, expect, it } from "vitest"
+import { describe, expect, it, onTestFinished, vi } from "vitest"
 import {
   indexedDbStore,
+  operate,
+  requestPersistence,
   runAsync,
   testOutboxStore,
   type OutboxStore,
@@ -13,6 +15,28 @@ import { MemoryDatabase, memoryStore } from "../../support/memory-outbox-store.t
 describe("testOutboxStore", () => {
   it("passes the store of IndexedDB", async () => {
     await testOutboxStore(() => indexedDbStore("conformance"))
+  })
+
+  it("is on disk in IndexedDB before a transaction ends: durability strict", async () => {
+    const transaction = vi.spyOn(IDBDatabase.prototype, "transaction")
+    onTestFinished(() => transaction.mockRestore())
+    const store = indexedDbStore("strict")
+    await store.transact("o", () => operate({ kind: "size" }))
+    await store.close!()
+    expect(transaction.mock.calls.map(([, mode, options]) => [mode, options])).toContainEqual([
+      "readwrite",
+      { durability: "strict" },
+    ])
+  })
+
+  it("asks the browser to keep the origin's data, and says false where it cannot", async () => {
+    vi.stubGlobal("navigator", { storage: { persist: () => Promise.resolve(true) } })
+    onTestFinished(() => void vi.unstubAllGlobals())
+    expect(await requestPersistence()).toBe(true)
+    for (const navigator of [undefined, {}, { storage: {} }]) {
+      vi.stubGlobal("navigator", navigator)
+      expect(await requestPersistence()).toBe(false)
+    }
   })
 
   it.each(["serial", "concurrent"] as const)(
