@@ -119,10 +119,8 @@ export async function workOn(claim: Claim, settings: ClaimWorkSettings): Promise
       if (nowMs >= idleEndMs || (running.size === 0 && nowMs >= endAtMs)) break
       const untilEndMs = nowMs < endAtMs ? endAtMs - nowMs : Infinity
       // A slot that is free is of use only to a stream that waits for its retry.
-      let untilRetryMs = Infinity
-      if (running.size < handler.concurrency) {
-        for (const job of waiting) untilRetryMs = Math.min(untilRetryMs, readyInMs(job, failed))
-      }
+      const hasSlot = running.size < handler.concurrency
+      const untilRetryMs = hasSlot ? nextReadyInMs(waiting, failed) : Infinity
       const waitMs = Math.min(untilRetryMs, idleEndMs - nowMs, untilEndMs)
       await raceSleep(waitMs, running, [abort.signal, draining])
     }
@@ -180,6 +178,12 @@ async function raceSleep(
   const end = new LinkedAbortController(...signals)
   await Promise.race([sleep(ms, end.signal).catch(() => undefined), ...running])
   end.abort()
+}
+
+function nextReadyInMs(jobs: Iterable<Job>, failed: FailedBatches): number {
+  let ms = Infinity
+  for (const job of jobs) ms = Math.min(ms, readyInMs(job, failed))
+  return ms
 }
 
 function readyInMs({ path }: Job, failed: FailedBatches): number {

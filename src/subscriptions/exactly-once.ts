@@ -50,6 +50,7 @@ export function sqliteOffsets(
   db: SqliteDatabase,
   { table = "durable_stream_offsets" }: { table?: string | undefined } = {},
 ): StoredOffsets {
+  // JavaScript callers can give anything.
   if (typeof (table as unknown) !== "string" || table === "")
     throw badOption("table", "a name", table)
   const name = `"${table.replaceAll('"', '""')}"`
@@ -74,6 +75,7 @@ export function sqliteOffsets(
           throw new OffsetMismatchError(path, batchStart, stored)
         }
         const result = work()
+        // Any value may be asked for a property.
         if (typeof (result as Partial<PromiseLike<unknown>> | undefined)?.then === "function") {
           throw badOption("work", "synchronous: the transaction ends when it returns", result)
         }

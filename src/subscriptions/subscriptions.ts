@@ -95,6 +95,7 @@ export class Subscriptions {
   /**
    * The subscription as the server has it.
    *
+   * @param id - its name on the server
    * @param options - `signal`: ends the request
    * @throws SubscriptionError `SUBSCRIPTION_NOT_FOUND`, `SUBSCRIPTIONS_NOT_SUPPORTED`
    */

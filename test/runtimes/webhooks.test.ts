@@ -105,11 +105,7 @@ describe.each(receivers)("a webhook receiver in $name", ({ runtime, waits }) => 
 
 /** Publishes the server's keys and one of its own, so that a test can sign what the server would not. */
 async function startKeyServer(root: string) {
-  // Ed25519 keys come in pairs.
-  const pair = (await crypto.subtle.generateKey("Ed25519", true, [
-    "sign",
-    "verify",
-  ])) as CryptoKeyPair
+  const pair = await crypto.subtle.generateKey("Ed25519", true, ["sign", "verify"])
   const own = { ...(await crypto.subtle.exportKey("jwk", pair.publicKey)), kid: "own" }
   let requests = 0
   const server = createServer((_incoming, outgoing) => {
