@@ -74,7 +74,7 @@ export default defineConfig(
     "dist/",
     "coverage/",
     "site/",
-    "test/package/{consumer,dependants,jest-project}/",
+    "test/package/{consumer,dependants,frameworks,jest-project}/",
     // Checked by its own build, with the types of its framework.
     "examples/frameworks/next/",
     "**/node_modules/",

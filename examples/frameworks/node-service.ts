@@ -1,8 +1,5 @@
-/**
- * A Node service that writes to a stream and is stopped with SIGTERM: it sends what it has queued, within its grace period, and exits.
- * `node-service.ts <url>`
- */
-import { DurableStream, IdempotentProducer } from "../../src/index.ts"
+// Needs Node: `node-service.ts <url>`. On SIGTERM it sends what it has queued, within its grace period, and exits.
+import { DurableStream, IdempotentProducer } from "@durable-streams/client"
 
 /** Less than the platform waits before it kills (Kubernetes: 30 s). */
 const GRACE_MS = 10_000

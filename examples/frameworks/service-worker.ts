@@ -1,7 +1,4 @@
-/**
- * A service worker that keeps the page's files for offline use and leaves the streams alone: their requests stay those of the page, which
- * aborts, backs off and reads on as if there were no worker.
- */
+// Needs a service worker. It keeps the page's files for offline use, and leaves the streams alone.
 const CACHE = "files-1"
 const STREAMS = "/v1/stream/"
 

@@ -1,8 +1,5 @@
-/**
- * One view for all tabs of an origin, over one connection: `new SharedWorker("/shared-worker.js?url=…")`. Each tab gets the view when it
- * connects and after every change.
- */
-import { createStreamStore } from "../../src/store/index.ts"
+// Needs a shared worker: new SharedWorker(`/shared-worker.js?url=${encodeURIComponent(url)}`).
+import { createStreamStore } from "@durable-streams/client/store"
 
 const store = createStreamStore({
   url: new URL(location.href).searchParams.get("url") ?? "",

@@ -1,5 +1,5 @@
-/** Reads a stream in a worker of the page's own, and gives the page each batch: `new Worker("/web-worker.js")`. */
-import { subscribe, type JsonBatch } from "../../src/index.ts"
+// Needs a worker of a browser: new Worker("/web-worker.js").
+import { subscribe, type JsonBatch } from "@durable-streams/client"
 
 /** What the page and the worker say to each other. */
 export type FromPage = { kind: "start"; url: string } | { kind: "stop" }

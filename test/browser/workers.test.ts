@@ -1,21 +1,16 @@
-import { createServer, request as httpRequest } from "node:http"
-import type { AddressInfo } from "node:net"
 import { build } from "esbuild"
 import { chromium, type Browser, type Page } from "playwright-core"
 import { afterAll, beforeAll, describe, expect, inject, it } from "vitest"
 import { DurableStream } from "../../src/index.ts"
-import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
+import { startGateway, type Gateway } from "../support/gateway.ts"
 import { CHROMIUM_FLAGS } from "./chromium.ts"
 
 const chromiumPath = inject("chromiumPath")
 const SCRIPTS = ["web-worker", "shared-worker", "service-worker"]
 
 describe.skipIf(chromiumPath === undefined)("The examples of workers, in Chromium", () => {
-  let streams: ReferenceServer
   let browser: Browser
-  let origin: string
-  let stopServer: () => void
-  const openLiveReads = new Set<unknown>()
+  let gateway: Gateway
 
   beforeAll(async () => {
     const { outputFiles } = await build({
@@ -25,61 +20,25 @@ describe.skipIf(chromiumPath === undefined)("The examples of workers, in Chromiu
       outdir: "out",
       write: false,
     })
-    const scripts = new Map(
-      outputFiles.map(({ path, text }) => [`/${path.split("/").at(-1)}`, text]),
+    gateway = await startGateway(
+      new Map(outputFiles.map(({ path, text }) => [`/${path.split("/").at(-1)}`, text])),
     )
-    streams = await startReferenceServer({ longPollTimeout: 500 })
-    // Pages and streams of one origin, as behind one gateway.
-    const server = createServer((incoming, response) => {
-      const { url = "", method, headers } = incoming
-      if (!url.startsWith("/v1/stream/")) {
-        const script = scripts.get(url.split("?")[0]!)
-        const type = script === undefined ? "text/html" : "text/javascript"
-        response.writeHead(200, { "content-type": type }).end(script ?? "<title>page</title>")
-        return
-      }
-      if (url.includes("live=")) openLiveReads.add(incoming)
-      const outgoing = httpRequest(streams.url + url, { method, headers }, (received) => {
-        response.writeHead(received.statusCode ?? 502, received.headers)
-        response.flushHeaders()
-        received.pipe(response)
-      })
-      outgoing.on("error", () => response.destroy())
-      response.on("close", () => {
-        openLiveReads.delete(incoming)
-        outgoing.destroy()
-      })
-      incoming.pipe(outgoing)
-    })
-    await new Promise<void>((resolve) => server.listen(0, "127.0.0.1", resolve))
-    // It listens on a port.
-    origin = `http://127.0.0.1:${(server.address() as AddressInfo).port}`
-    stopServer = () => {
-      server.closeAllConnections()
-      server.close()
-    }
     browser = await chromium.launch({ executablePath: chromiumPath!, args: [...CHROMIUM_FLAGS] })
   })
   afterAll(async () => {
-    await browser.close()
-    stopServer()
-    await streams.stop()
+    await browser?.close()
+    await gateway?.stop()
   })
 
-  let streamCount = 0
   const createStream = () =>
-    DurableStream.create({
-      url: `${origin}/v1/stream/list-${++streamCount}`,
-      contentType: "application/json",
-      body: [1],
-    })
+    DurableStream.create({ url: gateway.streamUrl(), contentType: "application/json", body: [1] })
 
   const seen = (page: Page) => page.evaluate(() => (window as unknown as { seen: unknown[] }).seen)
 
   it("read a stream in a worker until the page says stop", async () => {
     const list = await createStream()
     const page = await browser.newPage()
-    await page.goto(origin)
+    await page.goto(gateway.origin)
     await page.evaluate((url) => {
       const worker = new Worker("/web-worker.js")
       const state = { seen: [] as unknown[], isStopped: false, worker }
@@ -91,13 +50,13 @@ describe.skipIf(chromiumPath === undefined)("The examples of workers, in Chromiu
       worker.postMessage({ kind: "start", url })
     }, list.url)
     await expect.poll(() => seen(page)).toEqual([1])
-    await expect.poll(() => openLiveReads.size).toBe(1)
+    await expect.poll(() => gateway.openLiveReads.size).toBe(1)
     await list.append(2)
     await expect.poll(() => seen(page)).toEqual([1, 2])
     await page.evaluate(() =>
       (window as unknown as { worker: Worker }).worker.postMessage({ kind: "stop" }),
     )
-    await expect.poll(() => openLiveReads.size).toBe(0)
+    await expect.poll(() => gateway.openLiveReads.size).toBe(0)
     expect(await page.evaluate(() => (window as unknown as { isStopped: boolean }).isStopped)).toBe(
       true,
     )
@@ -109,7 +68,7 @@ describe.skipIf(chromiumPath === undefined)("The examples of workers, in Chromiu
     const context = await browser.newContext()
     const openTab = async () => {
       const page = await context.newPage()
-      await page.goto(origin)
+      await page.goto(gateway.origin)
       await page.evaluate((url) => {
         const { port } = new SharedWorker(`/shared-worker.js?url=${encodeURIComponent(url)}`)
         port.onmessage = ({ data }) => Object.assign(window, { seen: data })
@@ -121,9 +80,9 @@ describe.skipIf(chromiumPath === undefined)("The examples of workers, in Chromiu
     for (const tab of tabs) await expect.poll(() => seen(tab)).toEqual([1])
     await list.append(2)
     for (const tab of tabs) await expect.poll(() => seen(tab)).toEqual([1, 2])
-    expect(openLiveReads.size).toBe(1)
+    expect(gateway.openLiveReads.size).toBe(1)
     for (const tab of tabs) await tab.goto("about:blank")
-    await expect.poll(() => openLiveReads.size).toBe(0)
+    await expect.poll(() => gateway.openLiveReads.size).toBe(0)
     await context.close()
   })
 
@@ -131,7 +90,7 @@ describe.skipIf(chromiumPath === undefined)("The examples of workers, in Chromiu
     const list = await createStream()
     const context = await browser.newContext()
     const page = await context.newPage()
-    await page.goto(origin)
+    await page.goto(gateway.origin)
     await page.evaluate(async () => {
       await navigator.serviceWorker.register("/service-worker.js")
       await navigator.serviceWorker.ready

@@ -15,6 +15,8 @@ export interface CodeBlock {
   readonly info: string
   /** Shows what not to do. */
   readonly isWrong: boolean
+  /** Is the code of an example, which is compiled and run by a test of its own. */
+  readonly isExample: boolean
 }
 
 const FENCE = /^( *)(`{3,})(\S*) *(.*)$/
@@ -44,6 +46,7 @@ export function codeBlocksOf(file: string, text: string, firstLine = 1): CodeBlo
         extension: language === "tsx" ? "tsx" : "ts",
         info: info.trim(),
         isWrong: lastText === "Wrong:",
+        isExample: lastText.startsWith("<!-- example "),
       })
     }
   }

@@ -1,13 +1,19 @@
 import { existsSync, readdirSync } from "node:fs"
-import { join } from "node:path"
+import { extname, join } from "node:path"
 import ts from "typescript"
-import { REPOSITORY } from "./code-block.ts"
+import { readText, REPOSITORY } from "./code-block.ts"
 
 /**
  * Lists in the texts that are made from docstrings: between `<!-- options StreamOptions -->`, or
  * `<!-- codes DurableStreamErrorCode -->`, and `<!-- end -->`. `npm run docs:lists` writes them.
  */
 const LIST = /(<!-- (options|codes) (\w+)(?: without ([\w, ]+))? -->\n)[\s\S]*?(\n<!-- end -->)/g
+
+/**
+ * The code of an example, which its own test runs: between `<!-- example examples/frameworks/react.tsx -->` and
+ * `<!-- end -->`.
+ */
+const EXAMPLE = /(<!-- example (\S+) -->\n)[\s\S]*?(\n<!-- end -->)/g
 
 /** The names of what the lists of a text are made of. */
 export function listNamesOf(text: string): string[] {
@@ -46,14 +52,21 @@ export class Docstrings {
     }
   }
 
-  /** The text with every list as the docstrings are now. */
+  /** The text with every list as the docstrings are now, and every example as it is run. */
   fill(text: string): string {
-    return text.replace(LIST, (_, start: string, kind: string, name: string, without = "", end) => {
-      const items = kind === "codes" ? this.codesOf(name) : this.optionsOf(name)
-      const omitted = String(without).split(", ")
-      const shown = items.filter((item) => !omitted.includes(item.name))
-      return `${start}\n${shown.map(({ name: item, note, text: about }) => listItem(`\`${item}\`${note}: ${about}`)).join("\n")}\n${end}`
+    const withExamples = text.replace(EXAMPLE, (_, start: string, path: string, end: string) => {
+      const code = readText(path).trim()
+      return `${start}\n\`\`\`${extname(path).slice(1)}\n${code}\n\`\`\`\n${end}`
     })
+    return withExamples.replace(
+      LIST,
+      (_, start: string, kind: string, name: string, without = "", end) => {
+        const items = kind === "codes" ? this.codesOf(name) : this.optionsOf(name)
+        const omitted = String(without).split(", ")
+        const shown = items.filter((item) => !omitted.includes(item.name))
+        return `${start}\n${shown.map(({ name: item, note, text: about }) => listItem(`\`${item}\`${note}: ${about}`)).join("\n")}\n${end}`
+      },
+    )
   }
 
   /** The options of an interface, with what it inherits. */

@@ -2,7 +2,9 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest"
 import { codeBlocksOf, markdownFiles, readText } from "./code-block.ts"
 import { openPlayhouse, type Playhouse } from "./run-block.ts"
 
-const blocks = markdownFiles().flatMap((file) => codeBlocksOf(file, readText(file)))
+const blocks = markdownFiles()
+  .flatMap((file) => codeBlocksOf(file, readText(file)))
+  .filter(({ isExample }) => !isExample)
 const shown = blocks.filter(({ info, isWrong }) => !isWrong && info !== "no-run")
 const failing = blocks.filter(({ code, isWrong }) => isWrong && promisedFailure(code) !== undefined)
 

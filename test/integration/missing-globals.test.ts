@@ -8,6 +8,7 @@ import ts from "typescript"
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from "vitest"
 import type * as Client from "../../src/index.ts"
 import { installBuiltPackage } from "../support/built-package.ts"
+import { reactNativeGlobals, wholeFetch } from "../support/react-native.tsx"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 import { rejection } from "../support/rejection.ts"
 
@@ -57,10 +58,7 @@ const platforms: Readonly<Record<string, Platform>> = {
     bodies: "streams",
   },
   "React Native, without ReadableStream, TextDecoder and a document": {
-    globals: () => ({
-      navigator: { product: "ReactNative" },
-      ...{ console, performance, TextEncoder, Headers, Request, Response, queueMicrotask },
-    }),
+    globals: reactNativeGlobals,
     bodies: "whole",
   },
   "a TextDecoder that knows neither fatal nor streaming": {
@@ -103,17 +101,6 @@ function load({ globals, bodies }: Platform): { client: typeof Client; fetch: Fe
   program.runInContext(realm)
   // What the bundle defines.
   return { client: realm.client as typeof Client, fetch: bodies === "whole" ? wholeFetch : fetch }
-}
-
-/** A fetch like React Native's: its responses have no stream. */
-const wholeFetch: Fetch = async (input, init) => {
-  const response = await fetch(input, init)
-  const bytes = await response.arrayBuffer()
-  const text = async () => new TextDecoder().decode(bytes)
-  const { status, statusText, ok, headers, url } = response
-  const whole = { status, statusText, ok, headers, url, bodyUsed: false, body: undefined, text }
-  const json = async () => JSON.parse(await text()) as unknown
-  return Object.assign(whole, { json, arrayBuffer: async () => bytes }) as unknown as Response
 }
 
 describe.each(Object.entries(platforms))("On a platform with %s", (_name, platform) => {

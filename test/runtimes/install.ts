@@ -8,6 +8,7 @@ import type { TestProject } from "vitest/node"
 import { installBuiltPackage } from "../support/built-package.ts"
 
 const BINARIES = join(import.meta.dirname, "binaries")
+const EXAMPLES = join(import.meta.dirname, "../../examples/frameworks")
 const run = promisify(execFile)
 
 declare module "vitest" {
@@ -61,11 +62,12 @@ async function compilePrograms(folder: string): Promise<void> {
   // Edge runtimes have no node_modules: their tools bundle, as is done here.
   const home = join(folder, "node_modules/@durable-streams/client")
   for (const [source, name] of [
-    ["smoke-worker", "worker"],
-    ["receiver-worker", "receiver-worker"],
-  ]) {
+    [join(import.meta.dirname, "smoke-worker.ts"), "worker"],
+    [join(import.meta.dirname, "receiver-worker.ts"), "receiver-worker"],
+    [join(EXAMPLES, "cloudflare-worker.ts"), "cloudflare-worker"],
+  ] as const) {
     await build({
-      entryPoints: [join(import.meta.dirname, `${source}.ts`)],
+      entryPoints: [source],
       outfile: join(folder, `${name}.mjs`),
       bundle: true,
       format: "esm",
@@ -79,4 +81,18 @@ async function compilePrograms(folder: string): Promise<void> {
       },
     })
   }
+  await build({
+    entryPoints: [join(EXAMPLES, "react-native.tsx")],
+    outfile: join(folder, "react-native.cjs"),
+    bundle: true,
+    format: "cjs",
+    target: "es2022",
+    jsx: "automatic",
+    tsconfigRaw,
+    external: ["react", "react/jsx-runtime", "react-native"],
+    alias: {
+      "@durable-streams/client": home,
+      "@durable-streams/client/react": join(home, "dist/react.js"),
+    },
+  })
 }

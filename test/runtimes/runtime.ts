@@ -99,7 +99,8 @@ async function runWorker(
   }
 }
 
-async function startWorkerd(
+/** Starts workerd with a module of the folder, and the variables that it gets. */
+export async function startWorkerd(
   binary: string,
   folder: string,
   module: string,
