@@ -37,6 +37,8 @@ const HEAD = { method: "HEAD", operation: "head", retry: "idempotent" } as const
 
 /** How long a server may take to respond to a HEAD that a write waits for: some never do. */
 const CONTENT_TYPE_TIMEOUT_MS = 1000
+/** The same for a write that was rejected, perhaps for its content type. A slow network takes longer than a second. */
+const NEEDED_TYPE_TIMEOUT_MS = 10_000
 
 /**
  * Requests a stream's metadata.
@@ -77,17 +79,20 @@ export function findTail(endpoint: Endpoint, signal?: AbortSignal): Promise<Offs
 
 /**
  * Finds out a stream's content type with one HEAD, for a write that needs it. The one place that decides when a write goes
- * on without: if the server rejects HEAD itself (403, 405, 501, …), or does not respond to it within a second.
+ * on without: if the server rejects HEAD itself (403, 405, 501, …), or does not respond to it in time.
  *
+ * @param isNeeded - whether the write cannot go on without
  * @returns undefined if the server does not say
  * @throws `NOT_FOUND` or `GONE`; else as `exchange`: failures that the write would meet as well are retried
  */
 export async function askContentType(
   endpoint: Endpoint,
   signal?: AbortSignal,
+  isNeeded = false,
   onRetry?: (notice: RetryNotice) => void,
 ): Promise<string | undefined> {
   const limited = new LinkedAbortController(endpoint.signal, signal)
+  const limitMs = isNeeded ? NEEDED_TYPE_TIMEOUT_MS : CONTENT_TYPE_TIMEOUT_MS
   const head = { isSlow: false }
   let timer: ReturnType<typeof setTimeout> | undefined
   const stopTimer = () => {
@@ -95,10 +100,13 @@ export async function askContentType(
   }
   const observer = {
     onRequest() {
-      timer = setTimeout(() => {
-        head.isSlow = true
-        limited.abort()
-      }, CONTENT_TYPE_TIMEOUT_MS)
+      timer = setTimeout(
+        () => {
+          head.isSlow = true
+          limited.abort()
+        },
+        Math.min(limitMs, endpoint.requestTimeoutMs),
+      )
     },
     onResponse: stopTimer,
     onRetry(notice: RetryNotice) {
@@ -107,7 +115,8 @@ export async function askContentType(
     },
   }
   try {
-    const { headers } = await exchange(endpoint, { ...HEAD, observer }, limited.signal)
+    const request = { ...HEAD, timeoutMs: Infinity, observer }
+    const { headers } = await exchange(endpoint, request, limited.signal)
     return headerOf(headers, CONTENT_TYPE_HEADER)
   } catch (error) {
     if (head.isSlow || rejectsHead(error)) return undefined

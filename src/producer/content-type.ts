@@ -10,6 +10,7 @@ import { SUSPENDED_MS } from "./sender.ts"
  * Asks for a stream's content type. A machine that was suspended meanwhile asks again.
  *
  * @param timeoutMs - how long failures are retried that a POST would meet as well
+ * @param isNeeded - whether a guess was rejected
  * @returns undefined if the server does not say
  * @throws what the server says of the stream; `TIMEOUT`
  */
@@ -17,6 +18,7 @@ export async function findContentType(
   endpoint: Endpoint,
   timeoutMs: number,
   signal: AbortSignal,
+  isNeeded: boolean,
   onRetry: (notice: RetryNotice) => void,
 ): Promise<string | undefined> {
   let limitMs = timeoutMs
@@ -27,7 +29,7 @@ export async function findContentType(
       transferError(endpoint.url, { kind: "timeout", reason }),
     )
     try {
-      return await askContentType(endpoint, limit.signal, onRetry)
+      return await askContentType(endpoint, limit.signal, isNeeded, onRetry)
     } catch (error) {
       const wasSuspended = monotonicMs() - startedAtMs >= limitMs + SUSPENDED_MS
       if (limit.timeout === undefined || isExtended || !wasSuspended) throw limit.timeout ?? error

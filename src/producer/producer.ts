@@ -340,15 +340,16 @@ export class Producer<TBody = unknown> {
     return this.#opening
   }
 
-  #findType(): Promise<string | undefined> {
+  #findType(isNeeded = false): Promise<string | undefined> {
     const { deliveryTimeoutMs } = this.#settings
+    const { signal } = this.#controller
     const onRetry = (notice: RetryNotice) => this.#onRetry(notice)
-    return findContentType(this.#endpoint, deliveryTimeoutMs, this.#controller.signal, onRetry)
+    return findContentType(this.#endpoint, deliveryTimeoutMs, signal, isNeeded, onRetry)
   }
 
   async #askAgain(): Promise<string | undefined> {
     // If the server does not tell, its rejection says more than the failed HEAD.
-    const found = await this.#findType().catch(() => undefined)
+    const found = await this.#findType(true).catch(() => undefined)
     const guess = mediaType(this.#accumulator.contentType)
     if (found === undefined || mediaType(found) === guess) return undefined
     this.#push(this.#accumulator.seal())

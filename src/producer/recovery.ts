@@ -99,13 +99,18 @@ export function decideRecovery(
 }
 
 /**
- * How many of the messages, from the first, may be stored or may be yet. Behind a batch that is certainly not stored, none is.
+ * How many of the messages, from the first, may be stored or may be yet. Behind a batch that is certainly not stored none is,
+ * unless another producer's is stored in its place.
+ *
+ * @param isShared - whether another producer can have the same id and epoch
  */
-export function countIndeterminate(batches: readonly BatchView[]): number {
+export function countIndeterminate(batches: readonly BatchView[], isShared = false): number {
   let count = 0
+  let countSoFar = 0
   for (const { state, content } of batches) {
-    if (!maybeStored(state)) break
-    count += content.ends.length
+    countSoFar += content.ends.length
+    if (maybeStored(state)) count = countSoFar
+    else if (!isShared) break
   }
   return count
 }

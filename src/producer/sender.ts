@@ -133,7 +133,7 @@ export class Sender {
   }
 
   get indeterminateCount(): number {
-    return countIndeterminate(this.#batches)
+    return countIndeterminate(this.#batches, this.#mayShareEpoch)
   }
 
   get hasRoom(): boolean {
@@ -273,7 +273,7 @@ export class Sender {
       first.attempt?.cancel()
       this.#notBeforeMs = 0
     }
-    this.#sendAll()
+    this.#goOn()
   }
 
   #send(batch: Batch, nowMs: number): void {
@@ -293,10 +293,15 @@ export class Sender {
       if (this.#isAt("stopped")) return
       if (outcome.kind !== "cancelled") this.#pace.noteResponse(monotonicMs() - nowMs)
       this.#settle(batch, outcome, isFirst)
-      const isDrained = this.#batches.every((one) => one.attempt === undefined)
-      if (this.#isAt("draining") && isDrained) void this.#recover()
-      else this.#sendAll()
+      this.#goOn()
     })
+  }
+
+  /** After a change: recovers once nothing is pending that the recovery waits for, else sends what may be sent. */
+  #goOn(): void {
+    const isDrained = this.#batches.every(({ attempt }) => attempt === undefined)
+    if (this.#isAt("draining") && isDrained) void this.#recover()
+    else this.#sendAll()
   }
 
   /** Makes one request for a batch. Never rejects. */

@@ -101,8 +101,8 @@ export interface SessionContext {
   readonly roundTripMs: number
   readonly started: boolean
   readonly hidden: boolean
-  /** Whether the server has not yet confirmed the offset that the caller stored. */
-  readonly unconfirmed: boolean
+  /** Whether the offset is one that the caller stored and no content has followed; `mismatched`: the stream does not know it. */
+  readonly stored: "confirmed" | "unconfirmed" | "mismatched"
   /** Whether the next page is the first one at an offset that the error handler chose. */
   readonly restarted: boolean
   readonly transport: Transport
@@ -121,6 +121,8 @@ export type SessionState = { readonly context: SessionContext } & (
       readonly end: PageMark
       readonly elapsedMs: number
       readonly committed: Committed | undefined
+      /** Whether its transfer was aborted because the network changed: that it fails then says nothing about the server. */
+      readonly isInterrupted: boolean
     }
   /** `next`: the transport of the next request. */
   | { readonly kind: "waiting"; readonly next: Transport }
@@ -249,9 +251,10 @@ export function initialState(
   live: Live["kind"],
   cursor?: string,
 ): Extract<SessionState, { kind: "requesting" }> {
-  const unconfirmed = offset !== START_OFFSET && offset !== NOW_OFFSET
+  const isStored = offset !== START_OFFSET && offset !== NOW_OFFSET
+  const stored = isStored ? "unconfirmed" : "confirmed"
   const visited = visitedFrom(offset)
-  const context = update(undefined, { offset, cursor, visited, live: liveOf(live), unconfirmed })
+  const context = update(undefined, { offset, cursor, visited, live: liveOf(live), stored })
   return { kind: "requesting", context }
 }
 
@@ -355,7 +358,14 @@ function onPage(state: SessionState, event: EventOf<"page">, env: SessionEnviron
     effects.push({ kind: "read-ahead", transport, offset: end.offset, cursor: context.cursor })
   }
   return {
-    state: { kind: "delivering", context, end, elapsedMs, committed: undefined },
+    state: {
+      kind: "delivering",
+      context,
+      end,
+      elapsedMs,
+      committed: undefined,
+      isInterrupted: false,
+    },
     effects,
   }
 }
@@ -370,11 +380,12 @@ function onCommitted(state: SessionState, event: EventOf<"committed">): Step {
   if (goesOn && !empty && !clamped.streamClosed && clamped.offset !== context.offset) {
     effects.push({ kind: "read-ahead", transport, offset: clamped.offset, cursor: context.cursor })
   }
-  const { offset, unconfirmed } = context
-  const mismatch = unconfirmed && empty && end.upToDate && end.offset !== offset
-  if (mismatch) effects.push(notify({ kind: "offset-mismatch", offset, nextOffset: end.offset }))
-  const confirmed = unconfirmed && (mismatch || !empty)
-  const known = confirmed ? update(context, { unconfirmed: false }) : context
+  const { offset, stored } = context
+  if (stored !== "unconfirmed" || !empty || !end.upToDate || end.offset === offset) {
+    return { state: { ...state, committed: event }, effects }
+  }
+  effects.push(notify({ kind: "offset-mismatch", offset, nextOffset: end.offset }))
+  const known = update(context, { stored: "mismatched" })
   return { state: { ...state, context: known, committed: event }, effects }
 }
 
@@ -384,12 +395,15 @@ function onProceed(state: SessionState, env: SessionEnvironment): Step {
   const { transport } = before
   const { end: to, empty, bytes } = state.committed
   const news = to.upToDate && !before.upToDate
+  // Content behind an offset that the stream does not know: where the session was is no place of this stream, and may become one.
+  const isForeign = before.stored === "mismatched" && !empty
   const context = update(before, {
     offset: to.offset,
-    visited: visit(before.visited, before.offset, to.offset),
+    visited: isForeign ? visitedFrom(to.offset) : visit(before.visited, before.offset, to.offset),
     upToDate: to.upToDate,
     deliveredBytes: Math.max(0, before.deliveredBytes - bytes),
     restarted: false,
+    stored: empty ? before.stored : "confirmed",
     // News without content reset nothing: a server can repeat them indefinitely.
     retries: empty ? before.retries : NO_RETRIES,
   })
@@ -415,8 +429,9 @@ function onTransferFailed(
   }
   const further = deliveredBytes > context.deliveredBytes
   const known = further ? update(context, { deliveredBytes }) : context
-  // A connection that did not survive a suspension says nothing about the server.
-  if (failure.kind === "suspended") return request(known, "catch-up")
+  // A connection that did not survive a suspension, or a change of the network, says nothing about the server.
+  const isInterrupted = state.kind === "delivering" && state.isInterrupted
+  if (isInterrupted || failure.kind === "suspended") return request(known, "catch-up")
   const { retries } = context
   const { signature } = failure
   const isMalformed = failure.kind === "malformed"
@@ -497,7 +512,7 @@ function onErrorHandled(
       cursor: undefined,
       upToDate: false,
       deliveredBytes: 0,
-      unconfirmed: false,
+      stored: "confirmed",
       restarted: true,
     }),
   })
@@ -506,7 +521,9 @@ function onErrorHandled(
 
 function onNetworkChanged(state: SessionState): Step {
   // The consumer sees the transfer fail, and rejects the page.
-  if (state.kind === "delivering") return { state, effects: [DROP_AHEAD, INTERRUPT] }
+  if (state.kind === "delivering") {
+    return { state: { ...state, isInterrupted: true }, effects: [DROP_AHEAD, INTERRUPT] }
+  }
   const isWaiting = state.kind === "waiting"
   if (!isWaiting && state.kind !== "requesting" && state.kind !== "receiving") return stay(state)
   const step = request(state.context, isWaiting ? state.next : state.context.transport)
@@ -647,7 +664,7 @@ function update(
     roundTripMs: Infinity,
     started: false,
     hidden: false,
-    unconfirmed: false,
+    stored: "confirmed",
     restarted: false,
     transport: "catch-up",
     retrying: undefined,

@@ -214,7 +214,7 @@ export class AppendQueue {
 
   async #isWrongGuess(type: string, signal: AbortSignal): Promise<boolean> {
     // If the server does not tell, its rejection says more than the failed HEAD.
-    const known = await learnContentType(this.#target, signal).catch(() => undefined)
+    const known = await learnContentType(this.#target, signal, true).catch(() => undefined)
     return known !== undefined && mediaType(known) !== mediaType(type)
   }
 }

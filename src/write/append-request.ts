@@ -102,9 +102,10 @@ export function postWrite(
 export async function learnContentType(
   { endpoint, handle }: WriteTarget,
   signal: AbortSignal,
+  isNeeded = false,
 ): Promise<string | undefined> {
   if (handle.contentType === undefined) {
-    const asked = await askContentType(endpoint, signal)
+    const asked = await askContentType(endpoint, signal, isNeeded)
     if (asked !== undefined) handle.contentType ??= asked
   }
   return handle.contentType

@@ -105,7 +105,7 @@ async function conflictIn(
   if (nextOffset === undefined) {
     // A conflict or another content type: one HEAD tells.
     const sent = contentType ?? handle.contentType
-    const known = await askContentType(endpoint).catch(() => undefined)
+    const known = await askContentType(endpoint, undefined, true).catch(() => undefined)
     if (known === undefined || mediaType(known) !== mediaType(sent)) return undefined
   }
   const isBoth = seq !== undefined && expectedOffset !== undefined

@@ -5,6 +5,23 @@ import { runInVirtualTime } from "../../support/virtual-time.ts"
 import { appendAll, PostDesk, settled, undelivered } from "./post-desk.ts"
 
 describe("failure", () => {
+  it("of one request while another one hangs does not stop the producer once later batches prove that both are stored", async () => {
+    const desk = new PostDesk()
+    await runInVirtualTime({}, async () => {
+      const producer = desk.producer({ maxBatchBytes: 1, deliveryTimeoutMs: 1500 })
+      appendAll(producer, "abcd")
+      const last = await desk.post(3)
+      desk.posts[0]?.respond(206)
+      desk.posts[1]?.accept()
+      last.accept()
+      await producer.flush()
+      desk.reply = (post) => post.accept()
+      producer.append("e")
+      await producer.detach()
+      expect(desk.posts.at(-1)?.body).toBe("e")
+    })
+  })
+
   it("is told once, then by every call; the rest comes back in order", async () => {
     const desk = new PostDesk()
     const onError = vi.fn()

@@ -36,6 +36,22 @@ describe("a content type that was guessed after a slow HEAD and is wrong", () =>
     expect(report.elapsedMs).toBeLessThan(1500)
   })
 
+  it("waits longer for the second HEAD, which nothing can go on without", async () => {
+    const desk = new PostDesk()
+    const stored = serverOf(desk, "application/json", Infinity)
+    const report = await runInVirtualTime({}, async () => {
+      const producer = desk.producer({}, null)
+      producer.append("1")
+      const flushed = producer.flush()
+      await desk.post(2)
+      await new Promise((resolve) => setTimeout(resolve, 4000))
+      desk.posts[2]?.respond(200, { "content-type": "application/json" })
+      await flushed
+    })
+    expect(stored.map(({ body }) => body)).toEqual(["[1]"])
+    expect(report.elapsedMs).toBeGreaterThanOrEqual(5000)
+  })
+
   it("is replaced on a text stream too", async () => {
     const desk = new PostDesk()
     const stored = serverOf(desk, "text/plain")

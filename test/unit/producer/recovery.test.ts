@@ -150,4 +150,9 @@ describe("countIndeterminate counts the messages", () => {
   ])("%s", (_name, batches, expectedBatches) => {
     expect(countIndeterminate(batches)).toBe(2 * expectedBatches)
   })
+
+  it("up to the last one that may be stored if another producer can have the same epoch", () => {
+    const batches = [retrying("none"), retrying("unknown"), queued]
+    expect([countIndeterminate(batches), countIndeterminate(batches, true)]).toEqual([0, 4])
+  })
 })

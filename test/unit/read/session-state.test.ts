@@ -63,7 +63,8 @@ function delivering(
   changes: Partial<SessionContext> = {},
 ): Delivering {
   const context = contextOf(transport, changes)
-  return { kind: "delivering", end, context, elapsedMs: 1000, committed: undefined }
+  const page = { end, elapsedMs: 1000, committed: undefined, isInterrupted: false }
+  return { kind: "delivering", context, ...page }
 }
 
 /** The consumer commits the page of a state and goes on. */
@@ -625,10 +626,10 @@ describe("what a page leads to", () => {
 })
 
 describe("the first response", () => {
-  const page = (offset: string): SessionEvent => ({
+  const page = (offset: string, elapsedMs = 5): SessionEvent => ({
     kind: "page",
     end: { ...stillAtTail, offset },
-    elapsedMs: 5,
+    elapsedMs,
   })
 
   it("to now names the tail: a body that breaks skips nothing", () => {
@@ -656,6 +657,19 @@ describe("the first response", () => {
     expect(reportsOf(transition(step.state, committed, env))).toEqual([])
   })
 
+  it("to an offset that the stream does not know leads anywhere: the stream may grow to that offset later", () => {
+    const first = transition(initialState("er8", "long-poll"), page("er3"), env).state
+    const clamped = { ...endOf(first), offset: "er8" }
+    const atTail = deliver(first, { empty: true, bytes: 0, end: clamped }).state
+    expect(atTail).toMatchObject({ kind: "requesting", context: { offset: "er8" } })
+    const back = transition(atTail, page("er7", 900), env).state
+    const next = transition(deliver(back).state, page("er8", 900), env)
+    expect(next.state).toMatchObject({ kind: "delivering", context: { offset: "er7" } })
+    // Once: a server that goes on like this is a loop.
+    const again = transition(deliver(next.state).state, page("er7", 900), env)
+    expect(again.state).toMatchObject({ kind: "waiting", context: { retries: { noProgress: 1 } } })
+  })
+
   it.each([
     ["the start", "-1", "er0", true],
     ["now", "now", "er0", true],
@@ -665,6 +679,17 @@ describe("the first response", () => {
     const first = transition(initialState(start, "long-poll"), page(offset), env).state
     const step = transition(first, { ...events.committed, end: endOf(first), empty }, env)
     expect(reportsOf(step)).toEqual([])
+  })
+})
+
+describe("a page whose transfer was aborted because the network changed", () => {
+  it("is requested again at once, whatever failed before, and the failure does not count", () => {
+    const retries = { ...NO_RETRIES, transferErrors: 20 }
+    const state = delivering("catch-up", forward, { retries })
+    const changed = transition(state, events["network-changed"], env).state
+    const step = transition(changed, events["transfer failed: network"], env)
+    expect(effectOf(step, "request")).toMatchObject({ offset: "here" })
+    expect(step.state.context.retries).toEqual(retries)
   })
 })
 
