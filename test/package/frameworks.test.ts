@@ -17,6 +17,10 @@ const require = createRequire(join(modules, "../package.json"))
 
 /** How an example is built: its page, the plugin, and what its imports mean. */
 const builds: Readonly<Record<string, vite.UserConfig & { page: string }>> = {
+  "React 19": {
+    page: "react.ts",
+    ...reactIs(join(import.meta.dirname, "../../node_modules/react")),
+  },
   "React 18": { page: "react.ts", ...reactIs(join(modules, "react-18"), "-18") },
   Vue: { page: "vue.ts", plugins: [await plugin("@vitejs/plugin-vue", "default")] },
   Svelte: {
