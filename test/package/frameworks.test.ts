@@ -141,7 +141,7 @@ async function bundle(entry: string, { resolve, ...config }: vite.UserConfig): P
     build: {
       write: false,
       minify: false,
-      rollupOptions: { input: join(pages, entry), output: { format: "iife" } },
+      rolldownOptions: { input: join(pages, entry), output: { format: "iife" } },
     },
   })
   const [output] = Array.isArray(result) ? result : [result]
