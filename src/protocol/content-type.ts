@@ -12,8 +12,8 @@ export function mediaType(contentType: string | null | undefined): string {
 
 /** Whether a stream of this content type is in JSON mode, where the unit is a message. */
 export function isJsonContentType(contentType: string | null | undefined): boolean {
-  // Asked for every message: the one spelling that nearly all have costs no string.
-  return contentType === "application/json" || mediaType(contentType) === "application/json"
+  // Asked for every message: costs no string, unlike mediaType.
+  return /^\s*application\/json\s*([;,]|$)/i.test(contentType ?? "")
 }
 
 /** Whether SSE carries this content type as plain text. Every other type is base64, even if no header says so. */

@@ -1,6 +1,6 @@
-import { describe, expect, it } from "vitest"
+import { afterEach, describe, expect, it, vi } from "vitest"
 import { runInNewContext } from "node:vm"
-import { byteView } from "../../../src/protocol/bytes.ts"
+import { byteView, joinBytes } from "../../../src/protocol/bytes.ts"
 
 describe("byteView", () => {
   it("sees the same memory, and only the part that the view shows", () => {
@@ -48,4 +48,20 @@ describe("byteView", () => {
       expect(byteView(value)).toBeUndefined()
     },
   )
+})
+
+describe("joinBytes", () => {
+  afterEach(() => void vi.unstubAllGlobals())
+
+  it.each([
+    ["with", Buffer],
+    ["without", undefined],
+    ["with another kind of", {}],
+  ])("gives plain bytes of their own size %s Buffer", (_, given) => {
+    vi.stubGlobal("Buffer", given)
+    const joined = joinBytes([new Uint8Array([1, 2]), new Uint8Array(0), new Uint8Array([3])])
+    expect([...joined]).toEqual([1, 2, 3])
+    expect(joined.buffer.byteLength).toBe(3)
+    expect(Object.getPrototypeOf(joined)).toBe(Uint8Array.prototype)
+  })
 })
