@@ -1,3 +1,4 @@
+/* eslint-disable max-lines -- the life of an outbox is one idea: appends, delivery, failures and its end share one state */
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import type { DurableStreamErrorCode } from "../errors/error-code.ts"
 import { invalidMessageError } from "../errors/invalid-message-error.ts"

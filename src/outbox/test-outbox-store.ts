@@ -128,10 +128,10 @@ const rules: Readonly<Record<string, (context: RuleContext) => Promise<void>>> =
     const [before, after] = await store.transact(outbox, function* () {
       const read = () => operate({ kind: "messages", afterId: -1, maxCount: 9 })
       const first = yield* read()
-      let isOver = false
-      writing ??= other.transact(outbox, () => enqueue("b")).then(() => (isOver = true))
+      const write = { isOver: false }
+      writing ??= other.transact(outbox, () => enqueue("b")).then(() => (write.isOver = true))
       // It may have to wait for this transaction.
-      for (let turn = 0; turn < 200 && !isOver; turn++) yield* operate({ kind: "now" })
+      for (let turn = 0; turn < 200 && !write.isOver; turn++) yield* operate({ kind: "now" })
       return [first.length, (yield* read()).length]
     })
     await writing

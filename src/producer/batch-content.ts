@@ -1,5 +1,4 @@
 import { encodeUtf8 } from "../platform/text.ts"
-import { allocateBytes } from "../protocol/bytes.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { encodeMessage, type MessageContent } from "../protocol/message.ts"
 import {
@@ -199,7 +198,7 @@ export class BatchBuilder {
     const { byteLength } = this.#buffer
     if (capacity <= byteLength) return
     const grown = Math.max(capacity, this.#capacityHint, Math.min(byteLength * 2, this.#limitBytes))
-    const buffer = allocateBytes(grown)
+    const buffer = new Uint8Array(grown)
     buffer.set(this.#buffer.subarray(0, this.#length))
     this.#buffer = buffer
   }

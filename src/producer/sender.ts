@@ -235,18 +235,16 @@ export class Sender {
     const delayMs = Math.max(0, wakeMs - monotonicMs())
     const timer = setTimeout(() => this.#onTimer(), Math.min(delayMs, MAX_TIMER_MS))
     // What failed without a network is sent as soon as there is one.
-    const unwatch = atMs < Infinity ? onOnline(() => this.#sendNow()) : undefined
+    const sendNow = () => {
+      this.#notBeforeMs = 0
+      this.#sendAll()
+    }
+    const unwatch = atMs < Infinity ? onOnline(sendNow) : undefined
     this.#endWait = () => {
       this.#endWait = undefined
       clearTimeout(timer)
       unwatch?.()
     }
-  }
-
-  /** Ends a back-off. */
-  #sendNow(): void {
-    this.#notBeforeMs = 0
-    this.#sendAll()
   }
 
   /** When the first batch must be settled, by the monotonic clock. */
@@ -494,9 +492,8 @@ export class Sender {
     const [first] = this.#batches
     const isIndeterminate = first !== undefined && maybeStored(first.state)
     const { url } = this.#owner.endpoint
-    this.#owner.onFailed(
-      deliveryTimeoutError(url, deliveryTimeoutMs, isIndeterminate, this.#lastError),
-    )
+    const last = this.#lastError
+    this.#owner.onFailed(deliveryTimeoutError(url, deliveryTimeoutMs, isIndeterminate, last))
   }
 
   // A method, as the compiler would take the phase to be what it was before a call or an await.

@@ -46,14 +46,14 @@ export function joinBytes(chunks: readonly Uint8Array[]): Uint8Array {
 }
 
 /**
- * Bytes with any content, for a caller that overwrites what it uses of them. Node saves the zeros: joining chunks to 1 MB takes
- * 0.2 ms in place of 0.6.
+ * Bytes with any content, all of which the caller overwrites. Node saves the zeros: joining chunks to 1 MB takes 0.2 ms in place
+ * of 0.6.
  */
-export function allocateBytes(size: number): Uint8Array<ArrayBuffer> {
+function allocateBytes(size: number): Uint8Array<ArrayBuffer> {
   // Not the plain name: bundlers for browsers would add a Buffer.
   const { Buffer: nodeBuffer } = globalThis as {
     Buffer?: { allocUnsafeSlow?(size: number): Uint8Array<ArrayBuffer> }
   }
-  const bytes = nodeBuffer?.allocUnsafeSlow?.(size) ?? new Uint8Array(size)
-  return new Uint8Array(bytes.buffer)
+  const bytes = nodeBuffer?.allocUnsafeSlow?.(size)
+  return bytes?.buffer.byteLength === size ? new Uint8Array(bytes.buffer) : new Uint8Array(size)
 }
