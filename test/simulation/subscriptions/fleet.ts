@@ -94,6 +94,8 @@ export abstract class FleetRun<P extends FleetProcess> {
   readonly #handled = new Map<string, number[]>()
   /** By process and path: the signals of the handlers that are at work. */
   readonly #working = new Map<string, Set<AbortSignal>>()
+  /** Whether the machine falls asleep as soon as a handler works. */
+  #sleepsAtWork = false
   #processCount = 0
   protected isHealed = false
   protected isOver = false
@@ -218,6 +220,7 @@ export abstract class FleetRun<P extends FleetProcess> {
   ): Promise<void> {
     const { maxHandlerMs, throws } = this.scenario
     await this.clock.sleep(this.random.int(0, maxHandlerMs))
+    if (this.#sleepsAtWork) this.#sleep()
     // What a process that was killed had in hand comes to nothing.
     if (process.isDead) await new Promise(() => undefined)
     if (signal.aborted && this.random.chance(0.5)) return
@@ -281,11 +284,9 @@ export abstract class FleetRun<P extends FleetProcess> {
         return this.#network.resetAll()
       case "reset":
         return this.#network.resetAll()
-      case "sleep": {
-        const ms = random.int(100, 120_000)
-        this.clock.suspend(ms, random.pick(["frozen", "overdue"] as const))
-        return this.server.pass(ms)
-      }
+      case "sleep":
+        this.#sleepsAtWork = random.chance(0.8)
+        return this.#sleepsAtWork ? undefined : this.#sleep()
       case "wall-forward":
         return this.clock.setWallClock(random.int(1_000, 3_600_000))
       case "wall-back":
@@ -293,6 +294,14 @@ export abstract class FleetRun<P extends FleetProcess> {
       case "drift":
         return this.clock.setDrift(random.pick([-0.01, 0.01, 0.2]))
     }
+  }
+
+  /** The machine sleeps: its monotonic clock may stand still. */
+  #sleep(): void {
+    this.#sleepsAtWork = false
+    const ms = this.random.int(100, 120_000)
+    this.clock.suspend(ms, this.random.pick(["frozen", "overdue"] as const))
+    this.server.pass(ms)
   }
 
   /** Every stream reaches its tail once the faults have stopped. */
