@@ -105,4 +105,45 @@ describeInBrowser("An outbox in IndexedDB", (world) => {
     expect(await log(handle)).toEqual([0, 1, 2, 3, 4])
     await context.close()
   })
+
+  it("fails an append with the store's error while the quota is full, and delivers what it confirmed before and after", async () => {
+    const handle = await createJson()
+    const context = await world.browser.newContext()
+    const tab = await world.open(context)
+    const devTools = await context.newCDPSession(tab.page)
+    const origin = new URL(tab.page.url()).origin
+    // Chromium asks for the quota when a database is opened, and then rarely.
+    await devTools.send("Storage.overrideQuotaForOrigin", { origin, quotaSize: 3_000_000 })
+    await open(tab, handle.url)
+    await context.setOffline(true)
+    const { error, confirmed } = await tab.page.evaluate(async () => {
+      const numbers: number[] = []
+      for (let n = 0; n < 20; n++) {
+        // Random, as Chromium compresses what it stores.
+        const words = () => Array.from(crypto.getRandomValues(new Uint32Array(16_000)))
+        const text = [words(), words(), words()].join(",")
+        try {
+          await window.box.append({ n, text })
+          numbers.push(n)
+        } catch (failure) {
+          const { code, message } = failure as Record<string, unknown>
+          return { error: { code, message }, confirmed: numbers }
+        }
+      }
+      return { error: undefined, confirmed: numbers }
+    })
+    expect(error).toMatchObject({ code: "STORE_FAILED" })
+    expect(error).toHaveProperty("message", expect.stringContaining("QuotaExceededError"))
+    // Without a size the override ends.
+    await devTools.send("Storage.overrideQuotaForOrigin", { origin })
+    await context.setOffline(false)
+    await tab.page.evaluate(async () => {
+      await window.box.flush()
+      await window.box.append({ n: 100 })
+      await window.box.flush()
+    })
+    const stored = await (await handle.stream<{ n: number }>({ live: false })).json()
+    expect(stored.map(({ n }) => n)).toEqual([...confirmed, 100])
+    await context.close()
+  })
 })
