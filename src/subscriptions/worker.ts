@@ -2,11 +2,11 @@ import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchBackoffAbortError } from "../errors/fetch-backoff-abort-error.ts"
 import { LinkedAbortController, MAX_TIMER_MS, onAbort, sleep } from "../http/abort.ts"
 import { backoffDelayMs, resolveBackoff } from "../http/backoff.ts"
-import { checkSignal } from "../http/endpoint.ts"
+import { checkSignal, createEndpoint } from "../http/endpoint.ts"
 import { checkFunction } from "../http/option-checks.ts"
 import { failureOf } from "../http/failure.ts"
+import { headStream } from "../http/stream-head.ts"
 import { callObserver } from "../platform/console.ts"
-import { DurableStream } from "../durable-stream.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import { stream } from "../stream.ts"
 import type { Claim } from "./claim.ts"
@@ -193,7 +193,7 @@ class SubscriptionWorker implements Worker {
     const subscription = await this.#subscriptions.get(this.#id, { signal })
     const path = wakeStreamOf(subscription)
     const options = { ...this.#subscriptions.root.streamOptions(path), signal }
-    const head = await DurableStream.head(options)
+    const head = await headStream(createEndpoint(options))
     if (!head.exists || !isJsonContentType(head.contentType)) {
       throw new DurableStreamError(
         `The wake stream ${path} of subscription ${this.#id} ${head.exists ? "is not JSON" : "does not exist"}. Create it with contentType "application/json".`,
