@@ -5,3 +5,19 @@
 export function monotonicMs(): number {
   return typeof performance === "undefined" ? Date.now() : performance.now()
 }
+
+/** Resolves in a later turn of the event loop. Not by a timer if possible: a hidden page has one a minute. */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => {
+    if (typeof MessageChannel === "undefined") {
+      setTimeout(resolve)
+      return
+    }
+    const { port1, port2 } = new MessageChannel()
+    port1.onmessage = () => {
+      port1.close()
+      resolve()
+    }
+    port2.postMessage(0)
+  })
+}

@@ -1,6 +1,6 @@
 import { pageTooLarge } from "../errors/page-too-large.ts"
 import { decodeBase64 } from "../platform/base64.ts"
-import { monotonicMs } from "../platform/clock.ts"
+import { monotonicMs, nextTurn } from "../platform/clock.ts"
 import { joinBytes } from "../protocol/bytes.ts"
 import { isJsonContentType, isPlainInSse } from "../protocol/content-type.ts"
 import { STREAM_SSE_DATA_ENCODING_HEADER } from "../protocol/names.ts"
@@ -31,6 +31,9 @@ const BURST_MS = 100
 /** A buffered connection is one that stayed silent for longer than any healthy server does before its first event. */
 const BUFFERED_MS = 1_000
 
+/** Events that have all arrived must not keep the event loop from everything else: a page drops frames after 50 ms. */
+const MAX_BUSY_MS = 30
+
 /** The default of `maxPageBytes` for a line or an event. */
 const MAX_EVENT_BYTES = 64 * 1024 * 1024
 
@@ -54,6 +57,8 @@ export class SseConnection {
   #hasBytes = false
   #firstEventAtMs: number | undefined
   #listenedMs = 0
+  /** When the last chunk came that was waited for, or the event loop had its last turn. */
+  #busySinceMs = 0
   #progressed = false
   /** The end of the last content. */
   #position: Offset
@@ -82,8 +87,14 @@ export class SseConnection {
       const hadEvents = this.#firstEventAtMs !== undefined
       const sinceMs = monotonicMs()
       const part = await this.#read()
+      const nowMs = monotonicMs()
       // A consumer that takes its time between two reads says nothing about the connection.
-      if (hadEvents) this.#listenedMs += monotonicMs() - sinceMs
+      if (hadEvents) this.#listenedMs += nowMs - sinceMs
+      if (nowMs - sinceMs > 1) this.#busySinceMs = nowMs
+      else if (nowMs - this.#busySinceMs > MAX_BUSY_MS) {
+        await nextTurn()
+        this.#busySinceMs = monotonicMs()
+      }
       if (part.kind === "chunk") this.#feed(part.bytes)
       else return this.#closed(part.kind === "end" ? "closed" : part.failure.kind)
     }
