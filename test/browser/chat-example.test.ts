@@ -282,12 +282,15 @@ describeInBrowser("The chat example", (world) => {
   })
 
   it.for(["light", "dark"] as const)("has enough contrast for every text: %s", async (scheme) => {
+    // A room of its own: what the bot says depends on what was said.
+    await using own = await startChat()
     const context = await newContext()
-    const page = await enter(context, "Otter 1")
+    const page = await enter(context, "Otter 1", own)
     await page.emulateMedia({ colorScheme: scheme, reducedMotion: "reduce" })
     await say(page, "Sent")
     expect(await lowContrasts(page)).toEqual([])
     await answered(page, "Ask me about one of them.")
+    await expect.poll(() => page.locator("li.unsent").count()).toBe(0)
     await context.setOffline(true)
     await state(page, "Offline")
     await write(page, "Not sent")

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished, vi } from "vitest"
-import { DurableStream } from "../../src/index.ts"
+import { cors, DurableStream } from "../../src/index.ts"
 import { smokeCases, type SmokeResult } from "../runtimes/smoke-cases.ts"
 import { startSmokeServer } from "../runtimes/smoke-server.ts"
 import { startBreakingProxy } from "../support/breaking-proxy.ts"
@@ -115,9 +115,11 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
     // The last tab of a process takes the process with it.
     await openTab()
     const tab = await openTab()
-    // Firefox makes no CORS preflight for a page that is being closed: it must have made one before.
+    // Firefox makes no CORS preflight for a page that is being closed: it must have made one before, and remember it.
     const sentCount = name === "Firefox" ? 1 : 0
-    await queue(tab, handle.url, 20, sentCount)
+    const proxy = await startCorsProxy(server.url, cors.exposedHeaders)
+    onTestFinished(() => proxy.stop())
+    await queue(tab, handle.url.replace(server.url, proxy.url), 20, sentCount)
     expect(await (await handle.stream({ live: false })).json()).toHaveLength(sentCount)
     await tab.close()
     const response = await handle.stream<number>()

@@ -22,6 +22,8 @@ export function startCorsProxy(
       delete headers["connection"]
       delete headers["transfer-encoding"]
       headers["access-control-expose-headers"] = exposed.join(", ")
+      // Browsers forget a preflight after five seconds otherwise.
+      headers["access-control-max-age"] = "600"
       response.writeHead(received.statusCode ?? 502, headers)
       response.flushHeaders()
       received.pipe(response)
