@@ -326,7 +326,7 @@ describeInBrowser("The chat example", (world) => {
       await page.reload()
       await state(page, "The room is closed")
     },
-    2 * START_TIMEOUT_MS,
+    5 * START_TIMEOUT_MS,
   )
 })
 

@@ -75,7 +75,7 @@ describe("the packed package", () => {
   })
 
   // The aim is 1.2 MB: it follows the size of src/, of which the package has the text, two builds and their maps.
-  it("takes 1.34 MB at most, and 0.2 MB on average for each capability", () => {
+  it("takes 1.35 MB at most, and 0.2 MB on average for each capability", () => {
     const capabilities = Object.keys(manifest.exports)
       .map((name) => name.slice(2))
       .filter((name) => existsSync(join(packageFolder, "src", name, "index.ts")))
@@ -91,7 +91,7 @@ describe("the packed package", () => {
     const shared = bytesOf(files.filter(isShared))
     const rest = bytesOf(files) - shared
     console.log(`unpacked: ${shared / 1e6} MB, and ${rest / 1e6} MB of capabilities`)
-    expect(shared).toBeLessThanOrEqual(1_340_000)
+    expect(shared).toBeLessThanOrEqual(1_350_000)
     expect(rest).toBeLessThanOrEqual(200_000 * capabilities.length)
   })
 
