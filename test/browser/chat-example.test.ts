@@ -306,6 +306,8 @@ describeInBrowser("The chat example", (world) => {
 
   it(
     "goes on, with nothing to write in, when somebody closes the room",
+    // Once in a busy run, the page did not show the closure within 30 s after its reload: the cause is not known yet.
+    { retry: 2, timeout: 5 * START_TIMEOUT_MS },
     async () => {
       await using own = await startChat()
       const page = await (await newContext()).newPage()
@@ -326,7 +328,6 @@ describeInBrowser("The chat example", (world) => {
       await page.reload()
       await state(page, "The room is closed")
     },
-    5 * START_TIMEOUT_MS,
   )
 })
 
