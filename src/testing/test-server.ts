@@ -301,11 +301,11 @@ class InMemoryServer implements TestServer {
     const delay = this.#delays.take(head)
     const drop = failure === undefined ? this.#drops.take(head) : undefined
     const body = await readWholeBody()
-    const response =
+    const given =
       failure === undefined
         ? await this.#handle({ ...head, body, gone: connection.gone })
         : failedResponse(failure)
-    Object.assign(response.headers, BROWSER_HEADERS)
+    const response = { ...given, headers: { ...given.headers, ...BROWSER_HEADERS } }
     if (delay !== undefined) await connection.wait(delay.delayMs, this.#clock)
     if (drop !== undefined && drop.afterBytes === undefined) throw lostConnection()
     connection.respond(response, head.method === "HEAD", drop?.afterBytes)
