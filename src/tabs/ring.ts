@@ -19,6 +19,8 @@ export class Ring {
   }
 
   add(page: SharedPage): void {
+    // An empty one would be sent in place of an announced page behind it, which starts at the same offset.
+    if (page.start === page.end.offset) return
     this.#pages = [...this.#pages, page]
     this.#size += PAGE_SIZE + sizeOf(page.content)
     while (this.#size > RING_SIZE) {

@@ -36,6 +36,11 @@ describe("the ring of a holder", () => {
     expect(ring.from("c")).toEqual(page("c", "d", ["[3]"]))
   })
 
+  it("announces a large page behind the empty one that a connection begins with", () => {
+    const ring = ringOf([page("a", "a", ["[]"]), page("a", "b"), page("b", "c", ["[3]"])])
+    expect(ring.from("a")).toEqual(page("a", "b"))
+  })
+
   it("keeps 256 KiB of the latest pages, in which an empty page counts too", () => {
     const large = Array.from({ length: 10 }, (_, n) =>
       page(`${n}`, `${n + 1}`, new Uint8Array(60_000)),
