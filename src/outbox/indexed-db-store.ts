@@ -11,7 +11,9 @@ import {
 
 const RECORDS = "records"
 const MESSAGES = "messages"
-const FORMAT = 1
+const TOTALS = "totals"
+/** 2 added the totals: code that does not keep them must not write. */
+const FORMAT = 2
 
 interface MessageRow extends StoredMessage {
   readonly outbox: string
@@ -40,16 +42,19 @@ export function indexedDbStore(name: string): OutboxStore {
   return {
     async transact<T>(outbox: string, program: () => StoreProgram<T>): Promise<T> {
       const db = await open()
-      const transaction = db.transaction([RECORDS, MESSAGES], "readwrite", { durability: "strict" })
+      const stores = [RECORDS, MESSAGES, TOTALS]
+      const transaction = db.transaction(stores, "readwrite", { durability: "strict" })
       // What a request fails with comes first.
       transaction.done.catch(() => undefined)
       const kinds = new Set<string>()
+      const counter = new Counter(transaction, outbox)
       let result: T
       try {
         result = await runAsync(program(), (operation) => {
           kinds.add(operation.kind)
-          return execute(transaction, outbox, operation)
+          return execute(transaction, outbox, operation, counter)
         })
+        await counter.write()
       } catch (error) {
         abort(transaction)
         throw error
@@ -98,7 +103,9 @@ async function openDatabase(name: string, onEnd: () => void): Promise<IDBPDataba
   })
   try {
     return await openDB(name, FORMAT, {
-      upgrade(db) {
+      upgrade(db, from) {
+        db.createObjectStore(TOTALS)
+        if (from > 0) return
         db.createObjectStore(RECORDS)
         const messages = db.createObjectStore(MESSAGES, { keyPath: "id", autoIncrement: true })
         messages.createIndex("queue", ["outbox", "id"])
@@ -120,21 +127,67 @@ async function openDatabase(name: string, onEnd: () => void): Promise<IDBPDataba
 
 type Transaction = IDBPTransaction<unknown, string[], "readwrite">
 
-/** Long queues are counted in steps. */
+interface Totals {
+  readonly count: number
+  readonly bytes: number
+}
+
+/** A queue without totals, which older code has written, is counted in steps. */
 const COUNTED_MESSAGES = 1_000
+
+/** Counts an outbox's queue: its totals are stored beside it, so that no transaction has to read all of it. */
+class Counter {
+  readonly #transaction: Transaction
+  readonly #outbox: string
+  #totals: Totals | undefined
+  #isChanged = false
+
+  constructor(transaction: Transaction, outbox: string) {
+    this.#transaction = transaction
+    this.#outbox = outbox
+  }
+
+  /** The totals with this transaction's changes. To be read before the first of them. */
+  async read(): Promise<Totals> {
+    // Only this module writes it.
+    this.#totals ??= (await this.#transaction.objectStore(TOTALS).get(this.#outbox)) as
+      Totals | undefined
+    return (this.#totals ??= await this.#countAll())
+  }
+
+  async add(count: number, bytes: number): Promise<void> {
+    const totals = await this.read()
+    this.#totals = { count: totals.count + count, bytes: totals.bytes + bytes }
+    this.#isChanged = true
+  }
+
+  /** Stores the totals if they are new. */
+  async write(): Promise<void> {
+    if (this.#isChanged) await this.#transaction.objectStore(TOTALS).put(this.#totals, this.#outbox)
+  }
+
+  async #countAll(): Promise<Totals> {
+    this.#isChanged = true
+    const totals = { count: 0, bytes: 0 }
+    let lastId = -1
+    for (;;) {
+      const rows = await readPage(this.#transaction, this.#outbox, lastId, COUNTED_MESSAGES)
+      for (const { bytes } of rows) totals.bytes += bytes.byteLength
+      totals.count += rows.length
+      lastId = rows.at(-1)?.id ?? lastId
+      if (rows.length < COUNTED_MESSAGES) return totals
+    }
+  }
+}
 
 async function execute(
   transaction: Transaction,
   outbox: string,
   operation: StoreOperation,
+  counter: Counter,
 ): Promise<unknown> {
   const records = transaction.objectStore(RECORDS)
   const messages = transaction.objectStore(MESSAGES)
-  const page = async (afterId: number, count: number) => {
-    const range = IDBKeyRange.bound([outbox, afterId], [outbox, Infinity], true)
-    // Only this module writes it.
-    return (await messages.index("queue").getAll(range, count)) as MessageRow[]
-  }
   switch (operation.kind) {
     case "get":
       return records.get([outbox, operation.key])
@@ -145,29 +198,46 @@ async function execute(
       return records.delete([outbox, operation.key])
     case "enqueue": {
       const { id, bytes } = operation
+      await counter.add(1, bytes.byteLength)
       return messages.add({ outbox, bytes, ...(id !== undefined && { id }) })
     }
-    case "messages":
-      return (await page(operation.afterId, operation.maxCount)).map(({ id, bytes }) => ({
-        id,
-        bytes,
-      }))
+    case "messages": {
+      const rows = await readPage(transaction, outbox, operation.afterId, operation.maxCount)
+      return rows.map(({ id, bytes }) => ({ id, bytes }))
+    }
     case "remove":
-      for (const id of operation.ids) await messages.delete(id)
+      await counter.read()
+      for (const id of operation.ids) {
+        // Only this module writes it.
+        const row = (await messages.get(id)) as MessageRow | undefined
+        if (row?.outbox !== outbox) continue
+        await counter.add(-1, -row.bytes.byteLength)
+        await messages.delete(id)
+      }
       return undefined
     case "size": {
-      const size = { count: 0, bytes: 0, lastId: -1 }
-      for (;;) {
-        const rows = await page(size.lastId, COUNTED_MESSAGES)
-        for (const { bytes } of rows) size.bytes += bytes.byteLength
-        size.count += rows.length
-        size.lastId = rows.at(-1)?.id ?? size.lastId
-        if (rows.length < COUNTED_MESSAGES) return size
-      }
+      const last = await messages.index("queue").openKeyCursor(rangeOf(outbox), "prev")
+      return { ...(await counter.read()), lastId: last?.primaryKey ?? -1 }
     }
     case "now":
       return Date.now()
   }
+}
+
+/** The first messages above an id. */
+async function readPage(
+  transaction: Transaction,
+  outbox: string,
+  afterId: number,
+  count: number,
+): Promise<MessageRow[]> {
+  const queue = transaction.objectStore(MESSAGES).index("queue")
+  // Only this module writes it.
+  return (await queue.getAll(rangeOf(outbox, afterId), count)) as MessageRow[]
+}
+
+function rangeOf(outbox: string, afterId = -1): IDBKeyRange {
+  return IDBKeyRange.bound([outbox, afterId], [outbox, Infinity], true)
 }
 
 function abort(transaction: Transaction): void {

@@ -8,8 +8,9 @@ import {
   type StoreProgram,
 } from "./outbox-store.ts"
 
-// The size of a message is beside it, so that counting reads the index alone. AUTOINCREMENT never gives an id twice.
+// AUTOINCREMENT never gives an id twice. The triggers keep the totals of each queue, whatever version of this package writes it.
 const SCHEMA = `
+SAVEPOINT durable_outbox;
 CREATE TABLE IF NOT EXISTS durable_outbox_records (
   outbox TEXT NOT NULL, key TEXT NOT NULL, json TEXT NOT NULL, bytes BLOB, PRIMARY KEY (outbox, key)
 ) WITHOUT ROWID;
@@ -17,6 +18,20 @@ CREATE TABLE IF NOT EXISTS durable_outbox_messages (
   id INTEGER PRIMARY KEY AUTOINCREMENT, outbox TEXT NOT NULL, size INTEGER NOT NULL, bytes BLOB NOT NULL
 );
 CREATE INDEX IF NOT EXISTS durable_outbox_queue ON durable_outbox_messages (outbox, id, size);
+CREATE TABLE IF NOT EXISTS durable_outbox_totals (
+  outbox TEXT PRIMARY KEY, count INTEGER NOT NULL, bytes INTEGER NOT NULL
+) WITHOUT ROWID;
+INSERT INTO durable_outbox_totals
+  SELECT outbox, count(*), sum(size) FROM durable_outbox_messages
+  WHERE NOT EXISTS (SELECT 1 FROM durable_outbox_totals) GROUP BY outbox;
+CREATE TRIGGER IF NOT EXISTS durable_outbox_added AFTER INSERT ON durable_outbox_messages BEGIN
+  INSERT OR IGNORE INTO durable_outbox_totals VALUES (new.outbox, 0, 0);
+  UPDATE durable_outbox_totals SET count = count + 1, bytes = bytes + new.size WHERE outbox = new.outbox;
+END;
+CREATE TRIGGER IF NOT EXISTS durable_outbox_removed AFTER DELETE ON durable_outbox_messages BEGIN
+  UPDATE durable_outbox_totals SET count = count - 1, bytes = bytes - old.size WHERE outbox = old.outbox;
+END;
+RELEASE durable_outbox;
 `
 
 /** A lock that another connection holds is waited for in steps of this, in milliseconds, without blocking the event loop. */
@@ -37,7 +52,7 @@ const MAX_BUSY_WAITS = 3_000
 export function sqliteStore(db: SqliteDatabase): OutboxStore {
   if (!isDatabase(db))
     throw badOption("db", "a database of better-sqlite3, node:sqlite or bun:sqlite", db)
-  db.exec(SCHEMA)
+  prepareTables(db)
   const file = fileOf(db)
   let own: SqliteDatabase | undefined
   const executors = new WeakMap<SqliteDatabase, Executor>()
@@ -80,6 +95,23 @@ type Executor = (outbox: string, operation: StoreOperation) => unknown
 
 const RECORDS = "durable_outbox_records"
 const MESSAGES = "durable_outbox_messages"
+const TOTALS = "durable_outbox_totals"
+
+function prepareTables(db: SqliteDatabase): void {
+  // The last of them. Making what is there would wait for other connections.
+  const made = db.prepare("SELECT 1 FROM sqlite_master WHERE name = 'durable_outbox_removed'").get()
+  if (made !== undefined && made !== null) return
+  try {
+    db.exec(SCHEMA)
+  } catch (error) {
+    try {
+      db.exec("ROLLBACK TO durable_outbox; RELEASE durable_outbox")
+    } catch {
+      // The database has rolled back, or the savepoint could not be made.
+    }
+    throw error
+  }
+}
 
 function prepareAll(db: SqliteDatabase) {
   return {
@@ -93,15 +125,13 @@ function prepareAll(db: SqliteDatabase) {
       `SELECT id, bytes FROM ${MESSAGES} WHERE outbox = ? AND id > ? ORDER BY id LIMIT ?`,
     ),
     remove: db.prepare(`DELETE FROM ${MESSAGES} WHERE outbox = ? AND id = ?`),
-    size: db.prepare(
-      "SELECT count(*) AS count, coalesce(sum(size), 0) AS bytes, coalesce(max(id), -1) AS lastId " +
-        `FROM ${MESSAGES} WHERE outbox = ?`,
-    ),
+    size: db.prepare(`SELECT count, bytes FROM ${TOTALS} WHERE outbox = ?`),
+    lastId: db.prepare(`SELECT coalesce(max(id), -1) AS lastId FROM ${MESSAGES} WHERE outbox = ?`),
   }
 }
 
 function makeExecutor(db: SqliteDatabase): Executor {
-  const { get, put, drop, enqueue, messages, remove, size } = prepareAll(db)
+  const { get, put, drop, enqueue, messages, remove, size, lastId } = prepareAll(db)
   return (outbox, operation) => {
     switch (operation.kind) {
       case "get": {
@@ -139,7 +169,12 @@ function makeExecutor(db: SqliteDatabase): Executor {
         return undefined
       case "size":
         // The columns are those of the result.
-        return { ...(size.get(outbox) as object) }
+        return {
+          count: 0,
+          bytes: 0,
+          ...(size.get(outbox) as object | null),
+          ...(lastId.get(outbox) as object),
+        }
       case "now":
         return Date.now()
     }

@@ -42,6 +42,8 @@ interface RuleContext {
   readonly outbox: string
 }
 
+const EMPTY = { count: 0, bytes: 0, lastId: -1 }
+
 const rules: Readonly<Record<string, (context: RuleContext) => Promise<void>>> = {
   "keeps records with their bytes, replaces and deletes them": async ({ store, outbox }) => {
     await store.transact(outbox, function* () {
@@ -90,12 +92,44 @@ const rules: Readonly<Record<string, (context: RuleContext) => Promise<void>>> =
     const b = await firstOf(store, outbox)
     expectSame(b.id > a.id, true)
   },
-  "counts messages and bytes": async ({ store, outbox }) => {
-    const size = () => store.transact(outbox, () => operate({ kind: "size" }))
-    expectSame(await size(), { count: 0, bytes: 0, lastId: -1 })
+  "counts messages and bytes, also after some are removed, put back, or rolled back": async (
+    context,
+  ) => {
+    const { store, other, outbox } = context
+    const size = function* () {
+      const { count, bytes } = yield* operate({ kind: "size" })
+      return [count, bytes]
+    }
+    const sizeIn = (it: OutboxStore) => it.transact(outbox, size)
+    expectSame(await store.transact(outbox, () => operate({ kind: "size" })), EMPTY)
     await store.transact(outbox, () => enqueue("abc", "de"))
-    const last = (await messagesIn(store, outbox)).at(-1)?.id
-    expectSame(await size(), { count: 2, bytes: 5, lastId: last })
+    const [first, last] = await messagesIn(store, outbox)
+    const { lastId } = await store.transact(outbox, () => operate({ kind: "size" }))
+    expectSame([await sizeIn(other), lastId], [[2, 5], last?.id])
+    if (first === undefined) throw new Error("a message is missing")
+    const remove = () => operate({ kind: "remove", ids: [first.id] })
+    const within = store.transact(outbox, function* () {
+      yield* enqueue("fghi")
+      const before = yield* size()
+      yield* remove()
+      return [before, yield* size()]
+    })
+    expectSame(await within, [
+      [3, 9],
+      [2, 6],
+    ])
+    // It is gone: nothing changes.
+    await other.transact(outbox, remove)
+    expectSame(await sizeIn(store), [2, 6])
+    await store.transact(outbox, () => operate({ kind: "enqueue", ...first }))
+    const rolledBack = other.transact(outbox, function* (): StoreProgram<void> {
+      yield* remove()
+      yield* enqueue("jklmno")
+      throw new Error("roll back")
+    })
+    await rolledBack.catch(() => undefined)
+    expectSame([await sizeIn(store), await sizeIn(other)], Array(2).fill([3, 9]))
+    expectSame(await store.transact(`${outbox} 2`, () => operate({ kind: "size" })), EMPTY)
   },
   "rolls everything back if a program throws": async ({ store, outbox }) => {
     await store.transact(outbox, () => put("a", "1"))

@@ -80,6 +80,57 @@ describe.skipIf(!hasSqlite)("sqliteStore with better-sqlite3", () => {
     await store.close!()
   })
 
+  it("keeps the totals of a queue, so that counting does not read it", async () => {
+    const db = openDatabase(join(await testFolder(), "test.db"))
+    const store = sqliteStore(db)
+    for (const text of ["a", "bc", "def"]) await store.transact("o", () => enqueue(text))
+    // Whoever reads these would count them.
+    db.exec("UPDATE durable_outbox_messages SET size = 1000")
+    expect(await sizeOf(store)).toEqual({ count: 3, bytes: 6, lastId: 3 })
+    await store.close!()
+  })
+
+  it("counts what older code has left in the file, and what it writes beside it", async () => {
+    const db = openDatabase(join(await testFolder(), "test.db"))
+    db.exec(`
+      CREATE TABLE durable_outbox_messages (
+        id INTEGER PRIMARY KEY AUTOINCREMENT, outbox TEXT NOT NULL, size INTEGER NOT NULL, bytes BLOB NOT NULL
+      )`)
+    const insert = db.prepare(
+      "INSERT INTO durable_outbox_messages (id, outbox, size, bytes) VALUES (?, ?, 3, 'abc') RETURNING id",
+    )
+    for (const outbox of ["o", "other", "o"]) insert.get(null, outbox)
+    const store = sqliteStore(db)
+    expect(await sizeOf(store)).toEqual({ count: 2, bytes: 6, lastId: 3 })
+    insert.get(null, "o")
+    insert.get(null, "new")
+    db.exec("DELETE FROM durable_outbox_messages WHERE outbox = 'o' AND id = 1")
+    expect(await sizeOf(sqliteStore(db))).toEqual({ count: 2, bytes: 6, lastId: 4 })
+    expect(await sizeOf(store, "new")).toEqual({ count: 1, bytes: 3, lastId: 5 })
+    await store.close!()
+  })
+
+  it("leaves the caller's transaction as it was if its tables cannot be made", async () => {
+    const file = join(await testFolder(), "test.db")
+    const db = openDatabase(file, { timeout: 0 })
+    const other = openDatabase(file)
+    other.exec("BEGIN IMMEDIATE")
+    expect(() => sqliteStore(db)).toThrow("locked")
+    expect(db.inTransaction).toBe(false)
+    other.exec("COMMIT")
+    db.exec("BEGIN")
+    sqliteStore(db)
+    expect(db.inTransaction).toBe(true)
+    db.exec("COMMIT")
+  })
+
+  it("can be opened while another connection writes, if its tables are there", async () => {
+    const file = join(await testFolder(), "test.db")
+    sqliteStore(openDatabase(file))
+    openDatabase(file).exec("BEGIN IMMEDIATE")
+    expect(() => sqliteStore(openDatabase(file, { timeout: 0 }))).not.toThrow()
+  })
+
   it("commits on a connection of its own with full sync", async () => {
     const db = openDatabase(join(await testFolder(), "test.db"))
     db.pragma("synchronous = OFF")
@@ -110,6 +161,10 @@ describe.skipIf(!hasSqlite)("sqliteStore with better-sqlite3", () => {
 
 function enqueue(text: string) {
   return operate({ kind: "enqueue", bytes: new TextEncoder().encode(text) })
+}
+
+function sizeOf(store: ReturnType<typeof sqliteStore>, outbox = "o") {
+  return store.transact(outbox, () => operate({ kind: "size" }))
 }
 
 async function queue(store: ReturnType<typeof sqliteStore>): Promise<string[]> {

@@ -10,6 +10,12 @@ import {
   type StoreOperation,
   type StoreProgram,
 } from "../../../src/outbox/index.ts"
+import {
+  enqueueMessages,
+  openRecord,
+  readPending,
+  readProgress,
+} from "../../../src/outbox/outbox-rules.ts"
 import { MemoryDatabase, memoryStore } from "../../support/memory-outbox-store.ts"
 
 describe("testOutboxStore", () => {
@@ -27,6 +33,66 @@ describe("testOutboxStore", () => {
       "readwrite",
       { durability: "strict" },
     ])
+  })
+
+  it("counts a long queue of IndexedDB without reading it", async () => {
+    const store = indexedDbStore("long queue")
+    const append = () => store.transact("o", () => enqueueMessages([bytesOf("message")], 1e6))
+    const outbox = { url: "u", movedFrom: undefined, contentType: "text/plain", newProducerId: "p" }
+    await store.transact("o", () => openRecord(outbox))
+    const rowsOf = async (run: () => Promise<unknown>) => {
+      const before = rowsRead
+      await run()
+      return rowsRead - before
+    }
+    let rowsRead = 0
+    for (const [type, method] of [
+      [IDBIndex, "getAll"],
+      [IDBObjectStore, "get"],
+      [IDBObjectStore, "getAll"],
+      [IDBIndex, "openCursor"],
+    ] as const) {
+      // Each of them returns a request, whose result is the row or the rows.
+      const prototype = type.prototype as unknown as Record<string, () => IDBRequest<unknown>>
+      const original = prototype[method]!
+      const spy = vi.spyOn(prototype, method).mockImplementation(function (this: unknown, ...args) {
+        const request = original.apply(this, args)
+        const count = () => (rowsRead += Array.isArray(request.result) ? request.result.length : 1)
+        request.addEventListener("success", count)
+        return request
+      })
+      onTestFinished(() => spy.mockRestore())
+    }
+    const atFirst = await rowsOf(append)
+    await store.transact("o", function* () {
+      for (let n = 0; n < 2_000; n++) yield* operate({ kind: "enqueue", bytes: bytesOf("message") })
+    })
+    expect([await rowsOf(append), await rowsOf(append)]).toEqual([atFirst, atFirst])
+    expect(await rowsOf(() => store.transact("o", readProgress))).toBeLessThan(10)
+    expect(await store.transact("o", readPending)).toEqual({ count: 2_003, bytes: 7 * 2_003 })
+    await store.close!()
+  })
+
+  it("counts the queue that older code has left in IndexedDB once, and keeps that code out", async () => {
+    const request = indexedDB.open("older", 1)
+    request.onupgradeneeded = () => {
+      request.result.createObjectStore("records")
+      const options = { keyPath: "id", autoIncrement: true }
+      const messages = request.result.createObjectStore("messages", options)
+      messages.createIndex("queue", ["outbox", "id"])
+      for (const outbox of ["o", "other", "o"]) messages.add({ outbox, bytes: bytesOf("abc") })
+    }
+    await vi.waitFor(() => expect(request.readyState).toBe("done"))
+    request.result.close()
+    const store = indexedDbStore("older")
+    await store.transact("o", () => operate({ kind: "enqueue", bytes: bytesOf("de") }))
+    const size = () => store.transact("o", () => operate({ kind: "size" }))
+    expect(await size()).toEqual({ count: 3, bytes: 8, lastId: 4 })
+    await store.transact("o", () => operate({ kind: "remove", ids: [1, 2] }))
+    expect(await size()).toMatchObject({ count: 2, bytes: 5 })
+    await store.close!()
+    const older = indexedDB.open("older", 1)
+    await vi.waitFor(() => expect(older.error?.name).toBe("VersionError"))
   })
 
   it("asks the browser to keep the origin's data, and says false where it cannot", async () => {
@@ -91,6 +157,10 @@ describe("testOutboxStore", () => {
     await expect(testOutboxStore(() => broken(store, database))).rejects.toThrow(rule)
   })
 })
+
+function bytesOf(text: string): Uint8Array {
+  return new TextEncoder().encode(text)
+}
 
 type Edit = (operation: StoreOperation) => StoreOperation
 
