@@ -49,7 +49,8 @@ export interface OutboxOptions {
   /** The URL that the outbox was opened with before, if the stream has moved. */
   movedFrom?: string | URL | undefined
   /**
-   * `append` fails with `BUFFER_FULL` if more bytes than this would wait.
+   * `append` fails with `BUFFER_FULL` if more bytes than this would wait. In PostgreSQL each append counts the rows that wait then: a
+   * running total would make concurrent transactions wait for each other.
    *
    * @default Infinity
    */

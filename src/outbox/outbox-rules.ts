@@ -77,6 +77,7 @@ export interface OutboxConfig {
 /**
  * Opens the outbox of a store: creates it, or checks that it is the one of this stream; then begins an epoch.
  *
+ * @returns when, by the store's clock
  * @throws OutboxError that says what differs
  */
 export function* openRecord({
@@ -84,7 +85,7 @@ export function* openRecord({
   movedFrom,
   contentType,
   newProducerId,
-}: OutboxConfig): StoreProgram<void> {
+}: OutboxConfig): StoreProgram<number> {
   const stored = yield* readOutbox("update")
   if (stored === undefined) yield* writeClosing(false)
   else if (stored.url !== url && stored.url !== movedFrom) {
@@ -101,7 +102,8 @@ export function* openRecord({
   const batch = yield* readBatch()
   // The producer's state may not have moved with the stream.
   const forgotten = stored !== undefined && stored.url !== url && isIndeterminate(batch) && batch
-  const fresh = freshEpoch(yield* operate({ kind: "now" })) ?? 0
+  const nowMs = yield* operate({ kind: "now" })
+  const fresh = freshEpoch(nowMs) ?? 0
   const epoch = stored?.epoch ?? -1
   yield* writeOutbox({
     formatVersion: FORMAT_VERSION,
@@ -113,6 +115,7 @@ export function* openRecord({
     epoch: fresh > epoch ? fresh : epochAbove(epoch),
     nextSeq: 0,
   })
+  return nowMs
 }
 
 /** What became of a message: queued, or why not. */
@@ -334,17 +337,26 @@ function* fail(
  */
 export type Resumption = "resend" | "skip" | "retry"
 
+/** The failure that a program decides about, and the time of its opener by a clock that nobody sets. */
+export interface KnownFailure {
+  readonly failure: OutboxFailure | undefined
+  readonly knownForMs: number
+  /** When it opened the outbox, by the store's clock. */
+  readonly openedAtMs: number
+  readonly openForMs: number
+}
+
+/** The store's clock was set if it differs by more than this from the opener's, in milliseconds. */
+const CLOCK_SLACK_MS = 5_000
+
 /**
  * Applies the program's decision.
  *
- * @param failed - the failure that the program decides about: another opener may have gone on since, and then nothing is done
+ * @param known - another opener may have gone on since, and then nothing is done
  * @returns how long a request with the batch may still arrive, in milliseconds: what the program found out about the stream can be wrong
  *   by then, and nothing was changed. 0 if it was applied
  */
-export function* resumeDelivery(
-  resumption: Resumption,
-  failed: OutboxFailure | undefined,
-): StoreProgram<number> {
+export function* resumeDelivery(resumption: Resumption, known: KnownFailure): StoreProgram<number> {
   const outbox = yield* readOpened("update")
   const { failure } = outbox
   if (failure === undefined) return 0
@@ -353,12 +365,16 @@ export function* resumeDelivery(
     return 0
   }
   const batch = yield* readBatch()
-  const isSame = failure.epoch === failed?.epoch && failure.seq === failed.seq
+  const isSame = failure.epoch === known.failure?.epoch && failure.seq === known.failure.seq
   if (batch === undefined || !isSame) return 0
   const nowMs = yield* operate({ kind: "now" })
   const attemptsMs = batch.openAttempts.map(({ atMs }) => atMs)
   if (batch.unknown !== undefined) attemptsMs.push(batch.unknown.lastMs)
-  const openMs = Math.max(0, ...attemptsMs.map((atMs) => ATTEMPT_OPEN_MS - Math.abs(nowMs - atMs)))
+  const ages = attemptsMs.map((atMs) => Math.abs(nowMs - atMs))
+  // A clock that was set cannot determine the age. Nothing is sent after a failure: every attempt is at least as old as that.
+  const isSet = Math.abs(nowMs - known.openedAtMs - known.openForMs) > CLOCK_SLACK_MS
+  const ageMs = isSet ? known.knownForMs : Math.min(...ages)
+  const openMs = ages.length === 0 ? 0 : Math.max(0, ATTEMPT_OPEN_MS - ageMs)
   if (openMs > 0) return openMs
   if (resumption === "resend") yield* unseal(outbox, batch)
   else {

@@ -99,7 +99,15 @@ export class Outbox {
   })
   #state: OutboxState = "idle"
   /** What the program knows of why delivery failed: it decides about that one. */
-  #failed: { readonly error: OutboxError; readonly failure?: OutboxFailure | undefined } | undefined
+  #failed:
+    | {
+        readonly error: OutboxError
+        readonly failure: OutboxFailure | undefined
+        readonly atMs: number
+      }
+    | undefined
+  /** When it was opened: by the store's clock, and by the one that nobody sets. */
+  #opened = { storeMs: 0, atMs: 0 }
   #pending = { count: 0, bytes: 0 }
   #countedAtMs = 0
   /** The store is not closed under them. */
@@ -130,7 +138,10 @@ export class Outbox {
   async open(): Promise<void> {
     const { store, name, config } = this.#settings
     try {
-      await this.#transact(() => openRecord(config))
+      this.#opened = {
+        storeMs: await this.#transact(() => openRecord(config)),
+        atMs: monotonicMs(),
+      }
       await this.#refresh()
       this.#delivery = this.#deliver(store.watch?.(name, () => this.#notify("message")))
     } catch (error) {
@@ -234,11 +245,18 @@ export class Outbox {
     const { resend, skip } = checkOptions(decision, { resend: RULES.boolean, skip: RULES.boolean })
     if (resend === true && skip === true) throw badOption("skip", "omitted beside resend", skip)
     const resumption = resend === true ? "resend" : skip === true ? "skip" : "retry"
-    const failed = this.#failed?.failure
-    if (failed === undefined && resumption !== "retry") {
+    const { failure, atMs } = this.#failed ?? {}
+    if (failure === undefined && resumption !== "retry") {
       throw this.#makeError("it has not failed, there is nothing to decide.", "BAD_REQUEST")
     }
-    const openMs = await this.#transact(() => resumeDelivery(resumption, failed))
+    const nowMs = monotonicMs()
+    const known = {
+      failure,
+      knownForMs: nowMs - (atMs ?? nowMs),
+      openedAtMs: this.#opened.storeMs,
+      openForMs: nowMs - this.#opened.atMs,
+    }
+    const openMs = await this.#transact(() => resumeDelivery(resumption, known))
     if (openMs > 0) {
       throw this.#makeError(
         `a request with the batch may still arrive. Look at the stream again in ${Math.ceil(openMs / 1000)} s, then decide.`,
@@ -543,7 +561,7 @@ export class Outbox {
     const isKnown = failure === undefined && this.#failed?.error.message === error.message
     if (isKnown || this.#state === "detached") return
     this.#set("failed")
-    this.#failed = { error, failure }
+    this.#failed = { error, failure, atMs: monotonicMs() }
     this.#observe({ kind: "failed", error })
   }
 

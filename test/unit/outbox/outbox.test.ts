@@ -650,6 +650,24 @@ describe("rule 4: a server that forgets", () => {
     }))
 })
 
+describe("rule 4: a decision while the clock is set", () => {
+  it.each([-86_400_000, 200_000])("is rejected until three minutes have passed: by %i ms", (byMs) =>
+    staged(async (stage) => {
+      stage.reply = (_, index) => (index === 0 ? "lost" : refused(400))
+      const outbox = await stage.open()
+      await outbox.append(1)
+      await rejection(outbox.flush())
+      stage.clock.setWallClock(byMs)
+      for (const decision of [{ resend: true }, { skip: true }]) {
+        expect(await rejection(outbox.resume(decision))).toMatchObject({ code: "BUSY" })
+      }
+      await stage.clock.sleep(180_000)
+      await outbox.resume({ skip: true })
+      await outbox.detach()
+    }),
+  )
+})
+
 describe("rule 5: a transaction of the caller's", () => {
   it("has written the message when append returns, which is sent once it is committed", () =>
     staged(async (stage) => {
