@@ -76,8 +76,12 @@ export async function runBot(room: DurableStream): Promise<void> {
     for await (const event of heard.jsonStream()) await answer(event)
   } catch (error) {
     // Somebody has closed the room. What else the bot fails with ends the bot, and not the room.
-    if (!(error instanceof StreamClosedError)) console.error(error)
+    if (!(error instanceof StreamClosedError)) {
+      console.error(error)
+      return
+    }
   }
+  console.log("The room is closed")
 }
 
 function answerTo(text: string): string {

@@ -3,6 +3,7 @@ import { once } from "node:events"
 import { mkdtemp, rm } from "node:fs/promises"
 import { tmpdir } from "node:os"
 import { join, resolve } from "node:path"
+import { setTimeout as sleep } from "node:timers/promises"
 import type { BrowserContext, Page } from "playwright-core"
 import { afterAll, beforeAll, expect, it, onTestFinished } from "vitest"
 import { DurableStream, stream } from "../../src/index.ts"
@@ -306,8 +307,6 @@ describeInBrowser("The chat example", (world) => {
 
   it(
     "goes on, with nothing to write in, when somebody closes the room",
-    // Once in a busy run, the page did not show the closure within 30 s after its reload: the cause is not known yet.
-    { retry: 2, timeout: 5 * START_TIMEOUT_MS },
     async () => {
       await using own = await startChat()
       const page = await (await newContext()).newPage()
@@ -315,7 +314,7 @@ describeInBrowser("The chat example", (world) => {
       await state(page, "Live by SSE")
       // The bot is in the middle of its greeting.
       await page.locator("li.bot .text", { hasText: "Hello" }).waitFor()
-      await new DurableStream({ url: own.roomUrl, contentType: "application/json" }).close()
+      await closeRoom(own)
       await state(page, "The room is closed")
       expect(await page.locator("#text").isDisabled()).toBe(true)
       expect(await page.getByRole("button", { name: "Send" }).isDisabled()).toBe(true)
@@ -328,8 +327,20 @@ describeInBrowser("The chat example", (world) => {
       await page.reload()
       await state(page, "The room is closed")
     },
+    5 * START_TIMEOUT_MS,
   )
 })
+
+/** The reference server 0.3.7 forgets a closure that arrives while it stores an append in a file: the bot would write on. */
+async function closeRoom({ roomUrl, process }: Chat): Promise<void> {
+  let isClosed = false
+  const closed = untilPrinted(process, "The room is closed").then(() => (isClosed = true))
+  const room = new DurableStream({ url: roomUrl, contentType: "application/json" })
+  while (!isClosed) {
+    await room.close()
+    await Promise.race([closed, sleep(500)])
+  }
+}
 
 async function startChat(): Promise<Chat> {
   const dataDir = await mkdtemp(join(tmpdir(), "durable-streams-chat-"))
