@@ -3,9 +3,9 @@ import type { ConnectionState, Transport } from "./stream-options.ts"
 
 // One object for each: a change of what users are shown is another object.
 const CONNECTING: ConnectionState = { kind: "connecting" }
-const OFFLINE: ConnectionState = { kind: "offline" }
+export const OFFLINE: ConnectionState = { kind: "offline" }
 const PAUSED: ConnectionState = { kind: "paused", reason: "hidden" }
-const READING: Readonly<Record<Transport, ConnectionState>> = {
+export const READING: Readonly<Record<Transport, ConnectionState>> = {
   "catch-up": { kind: "catching-up" },
   "long-poll": { kind: "live", transport: "long-poll" },
   sse: { kind: "live", transport: "sse" },

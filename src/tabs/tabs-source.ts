@@ -3,10 +3,12 @@ import { LinkedAbortController, onAbort, sleep } from "../http/abort.ts"
 import { extendEndpoint, type Endpoint } from "../http/endpoint.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { callObserver } from "../platform/console.ts"
+import { isOffline, onOnline } from "../platform/network.ts"
 import type { Origin } from "../platform/origin.ts"
 import { documentVisibility, type PageLifecycleEvent } from "../platform/page-lifecycle.ts"
 import { isJsonContentType } from "../protocol/content-type.ts"
 import type { Offset } from "../protocol/offset.ts"
+import { OFFLINE, READING } from "../read/connection-state.ts"
 import { watchVisibility } from "../read/lifetime.ts"
 import {
   bufferedPayload,
@@ -38,11 +40,6 @@ import { isDocuments, type SharedPage } from "./wire.ts"
 const FEED_RETRIES = 10
 /** Requests of a participant that reads alone are at least this far apart. */
 const ALONE_GAP_MS = 250
-
-const LIVE = {
-  sse: { kind: "live", transport: "sse" },
-  longPoll: { kind: "live", transport: "long-poll" },
-} as const
 
 /** What a {@link TabsSource} reads with. */
 export interface TabsSettings {
@@ -89,6 +86,8 @@ export class TabsSource implements ResponseSource {
   /** Whether it has caught up once. */
   #isLive = false
   #shownState: ConnectionState | undefined
+  /** The browser has said that the network is gone, and nothing has arrived since. */
+  #lostNetwork = false
   #isMidPage = false
   #restarted = false
   #isClosed = false
@@ -119,6 +118,16 @@ export class TabsSource implements ResponseSource {
       })
     }
     this.#begin(this.#session(offset, false, session.cursor))
+    const setLost = (isLost: boolean) => {
+      this.#lostNetwork = isLost
+      this.#showState()
+    }
+    this.#cleanups.push(
+      onOnline(
+        () => setLost(false),
+        () => setLost(true),
+      ),
+    )
     for (const signal of new Set([endpoint.signal, session.signal])) {
       if (signal === undefined) continue
       const abort = () => {
@@ -161,9 +170,10 @@ export class TabsSource implements ResponseSource {
     const { outcome } = this
     if (outcome !== undefined) return { ...ending(outcome), kind: "ended" }
     const state = this.#inner?.connectionState
-    if (state === undefined) return this.#live
     // A session that reads what was missed is a part of what is live.
-    return this.#isLive && isReading.includes(state.kind) ? this.#live : state
+    const isFollowing = state === undefined || (this.#isLive && isReading.includes(state.kind))
+    if (!isFollowing) return state
+    return this.#lostNetwork && isOffline() ? OFFLINE : this.#live
   }
 
   /**
@@ -251,7 +261,9 @@ export class TabsSource implements ResponseSource {
 
   /** What a follower is at. The holder's transport may be another. */
   get #live(): ConnectionState {
-    return this.#isJson && this.#settings.session.live !== "long-poll" ? LIVE.sse : LIVE.longPoll
+    return this.#isJson && this.#settings.session.live !== "long-poll"
+      ? READING.sse
+      : READING["long-poll"]
   }
 
   get #isJson(): boolean {
@@ -305,6 +317,10 @@ export class TabsSource implements ResponseSource {
   }
 
   #dispatch(event: FollowerEvent): void {
+    if (event.kind === "page" || event.kind === "caught-up") {
+      this.#lostNetwork = false
+      this.#showState()
+    }
     this.#events.push(event)
     if (this.#isDispatching) return
     this.#isDispatching = true

@@ -80,6 +80,20 @@ describeInBrowser("Tabs of a browser that share a connection", (world) => {
     },
   )
 
+  it("is offline in each of them while the browser is", { timeout: 180_000 }, async () => {
+    const handle = await createJson()
+    const readers = await openMany(await opener(handle.url), 3)
+    const context = readers[0]!.tab.context
+    const until = (kind: string) =>
+      Promise.all(readers.map(({ tail }) => tail.until((record) => stateOf(record) === kind)))
+    await until("live")
+    await context.setOffline(true)
+    await until("offline")
+    await context.setOffline(false)
+    await until("live")
+    await appendAndWait(handle, readers, 0, 2)
+  })
+
   it("goes on when it is frozen, and it comes back", { timeout: 180_000 }, async () => {
     const handle = await createJson()
     const readers = await openMany(await opener(handle.url), 3)
@@ -194,4 +208,8 @@ function isFollowing({ events }: TailRecord): boolean {
 
 function transports(events: TailRecord["events"]): string[] {
   return events.flatMap((event) => (event.kind === "request" ? [event.transport] : []))
+}
+
+function stateOf({ events }: TailRecord): string | undefined {
+  return events.flatMap((event) => (event.kind === "state" ? [event.state.kind] : [])).at(-1)
 }

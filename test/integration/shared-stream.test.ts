@@ -7,6 +7,7 @@ import {
   type SharedStreamEvent,
   type SharedStreamOptions,
 } from "../../src/tabs/index.ts"
+import { EmulatedNetwork } from "../support/emulated-network.ts"
 import { SimulatedLocks } from "../support/origin/locks.ts"
 import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
 
@@ -137,6 +138,32 @@ describe("sharedStream()", () => {
       { kind: "catching-up" },
       { kind: "live", transport: "sse" },
     ])
+  })
+
+  it("is offline as soon as the browser says so, whoever holds the connection, until something arrives", async () => {
+    const network = new EmulatedNetwork()
+    Object.assign(network.navigator, { locks: locks.client("this program") })
+    const handle = await createNumbers()
+    const readers = [await read({ url: handle.url }), await read({ url: handle.url })]
+    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const states = () => readers.map(({ response }) => response.state.kind)
+    await expect.poll(states).toEqual(["live", "live"])
+    network.goOffline()
+    expect(states()).toEqual(["offline", "offline"])
+    // The server is on this machine: its connection lives on.
+    await handle.append(1)
+    await expect.poll(states).toEqual(["live", "live"])
+    network.goOffline()
+    expect(states()).toEqual(["offline", "offline"])
+    network.goOnline()
+    expect(states()).toEqual(["live", "live"])
+    for (const { response } of readers) response.cancel()
+    expect(network.listenerCount).toBe(0)
+    for (const { events } of readers) {
+      const kinds = events.flatMap((event) => (event.kind === "state" ? [event.state.kind] : []))
+      const changes = ["offline", "live", "offline", "live"]
+      expect(kinds).toEqual(["connecting", "catching-up", "live", ...changes, "ended"])
+    }
   })
 
   it("announces a page that is too large for the channel: followers read it for themselves", async () => {
