@@ -24,3 +24,17 @@ export function warnOfUnknownOptions(options: object): void {
   hasWarned = true
   warn(`unknown options: ${unknown.join(", ")}`)
 }
+
+let lastWarning: string | undefined
+
+/**
+ * Warns of options that are none of the known ones, also if `NODE_ENV` is "test": for calls that only tests make. Not twice in
+ * a row of the same.
+ */
+export function warnOfOptionsBeside(known: readonly string[], call: string, options: object): void {
+  const unknown = Object.keys(options).filter((name) => !known.includes(name))
+  const warning = `unknown options of ${call}: ${unknown.join(", ")}`
+  if (unknown.length === 0 || warning === lastWarning) return
+  lastWarning = warning
+  warn(warning)
+}

@@ -1,4 +1,5 @@
 import { badOption, checkNumber, checkObject, checkOptions, RULES } from "../http/option-checks.ts"
+import { warnOfOptionsBeside } from "../http/unknown-options.ts"
 import type { RequestHead } from "./fetch-request.ts"
 
 /** Which requests a fault hits. */
@@ -51,7 +52,18 @@ interface QueuedFault<T> {
 
 /** Faults of one kind that wait for their requests. */
 export class FaultQueue<T extends FaultOptions> {
+  readonly #call: string
+  readonly #known: readonly string[]
   #queue: QueuedFault<T>[] = []
+
+  /**
+   * @param call - what adds them
+   * @param known - its options beside those of {@link FaultOptions}
+   */
+  constructor(call: string, known: readonly string[]) {
+    this.#call = call
+    this.#known = ["url", "method", "times", ...known]
+  }
 
   /** @param pathOf - the path of a stream's URL; throws if it is not one of the server */
   add(options: T, pathOf: (url: string | URL) => string): void {
@@ -61,6 +73,7 @@ export class FaultQueue<T extends FaultOptions> {
     }
     const isCount = (count: number) => count === Infinity || (Number.isInteger(count) && count > 0)
     checkNumber("times", times, isCount, "a whole number above 0, or Infinity")
+    warnOfOptionsBeside(this.#known, this.#call, options)
     const path = url === undefined ? undefined : pathOf(url)
     this.#queue.push({ options, path, remaining: times })
   }

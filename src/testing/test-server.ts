@@ -1,5 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { badOption, checkAmount, checkOptions, RULES } from "../http/option-checks.ts"
+import { warnOfOptionsBeside } from "../http/unknown-options.ts"
 import { supportAsyncDispose } from "../platform/async-dispose.ts"
 import { decodeUtf8 } from "../platform/text.ts"
 import { cors } from "../protocol/names.ts"
@@ -172,6 +173,8 @@ export function createTestServer(options: TestServerOptions = {}): TestServer {
     expectedOffset: RULES.boolean,
     onWebhook: RULES.function,
   })
+  const known = ["url", "longPollTimeoutMs", "maxPageLength", "expectedOffset", "onWebhook"]
+  warnOfOptionsBeside(known, "createTestServer", options)
   return new InMemoryServer(options)
 }
 
@@ -196,9 +199,9 @@ class InMemoryServer implements TestServer {
   readonly #model: SubscriptionModelServer
   readonly #webhooks: WebhookSender
   readonly #connections = new Set<Connection>()
-  readonly #failures = new FaultQueue<FailOptions>()
-  readonly #drops = new FaultQueue<DropOptions>()
-  readonly #delays = new FaultQueue<FaultOptions & { delayMs: number }>()
+  readonly #failures = new FaultQueue<FailOptions>("failNext", ["status", "headers", "body"])
+  readonly #drops = new FaultQueue<DropOptions>("dropResponse", ["afterBytes"])
+  readonly #delays = new FaultQueue<FaultOptions & { delayMs: number }>("delay", ["delayMs"])
   #isUp = true
 
   constructor(options: TestServerOptions) {

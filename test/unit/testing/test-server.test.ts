@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it, vi } from "vitest"
+import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from "vitest"
 import {
   DurableStream,
   FetchError,
@@ -7,7 +7,14 @@ import {
   stream,
 } from "../../../src/index.ts"
 import { Subscriptions, webhookHandler } from "../../../src/subscriptions/index.ts"
-import { createTestServer, type TestServer } from "../../../src/testing/index.ts"
+import {
+  createTestServer,
+  type DropOptions,
+  type FailOptions,
+  type FaultOptions,
+  type TestServer,
+  type TestServerOptions,
+} from "../../../src/testing/index.ts"
 import { rejection } from "../../support/rejection.ts"
 
 const backoffOptions = { initialDelay: 0, maxDelay: 0 }
@@ -138,6 +145,43 @@ describe("a test server", () => {
       fetch: older.fetch,
     })
     expect(await same.appendWithResult(2, { expectedOffset })).toMatchObject({ kind: "ok" })
+  })
+
+  it("warns of options that it does not have, by their names, and of none that it has", async () => {
+    const warned = vi.spyOn(console, "warn").mockImplementation(() => undefined)
+    onTestFinished(() => warned.mockRestore())
+    const options: Required<TestServerOptions> = {
+      url: "http://streams.test",
+      longPollTimeoutMs: 1_000,
+      maxPageLength: 1,
+      expectedOffset: true,
+      onWebhook: () => new Response(),
+    }
+    await using known = createTestServer(options)
+    const fault: Required<FaultOptions> = { url: `${known.url}/chat`, method: "GET", times: 1 }
+    const failure: Required<FailOptions> = { ...fault, status: 500, headers: {}, body: "" }
+    known.failNext(failure)
+    const drop: Required<DropOptions> = { ...fault, afterBytes: 1 }
+    known.dropResponse(drop)
+    known.delay(0, fault)
+    expect(warned).not.toHaveBeenCalled()
+
+    for (let count = 0; count < 2; count++) {
+      // @ts-expect-error -- what JavaScript callers can pass
+      createTestServer({ unknown: "secret", longpollTimeoutMs: 1 }).close()
+    }
+    // @ts-expect-error -- what JavaScript callers can pass
+    known.failNext({ code: 500 })
+    // @ts-expect-error -- what JavaScript callers can pass
+    known.dropResponse({ status: 500 })
+    // @ts-expect-error -- what JavaScript callers can pass
+    known.delay(0, { verb: "GET" })
+    expect(warned.mock.calls.map(String)).toEqual([
+      "[durable-streams] unknown options of createTestServer: unknown, longpollTimeoutMs",
+      "[durable-streams] unknown options of failNext: code",
+      "[durable-streams] unknown options of dropResponse: status",
+      "[durable-streams] unknown options of delay: verb",
+    ])
   })
 
   it.each<[option: string, make: () => unknown]>([
