@@ -103,9 +103,30 @@ export function checkParams(params: ParamsRecord = {}): ParamsRecord {
   return params
 }
 
+/** What the headers and params of a request are made of. */
+interface GivenInputs extends RequestHeaders {
+  readonly params: ParamsRecord
+}
+
+/** Headers and params of one request. */
+export interface RequestInputs {
+  readonly headers: Record<string, string>
+  readonly params: Record<string, string>
+}
+
 /** Whether a request has to wait for what functions give. */
-export function hasProviders(record: HeadersRecord | ParamsRecord): boolean {
-  return Object.values(record).some(isProvider)
+export function hasProviders({ headers, moreHeaders, params }: GivenInputs): boolean {
+  const records = [headers, params]
+  return moreHeaders !== undefined || records.some((one) => Object.values(one).some(isProvider))
+}
+
+/** The headers and params of a request that has no functions among them. */
+export function fixedInputs({ headers, params }: GivenInputs): RequestInputs {
+  return {
+    // Without functions they are text, and were checked when they were given.
+    headers: headers as Record<string, string>,
+    params: checkEntries(Object.entries(params), checkParamValue),
+  }
 }
 
 /** Calls the functions among the headers, all at once, and checks what they give. */
@@ -127,15 +148,12 @@ async function resolveEntries(
   record: HeadersRecord | ParamsRecord,
   check: (name: string, value: unknown) => string,
 ): Promise<Record<string, string>> {
-  const entries: [string, unknown][] = Object.entries(record)
   // Async, so that one function that throws at once leaves no other one's rejection unhandled.
   const resolve = async ([name, value]: [string, unknown]): Promise<[string, unknown]> => [
     name,
     isProvider(value) ? await value() : value,
   ]
-  // Without a function there is nothing to wait for: a request costs no extra turns.
-  const resolved = hasProviders(record) ? await Promise.all(entries.map(resolve)) : entries
-  return checkEntries(resolved, check)
+  return checkEntries(await Promise.all(Object.entries(record).map(resolve)), check)
 }
 
 /** Checks the protocol's own headers, which can hold the caller's data. Undefined ones are omitted. */
@@ -158,6 +176,7 @@ export function mergeHeaders<TValue>(
   ...layers: readonly Readonly<Record<string, TValue>>[]
 ): Record<string, TValue> {
   const entries = layers.flatMap((layer) => Object.entries(layer))
+  if (entries.length < 2) return Object.fromEntries(entries)
   const merged = new Map(entries.map((entry) => [entry[0].toLowerCase(), entry]))
   return Object.fromEntries(merged.values())
 }

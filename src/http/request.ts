@@ -16,11 +16,13 @@ import {
 } from "./failure.ts"
 import {
   checkOwnHeaders,
+  fixedInputs,
   hasProviders,
   mergeHeaders,
   resolveHeaders,
   resolveParams,
   type MaybePromise,
+  type RequestInputs,
 } from "./request-inputs.ts"
 import {
   checkResponse,
@@ -151,9 +153,12 @@ async function attemptOnce(
 ): Promise<AttemptOutcome<Response>> {
   throwIfAborted(signal)
   if (endpoint.urlError !== undefined) throw endpoint.urlError
-  const prepared = await prepareInTime(endpoint, request, signal)
-  if ("kind" in prepared) return prepared
-  const { url, init } = prepared
+  const inputs = hasProviders(endpoint)
+    ? await resolveInTime(endpoint, request, signal)
+    : fixedInputs(endpoint)
+  if ("kind" in inputs) return inputs
+  const init = initOf(endpoint, request, inputs)
+  const url = requestUrl(endpoint.url, { ...inputs.params, ...request.query })
   throwIfAborted(signal)
   request.observer?.onRequest?.(attempt)
   const deadline = deadlineOf(endpoint, request, signal, attempt)
@@ -173,7 +178,9 @@ async function attemptOnce(
   }
   deadline?.met()
   request.observer?.onResponse?.(response)
-  const error = await errorIn(response, endpoint, request, signal, kind)
+  const isExpected =
+    request.accepts?.(response.status) ?? (isSuccess(response) && kind.unexpected === undefined)
+  const error = isExpected ? undefined : await errorIn(response, endpoint, request, signal, kind)
   if (error === undefined) return { kind: "response", value: response }
   deadline?.end()
   throwIfAborted(signal)
@@ -181,22 +188,21 @@ async function attemptOnce(
 }
 
 /**
- * Prepares a request, but waits for the functions among its headers and params no longer than for a response. The limit is
- * the endpoint's: a request that may take as long as it likes does so once it is made.
+ * Calls the functions among the headers and params, but waits for them no longer than for a response. The limit is the
+ * endpoint's: a request that may take as long as it likes does so once it is made.
  */
-async function prepareInTime(
+async function resolveInTime(
   endpoint: Endpoint,
   request: StreamRequest,
   signal: AbortSignal,
-): Promise<Awaited<ReturnType<typeof prepare>> | FailedAttempt> {
-  const { url, headers, moreHeaders, params, requestTimeoutMs } = endpoint
-  if (moreHeaders === undefined && !hasProviders(headers) && !hasProviders(params)) {
-    return raceAbort(prepare(endpoint, request), signal)
-  }
+): Promise<RequestInputs | FailedAttempt> {
+  const { url, requestTimeoutMs } = endpoint
   const reason = `a function in headers or params gave no value within ${requestTimeoutMs} ms`
   const deadline = new Deadline(signal, requestTimeoutMs, () => new Error(reason))
   try {
-    return await raceAbort(prepare(endpoint, request), deadline.signal)
+    const given = Promise.all([resolveHeaders(endpoint), resolveParams(endpoint.params)])
+    const [headers, params] = await raceAbort(given, deadline.signal)
+    return { headers, params }
   } catch (cause) {
     if (signal.aborted) throw new FetchBackoffAbortError(signal.reason)
     if (deadline.timeout !== undefined)
@@ -210,19 +216,15 @@ async function prepareInTime(
   }
 }
 
-async function prepare(
-  endpoint: Endpoint,
+function initOf(
+  { fetchOptions }: Endpoint,
   request: StreamRequest,
-): Promise<{ url: string; init: RequestInit }> {
-  const [given, params] = await Promise.all([
-    resolveHeaders(endpoint),
-    resolveParams(endpoint.params),
-  ])
-  const headers = mergeHeaders(given, checkOwnHeaders(request.headers))
+  { headers }: RequestInputs,
+): RequestInit {
   const init: RequestInit & { duplex?: "half" } = {
-    ...endpoint.fetchOptions,
+    ...fetchOptions,
     method: request.method,
-    headers,
+    headers: mergeHeaders(headers, checkOwnHeaders(request.headers)),
   }
   const body = typeof request.body === "function" ? request.body() : request.body
   // A Uint8Array is a body on every platform; the library's type wants to rule out shared memory, which none is.
@@ -230,7 +232,7 @@ async function prepare(
   // Node and browsers require it for a stream; the library's RequestInit does not know it yet.
   if (typeof body === "object" && "getReader" in body) init.duplex = "half"
   if (request.keepalive === true) init.keepalive = true
-  return { url: requestUrl(endpoint.url, { ...params, ...request.query }), init }
+  return init
 }
 
 /** What ends an attempt that stays without a response, also if `fetch` ignores its signal. */
@@ -260,10 +262,8 @@ async function errorIn(
   signal: AbortSignal,
   kind: RequestKind,
 ): Promise<DurableStreamError | undefined> {
-  const { method, operation, accepts, headers } = request
-  const { status } = response
-  if (accepts?.(status) === true) return undefined
-  if (status >= 200 && status < 300) return kind.unexpected?.(method, response, url, signal)
+  const { method, operation, headers } = request
+  if (isSuccess(response)) return kind.unexpected?.(method, response, url, signal)
   const failure = responseFailure(response, isWrite(request))
   const sentSeq = headers?.[STREAM_SEQ_HEADER] !== undefined
   const indeterminate = failure.effect === "unknown"
@@ -297,6 +297,10 @@ function fetchThroughRedirects(
 
 function failed(error: DurableStreamError): FailedAttempt {
   return { kind: "failed", error }
+}
+
+function isSuccess({ status }: Response): boolean {
+  return status >= 200 && status < 300
 }
 
 function isWrite({ method }: StreamRequest): boolean {

@@ -14,15 +14,15 @@ export function requestUrl(
   query: Readonly<Record<string, string | undefined>>,
 ): string {
   const [url = ""] = streamUrl.split("#", 1)
-  const [path = "", ...search] = url.split("?")
+  const [path = ""] = url.split("?", 1)
+  const search = url.slice(path.length + 1)
   const names = Object.keys(query).filter((name) => query[name] !== undefined)
-  const replaced = [...DURABLE_STREAM_PROTOCOL_QUERY_PARAMS, ...names]
-  const kept = search
-    .join("?")
-    .split("&")
-    .filter((part) => !replaced.includes(parameterName(part)))
-  const added = names.sort().map((name) => `${encode(name)}=${encode(query[name] ?? "")}`)
-  const parts = search.join("") === "" ? added : [...kept, ...added]
+  const parts = names.sort().map((name) => `${encode(name)}=${encode(query[name] ?? "")}`)
+  if (/[^?]/.test(search)) {
+    const replaced = [...DURABLE_STREAM_PROTOCOL_QUERY_PARAMS, ...names]
+    const kept = search.split("&").filter((part) => !replaced.includes(parameterName(part)))
+    parts.unshift(...kept)
+  }
   return parts.length === 0 ? path : `${path}?${parts.join("&")}`
 }
 

@@ -37,12 +37,8 @@ export function readMetadata(headers: ResponseHeaders): ReadMetadata {
  * joins (`5, 5`): equal values are one.
  */
 export function headerOf(headers: ResponseHeaders, name: string): string | undefined {
-  return (
-    headers
-      .get(name)
-      ?.trim()
-      .replace(/^(.+?)(\s*,\s*\1)+$/, "$1") || undefined
-  )
+  const value = headers.get(name)?.trim()
+  return (value?.includes(",") ? value.replace(/^(.+?)(\s*,\s*\1)+$/, "$1") : value) || undefined
 }
 
 /** Whether a header is there, whatever it says. */

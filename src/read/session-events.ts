@@ -11,16 +11,17 @@ interface Reporting {
 export function reportEvent({ endpoint, settings }: Reporting, event: StreamEvent): void {
   const { observe, sse } = settings
   if (observe !== undefined) callObserver("observe", () => observe(event))
-  const stream = describeUrl(endpoint.url)
   // A test that deletes streams does so on purpose.
   if (event.kind === "offset-mismatch" && !isTestRun()) {
     warn(
-      `${stream}: the stored offset ${event.offset} is not the stream's any more (it ends at ${event.nextOffset}). If the ` +
+      `${describeUrl(endpoint.url)}: the stored offset ${event.offset} is not the stream's any more (it ends at ${event.nextOffset}). If the ` +
         'stream was deleted and created again, read from "-1".',
     )
   }
   const advice = event.kind === "transport" && event.reason && fallbackAdvice[event.reason]
-  if (advice && sse.logWarnings) warn(`${stream}: long-poll replaces SSE. ${advice}.`)
+  if (advice && sse.logWarnings) {
+    warn(`${describeUrl(endpoint.url)}: long-poll replaces SSE. ${advice}.`)
+  }
 }
 
 /** What to tell those who run the servers; empty if there is nothing to fix. */

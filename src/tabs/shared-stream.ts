@@ -76,15 +76,14 @@ export async function openSharedStream<TJson>(
 }
 
 function aloneReason(
-  { headers, moreHeaders, params, fetchOptions }: Endpoint,
+  endpoint: Endpoint,
   { live }: SessionSettings,
   { shareKey, fetch }: SharedStreamOptions,
 ): AloneReason | undefined {
   if (live === false) return "not-live"
   if (shareKey !== undefined) return undefined
-  const isSeen = moreHeaders === undefined && !hasProviders(headers) && !hasProviders(params)
-  const isAnonymous = fetchOptions.credentials === "omit" && fetch === undefined
-  return isSeen && isAnonymous ? undefined : "no-share-key"
+  const isAnonymous = endpoint.fetchOptions.credentials === "omit" && fetch === undefined
+  return isAnonymous && !hasProviders(endpoint) ? undefined : "no-share-key"
 }
 
 /** Everything that decides what a reader gets, in one order. What a function gives is covered by the key. */
