@@ -167,6 +167,8 @@ function checkEntries(
   entries: readonly [string, unknown][],
   check: (name: string, value: unknown) => string,
 ): Record<string, string> {
+  // Most requests have none.
+  if (entries.length === 0) return {}
   const given = entries.filter(([, value]) => value !== undefined)
   return Object.fromEntries(given.map(([name, value]) => [name, check(name, value)]))
 }

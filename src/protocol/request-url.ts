@@ -13,9 +13,7 @@ export function requestUrl(
   streamUrl: string,
   query: Readonly<Record<string, string | undefined>>,
 ): string {
-  const [url = ""] = streamUrl.split("#", 1)
-  const [path = ""] = url.split("?", 1)
-  const search = url.slice(path.length + 1)
+  const [, path = "", search = ""] = /^([^?#]*)\??([^#]*)/.exec(streamUrl) ?? []
   const names = Object.keys(query).filter((name) => query[name] !== undefined)
   const parts = names.sort().map((name) => `${encode(name)}=${encode(query[name] ?? "")}`)
   if (/[^?]/.test(search)) {

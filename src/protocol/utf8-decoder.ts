@@ -21,12 +21,9 @@ export const NO_TEXT: PartialText = { text: "", pending: undefined }
 export function decodeChunk({ text, pending }: PartialText, bytes: Uint8Array): PartialText {
   const joined = pending === undefined ? bytes : joinBytes([pending, bytes])
   const end = joined.byteLength - incompleteTail(joined)
-  const decoded = text + decodeUtf8(joined.subarray(0, end))
+  if (end === joined.byteLength) return { text: text + decodeUtf8(joined), pending: undefined }
   // A copy: a view would hold on to the whole chunk.
-  return {
-    text: decoded,
-    pending: end === joined.byteLength ? undefined : joined.slice(end),
-  }
+  return { text: text + decodeUtf8(joined.subarray(0, end)), pending: joined.slice(end) }
 }
 
 /** The text of a stream that has ended: a character that never became whole is U+FFFD. */

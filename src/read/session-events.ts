@@ -44,13 +44,13 @@ export class ResponseHead {
   /** Or names and values in turn: a session may wait for days, and a platform's Headers takes three times as much. */
   #headers: Headers | readonly string[]
 
-  /** @param staysOpen - whether its body will be read for long: the platform keeps the headers for as long */
-  constructor({ status, statusText, headers }: Response, staysOpen: boolean) {
+  /** @param stays - whether it may be the last one for long */
+  constructor({ status, statusText, headers }: Response, stays: boolean) {
     this.status = status
     this.statusText = statusText
     // What is not the platform's own cannot be made again from its list.
     const isForeign = typeof Headers === "undefined" || !(headers instanceof Headers)
-    this.#headers = staysOpen || isForeign ? headers : [...headers].flat()
+    this.#headers = stays && !isForeign ? [...headers].flat() : headers
   }
 
   get headers(): Headers {

@@ -8,9 +8,14 @@ import { releaseBody } from "../http/response.ts"
 import type { RetryNotice } from "../http/retry-loop.ts"
 import { monotonicMs } from "../platform/clock.ts"
 import { mediaType } from "../protocol/content-type.ts"
-import { CURSOR_QUERY_PARAM, LIVE_QUERY_PARAM, OFFSET_QUERY_PARAM } from "../protocol/names.ts"
+import {
+  CURSOR_QUERY_PARAM,
+  LIVE_QUERY_PARAM,
+  OFFSET_QUERY_PARAM,
+  STREAM_UP_TO_DATE_HEADER,
+} from "../protocol/names.ts"
 import { describeUrl } from "../protocol/request-url.ts"
-import { readMetadata, saysClosed } from "../protocol/response-metadata.ts"
+import { hasHeader, readMetadata, saysClosed } from "../protocol/response-metadata.ts"
 import { arrivesInParts, bodyPayload, type BodyContext, type BodyPlatform } from "./body.ts"
 import { IdleWatch, type IdleListener } from "./idle-watch.ts"
 import type { ArrivedPage, TransferFailure } from "./page.ts"
@@ -118,8 +123,10 @@ class ReadAttempt implements RequestObserver, IdleListener {
   onResponse(response: Response): void {
     this.#watch.heard()
     const { transport } = this.#read
-    this.#context.latest = new ResponseHead(response, transport === "sse")
-    const { status } = response
+    const { status, headers } = response
+    // An SSE response stays open, and keeps its headers for as long. More pages follow one that is not up to date.
+    const stays = transport !== "sse" && hasHeader(headers, STREAM_UP_TO_DATE_HEADER)
+    this.#context.latest = new ResponseHead(response, stays)
     reportEvent(this.#context, { kind: "response", transport, status, durationMs: this.#elapsedMs })
   }
 

@@ -1,7 +1,7 @@
 import { describe, expect, it } from "vitest"
 import { ResponseHead } from "../../../src/read/session-events.ts"
 
-describe.each([true, false])("the head of a response that stays open (%s)", (staysOpen) => {
+describe.each([true, false])("the head of a response that stays (%s)", (stays) => {
   it("shows what the response showed", () => {
     const given = new Headers({ "Content-Type": "text/plain", ETag: '"a, b"' })
     given.append("Set-Cookie", "a=1; Path=/")
@@ -10,7 +10,7 @@ describe.each([true, false])("the head of a response that stays open (%s)", (sta
     given.append("Vary", "Accept")
     const head = new ResponseHead(
       new Response(null, { status: 204, statusText: "Fine", headers: given }),
-      staysOpen,
+      stays,
     )
     expect([head.status, head.statusText]).toEqual([204, "Fine"])
     expect(head.headers).toBeInstanceOf(Headers)
@@ -25,10 +25,10 @@ describe.each([true, false])("the head of a response that stays open (%s)", (sta
     const headers = { get: (name: string) => (name === "etag" ? "e" : null) }
     // Enough of a Response for a fetch of the caller's.
     const response = { status: 200, statusText: "OK", headers } as unknown as Response
-    expect(new ResponseHead(response, staysOpen).headers).toBe(headers)
+    expect(new ResponseHead(response, stays).headers).toBe(headers)
   })
 
   it("shows that there were none", () => {
-    expect([...new ResponseHead(new Response(null), staysOpen).headers]).toEqual([])
+    expect([...new ResponseHead(new Response(null), stays).headers]).toEqual([])
   })
 })
