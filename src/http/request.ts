@@ -154,7 +154,7 @@ async function attemptOnce(
   throwIfAborted(signal)
   if (endpoint.urlError !== undefined) throw endpoint.urlError
   const inputs = hasProviders(endpoint)
-    ? await resolveInTime(endpoint, request, signal)
+    ? await resolveInTime(endpoint, signal)
     : fixedInputs(endpoint)
   if ("kind" in inputs) return inputs
   const init = initOf(endpoint, request, inputs)
@@ -193,7 +193,6 @@ async function attemptOnce(
  */
 async function resolveInTime(
   endpoint: Endpoint,
-  request: StreamRequest,
   signal: AbortSignal,
 ): Promise<RequestInputs | FailedAttempt> {
   const { url, requestTimeoutMs } = endpoint
