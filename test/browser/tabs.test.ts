@@ -94,6 +94,25 @@ describeInBrowser("Tabs of a browser that share a connection", (world) => {
     await appendAndWait(handle, readers, 0, 2)
   })
 
+  it("ends in each of them at the end of the stream, without a request", async () => {
+    const handle = await createJson()
+    const readers = await openMany(await opener(handle.url), 4)
+    await appendAndWait(handle, readers, 0, 2)
+    const requests = async () =>
+      (await Promise.all(readers.map(({ tail }) => tail.now()))).map(
+        ({ events }) => transports(events).length,
+      )
+    const before = await requests()
+    await handle.close({ body: "2" })
+    const records = await Promise.all(
+      readers.map(({ tail }) => tail.until(({ end }) => end !== undefined)),
+    )
+    expect(records.map(({ items, end }) => [items.length, end])).toEqual(
+      readers.map(() => [3, "ended"]),
+    )
+    expect(await requests()).toEqual(before)
+  })
+
   it("goes on when it is frozen, and it comes back", { timeout: 180_000 }, async () => {
     const handle = await createJson()
     const readers = await openMany(await opener(handle.url), 3)
