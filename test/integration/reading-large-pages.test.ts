@@ -1,5 +1,7 @@
-import { describe, expect, it } from "vitest"
-import { stream, type StreamOptions, type StreamResponse } from "../../src/index.ts"
+import { once } from "node:events"
+import { Worker } from "node:worker_threads"
+import { afterAll, beforeAll, describe, expect, it } from "vitest"
+import { DurableStream, stream, type StreamOptions, type StreamResponse } from "../../src/index.ts"
 import { rejection } from "../support/rejection.ts"
 import { makeResponse, scriptedFetch } from "../support/scripted-fetch.ts"
 import { consume, METHODS, pageHeaders, quick } from "./reading-support.ts"
@@ -102,6 +104,60 @@ describe("a page that is longer than the engine's strings", () => {
     const seen = await sizes(response, "textChunks")
     expect(seen.reduce((sum, [size]) => sum + size, 0)).toBe(2 + TOO_LONG)
   }, 60_000)
+})
+
+describe("a page of 160 MiB, as the reference server sends it", () => {
+  const PART_BYTES = 16 << 20
+  const PAGE_BYTES = 10 * PART_BYTES
+  let server: Worker
+  let streamUrl: string
+
+  beforeAll(async () => {
+    // In a thread, whose memory is its own.
+    server = new Worker(
+      `import("@durable-streams/server").then(async ({ DurableStreamTestServer }) =>
+         require("node:worker_threads").parentPort.postMessage(await new DurableStreamTestServer({ port: 0 }).start()))`,
+      { eval: true },
+    )
+    const [origin] = (await once(server, "message")) as [string]
+    streamUrl = `${origin}/large`
+    const handle = await DurableStream.create({ url: streamUrl, contentType: "text/plain" })
+    for (let sent = 0; sent < PAGE_BYTES; sent += PART_BYTES) {
+      await handle.append(chunk.subarray(0, PART_BYTES))
+    }
+  }, 60_000)
+  afterAll(() => server.terminate())
+
+  it.each(["textStream", "bodyStream"] as const)(
+    "is delivered by %s as it arrives, in a part of its memory",
+    async (method) => {
+      const response = await stream({ url: streamUrl, live: false, warnOnHttp: false })
+      const before = memoryBytes()
+      const delivered = { bytes: 0, chunks: 0, memoryBytes: 0 }
+      for await (const part of response[method]()) {
+        delivered.bytes += part.length
+        if (++delivered.chunks % 100 > 0) continue
+        delivered.memoryBytes = Math.max(delivered.memoryBytes, memoryBytes() - before)
+      }
+      expect(delivered.bytes).toBe(PAGE_BYTES)
+      expect(delivered.chunks).toBeGreaterThan(1_000)
+      expect(delivered.memoryBytes).toBeLessThan(PAGE_BYTES / 2)
+    },
+    60_000,
+  )
+
+  it("is one chunk of byteChunks(), and moves the offset behind it", async () => {
+    const response = await stream({ url: streamUrl, live: false, warnOnHttp: false })
+    const [first, ...more] = await sizes(response, "byteChunks")
+    expect([first, more]).toEqual([[PAGE_BYTES, response.offset], []])
+    const rest = await stream({ url: streamUrl, offset: response.offset, live: false })
+    expect(await rest.text()).toBe("")
+  }, 60_000)
+
+  function memoryBytes(): number {
+    const { heapUsed, arrayBuffers } = process.memoryUsage()
+    return heapUsed + arrayBuffers
+  }
 })
 
 describe("an exception while a page is processed", () => {
