@@ -1,7 +1,7 @@
 import { fork, type ChildProcess } from "node:child_process"
 import { once } from "node:events"
 import { setTimeout as sleep } from "node:timers/promises"
-import { startNginx, type Nginx } from "../../test/support/nginx.ts"
+import { COLLAPSING, startNginx, type Nginx } from "../../test/support/nginx.ts"
 import type { ReadersOrder, ReadersReport } from "./readers.ts"
 
 /** How many read, in how many processes. */
@@ -25,15 +25,8 @@ const MESSAGES = 5
 const INTERVAL_MS = 1000
 const contentType = "application/json"
 
-/** One entry for each URL; whoever asks for one that is on its way waits for it. A live response has a URL of its own by its cursor. */
-const COLLAPSING = `
-  proxy_cache streams;
-  proxy_cache_key $request_uri;
-  proxy_cache_valid 200 204 1m;
-  proxy_cache_lock on;
-  proxy_cache_lock_timeout 60s;
-  proxy_cache_lock_age 60s;
-`
+/** A live response has a URL of its own by its cursor. */
+const COLLAPSING_LIVE = `${COLLAPSING} proxy_cache_lock_age 60s;`
 
 /** An SSE response never ends, so that no cache can share it; it must not be held back either. */
 const UNBUFFERED = "proxy_buffering off;"
@@ -49,7 +42,7 @@ interface Site {
 
 /** Reads pages that are stored through a cache: each reader reads ahead by so many pages. */
 export async function measureCatchUp(fleet: Fleet, readAhead: number): Promise<PhaseCost> {
-  await using site = await startSite("../server/main.ts", COLLAPSING)
+  await using site = await startSite("../server/main.ts", COLLAPSING_LIVE)
   const url = `${site.cacheUrl}/pages/json/${PAGES}/100/100`
   const title = `catch-up, ${PAGES} pages, readAhead ${readAhead}`
   const readers = startReaders(fleet, { url, live: false, readAhead })
@@ -58,7 +51,7 @@ export async function measureCatchUp(fleet: Fleet, readAhead: number): Promise<P
 
 /** Follows a stream at its tail through a cache, while messages are appended at a steady pace. */
 export async function measureLive(fleet: Fleet, live: "long-poll" | "sse"): Promise<PhaseCost> {
-  const location = live === "sse" ? UNBUFFERED : COLLAPSING
+  const location = live === "sse" ? UNBUFFERED : COLLAPSING_LIVE
   await using site = await startSite("../server/reference.ts", location)
   const headers = { "content-type": contentType }
   // One message is stored already: a page of it says to each reader that it is up to date.

@@ -1,15 +1,13 @@
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished, vi } from "vitest"
+import { beforeAll, describe, expect, it, onTestFinished, vi } from "vitest"
 import { cors, DurableStream } from "../../src/index.ts"
 import { smokeCases, type SmokeResult } from "../runtimes/smoke-cases.ts"
 import { startSmokeServer } from "../runtimes/smoke-server.ts"
 import { startBreakingProxy } from "../support/breaking-proxy.ts"
 import { startCorsProxy } from "../support/cors-proxy.ts"
-import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
-import type { TrackedHttpServer } from "../support/tracked-http-server.ts"
 import { knownBrowsers } from "./installed-browsers.ts"
-import { startPageServer } from "./page-server.ts"
 import type { TailOptions, TailRecord } from "./page/tails.ts"
-import { untilTrue, type PlainBrowser, type PlainTab } from "./plain-browser.ts"
+import { untilTrue, type PlainTab } from "./plain-browser.ts"
+import { usePlainBrowser } from "./plain-world.ts"
 
 const PATIENCE = { timeout: 40_000, interval: 20 }
 
@@ -18,27 +16,10 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
     it.skip(`left out: ${name} is not installed (apt-get install ${packages})`)
     return
   }
-  let browser: PlainBrowser
-  let server: ReferenceServer
-  let pages: TrackedHttpServer
-  beforeAll(async () => {
-    server = await startReferenceServer({ longPollTimeout: 2_000 })
-    pages = await startPageServer(inject("pageScript"))
-    browser = await start()
-  }, 90_000)
-  afterAll(async () => {
-    await browser?.stop()
-    await server?.stop()
-    await pages?.stop()
-  })
-
-  const openTab = async () => {
-    const tab = await browser.open(pages.url)
-    onTestFinished(() => tab.close().catch(() => undefined))
-    return tab
-  }
+  const world = usePlainBrowser(start)
+  const { openTab } = world
   const createJson = () =>
-    DurableStream.create({ url: server.streamUrl(), contentType: "application/json" })
+    DurableStream.create({ url: world.server.streamUrl(), contentType: "application/json" })
   const isHidden = (tab: PlainTab) => tab.evaluate<boolean>("document.hidden")
 
   describe("runs the smoke cases", () => {
@@ -46,7 +27,7 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
     let lostCount = 0
     beforeAll(async () => {
       const smokeServer = await startSmokeServer()
-      const tab = await browser.open(pages.url)
+      const tab = await world.browser.open(world.pages.url)
       results = await tab.evaluate(`testPage.smoke(${JSON.stringify(smokeServer.url)})`)
       console.log(`${name}: ${await tab.evaluate<string>("navigator.userAgent")}`)
       lostCount = smokeServer.lost.size
@@ -117,9 +98,9 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
     const tab = await openTab()
     // Firefox makes no CORS preflight for a page that is being closed: it must have made one before, and remember it.
     const sentCount = name === "Firefox" ? 1 : 0
-    const proxy = await startCorsProxy(server.url, cors.exposedHeaders)
+    const proxy = await startCorsProxy(world.server.url, cors.exposedHeaders)
     onTestFinished(() => proxy.stop())
-    await queue(tab, handle.url.replace(server.url, proxy.url), 20, sentCount)
+    await queue(tab, handle.url.replace(world.server.url, proxy.url), 20, sentCount)
     expect(await (await handle.stream({ live: false })).json()).toHaveLength(sentCount)
     await tab.close()
     const response = await handle.stream<number>()
@@ -140,7 +121,7 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
       await tab.evaluate(
         "void addEventListener('pageshow', (event) => shown.push(event.persisted))",
       )
-      await tab.goTo(`${pages.url}/other`)
+      await tab.goTo(`${world.pages.url}/other`)
       await handle.append(2)
       await tab.goBack()
       const cameBack = `location.pathname === "/" && (window.shown?.[0] ?? document.readyState === "complete")`
@@ -159,13 +140,13 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
   )
 
   it("reads on when the network comes back, also from a wait of hours", async () => {
-    const proxy = await startBreakingProxy(server.url)
+    const proxy = await startBreakingProxy(world.server.url)
     onTestFinished(() => proxy.stop())
     const handle = await createJson()
     await handle.append(1)
     const tab = await openTab()
     proxy.decide = () => ({ kind: "lose-request", how: "reset" })
-    const url = handle.url.replace(server.url, proxy.url)
+    const url = handle.url.replace(world.server.url, proxy.url)
     await tail(tab, { url, as: "json", backoffOptions: { initialDelay: 7_200_000 } })
     await until(tab, (record) => kinds(record).includes("retry"))
     proxy.decide = () => ({ kind: "pass" })
@@ -174,13 +155,13 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
   })
 
   it("replaces a live request that hangs when the network comes back", async () => {
-    const proxy = await startBreakingProxy(server.url)
+    const proxy = await startBreakingProxy(world.server.url)
     onTestFinished(() => proxy.stop())
     const handle = await createJson()
     await handle.append(1)
     const tab = await openTab()
     proxy.decide = ({ path }) => ({ kind: path.includes("live=") ? "hang" : "pass" })
-    const url = handle.url.replace(server.url, proxy.url)
+    const url = handle.url.replace(world.server.url, proxy.url)
     await tail(tab, { url, as: "json", live: "long-poll" })
     await until(tab, ({ events }) =>
       events.some((event) => event.kind === "request" && event.transport === "long-poll"),
@@ -194,12 +175,15 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
 
   describe("across origins", () => {
     it("needs no more than Stream-Next-Offset and Stream-Up-To-Date to be exposed for SSE", async () => {
-      const proxy = await startCorsProxy(server.url, ["Stream-Next-Offset", "Stream-Up-To-Date"])
+      const proxy = await startCorsProxy(world.server.url, [
+        "Stream-Next-Offset",
+        "Stream-Up-To-Date",
+      ])
       onTestFinished(() => proxy.stop())
       const handle = await createJson()
       await handle.append(1)
       const tab = await openTab()
-      await tail(tab, { url: handle.url.replace(server.url, proxy.url), as: "json" })
+      await tail(tab, { url: handle.url.replace(world.server.url, proxy.url), as: "json" })
       await until(tab, ({ upToDate }) => upToDate)
       await handle.append(2)
       await until(tab, ({ items }) => items.length === 2)
@@ -209,12 +193,12 @@ describe.each(knownBrowsers())("$name", ({ name, packages, start }) => {
     })
 
     it("says what to expose if the offset is hidden", async () => {
-      const proxy = await startCorsProxy(server.url, [])
+      const proxy = await startCorsProxy(world.server.url, [])
       onTestFinished(() => proxy.stop())
       const handle = await createJson()
       await handle.append(1)
       const tab = await openTab()
-      await tail(tab, { url: handle.url.replace(server.url, proxy.url), as: "json" })
+      await tail(tab, { url: handle.url.replace(world.server.url, proxy.url), as: "json" })
       const { end } = await until(tab, (record) => record.end !== undefined)
       expect(end).toMatch(/Stream-Next-Offset.*Access-Control-Expose-Headers/)
     })

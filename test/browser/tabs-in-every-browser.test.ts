@@ -1,40 +1,21 @@
-import { afterAll, beforeAll, describe, expect, inject, it, onTestFinished } from "vitest"
+import { describe, expect, it } from "vitest"
 import { DurableStream } from "../../src/index.ts"
-import { startReferenceServer, type ReferenceServer } from "../support/reference-server.ts"
-import type { TrackedHttpServer } from "../support/tracked-http-server.ts"
 import { knownBrowsers } from "./installed-browsers.ts"
-import { startPageServer } from "./page-server.ts"
 import type { Elsewhere } from "./page/elsewhere.ts"
 import type { TailOptions, TailRecord } from "./page/tails.ts"
-import { untilTrue, type PlainBrowser, type PlainTab } from "./plain-browser.ts"
+import { untilTrue, type PlainTab } from "./plain-browser.ts"
+import { usePlainBrowser } from "./plain-world.ts"
 
 describe.each(knownBrowsers())("A shared connection in $name", ({ name, packages, start }) => {
   if (start === undefined) {
     it.skip(`left out: ${name} is not installed (apt-get install ${packages})`)
     return
   }
-  let browser: PlainBrowser
-  let server: ReferenceServer
-  let pages: TrackedHttpServer
-  beforeAll(async () => {
-    server = await startReferenceServer({ longPollTimeout: 2_000 })
-    pages = await startPageServer(inject("pageScript"), inject("workerScript"))
-    browser = await start()
-  }, 90_000)
-  afterAll(async () => {
-    await browser?.stop()
-    await server?.stop()
-    await pages?.stop()
-  })
-
-  const openTab = async () => {
-    const tab = await browser.open(pages.url)
-    onTestFinished(() => tab.close().catch(() => undefined))
-    return tab
-  }
+  const world = usePlainBrowser(start)
+  const { openTab } = world
 
   const createNumbers = async () => {
-    const url = server.streamUrl()
+    const url = world.server.streamUrl()
     const handle = await DurableStream.create({ url, contentType: "application/json" })
     const options = { url, as: "json", shareKey: "user", pauseWhenHidden: false } as const
     return { handle, options: { ...options, warnOnHttp: false } satisfies TailOptions }

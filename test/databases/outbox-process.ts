@@ -1,22 +1,13 @@
 import { createRequire } from "node:module"
 import pg from "pg"
-import { DurableStream } from "../../src/index.ts"
-import { openOutbox, postgresStore } from "../../src/outbox/index.ts"
-import { importRows } from "../support/import-rows.ts"
+import { postgresStore } from "../../src/outbox/index.ts"
+import { importRows, openImpatientOutbox } from "../support/import-rows.ts"
 import type { Database } from "./sqlite.ts"
 
 /*
  * Programs with an outbox that may be killed at any time and started again. Arguments: what to do, the stream, where the database is.
  */
 const [task = "", url = "", database = "", betterSqlite3 = "", rows = ""] = process.argv.slice(2)
-
-const stream = new DurableStream({
-  url,
-  contentType: "application/json",
-  backoffOptions: { initialDelay: 1, maxDelay: 100 },
-  warnOnRetry: false,
-})
-const options = { maxBatchItems: 20, pollIntervalMs: 50 }
 
 function importWithBetterSqlite(): Promise<void> {
   const Class = createRequire(process.argv[1]!)(betterSqlite3) as new (file: string) => Database
@@ -28,13 +19,13 @@ function importWithBetterSqlite(): Promise<void> {
 async function relay(): Promise<void> {
   const pool = new pg.Pool({ connectionString: database, max: 2 })
   pool.on("error", () => undefined)
-  await openOutbox(stream, { ...options, store: postgresStore(pool) })
+  await openImpatientOutbox(url, postgresStore(pool))
 }
 
 /** Appends numbers in transactions, of which every fourth is rolled back and repeated. */
 async function append(): Promise<void> {
   const pool = new pg.Pool({ connectionString: database, max: 3 })
-  const outbox = await openOutbox(stream, { ...options, store: postgresStore(pool) })
+  const outbox = await openImpatientOutbox(url, postgresStore(pool))
   const client = await pool.connect()
   for (let n = 0, tries = 0; n < 300; tries++) {
     await client.query("BEGIN")

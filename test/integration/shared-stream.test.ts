@@ -64,17 +64,22 @@ const createNumbers = (first = 0) =>
     body: JSON.stringify([first]),
   })
 
+const times = (count: number, url: string) => Array.from({ length: count }, () => ({ url }))
+
+/** Readers that all follow. */
+async function readTogether(...options: SharedStreamOptions[]): Promise<Reader[]> {
+  const readers: Reader[] = []
+  for (const each of options) readers.push(await read(each))
+  await expect.poll(() => readers.every(isFollowing)).toBe(true)
+  return readers
+}
+
 const isFollowing = ({ events }: Reader) => events.some(({ kind }) => kind === "holder")
 
 describe("sharedStream()", () => {
   it("reads one stream over one live connection for all readers of a program", async () => {
     const handle = await createNumbers()
-    const readers = [
-      await read({ url: handle.url }),
-      await read({ url: handle.url }),
-      await read({ url: handle.url }),
-    ]
-    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const readers = await readTogether(...times(3, handle.url))
     for (let n = 1; n <= 20; n++) await handle.append(n)
     const all = Array.from({ length: 21 }, (_, n) => n)
     await expect.poll(() => readers.map(({ items }) => items)).toEqual(readers.map(() => all))
@@ -86,8 +91,7 @@ describe("sharedStream()", () => {
 
   it("goes on with another reader's connection if the holder is cancelled", async () => {
     const handle = await createNumbers()
-    const readers = [await read({ url: handle.url }), await read({ url: handle.url })]
-    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const readers = await readTogether(...times(2, handle.url))
     readers[0]?.response.cancel()
     await handle.append(1)
     await expect.poll(() => readers[1]?.items).toEqual([0, 1])
@@ -98,8 +102,7 @@ describe("sharedStream()", () => {
 
   it("ends for all at the end of the stream, and leaves no lock and no channel", async () => {
     const handle = await createNumbers()
-    const readers = [await read({ url: handle.url }), await read({ url: handle.url })]
-    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const readers = await readTogether(...times(2, handle.url))
     await handle.close({ body: "1" })
     await Promise.all(readers.map(({ response }) => response.closed))
     expect(readers.map(({ items }) => items)).toEqual([
@@ -115,9 +118,7 @@ describe("sharedStream()", () => {
 
   it("makes one request at most to learn of the end", async () => {
     const handle = await createNumbers()
-    const readers: Reader[] = []
-    for (let n = 0; n < 6; n++) readers.push(await read({ url: handle.url }))
-    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const readers = await readTogether(...times(6, handle.url))
     const before = readers.map(({ requests }) => requests().length)
     await handle.close({ body: "1" })
     await Promise.all(readers.map(({ response }) => response.closed))
@@ -144,8 +145,7 @@ describe("sharedStream()", () => {
     const network = new EmulatedNetwork()
     Object.assign(network.navigator, { locks: locks.client("this program") })
     const handle = await createNumbers()
-    const readers = [await read({ url: handle.url }), await read({ url: handle.url })]
-    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const readers = await readTogether(...times(2, handle.url))
     const states = () => readers.map(({ response }) => response.state.kind)
     await expect.poll(states).toEqual(["live", "live"])
     network.goOffline()
@@ -239,8 +239,8 @@ describe("sharedStream()", () => {
     ["other credentials", { fetchOptions: { credentials: "include" } }],
   ])("does not share with a reader of %s", async (_, other) => {
     const handle = await createNumbers()
-    const readers = [await read({ url: handle.url }), await read({ url: handle.url, ...other })]
-    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const { url } = handle
+    await readTogether({ url }, { url, ...other })
     expect(locks.holders).toHaveLength(2)
   })
 
@@ -248,8 +248,7 @@ describe("sharedStream()", () => {
     const { url } = await createNumbers()
     const one = { "X-Tenant": "a", authorization: "Bearer b" }
     const other = { Authorization: "Bearer b", "x-tenant": "a" }
-    const readers = [await read({ url, headers: one }), await read({ url, headers: other })]
-    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    await readTogether({ url, headers: one }, { url, headers: other })
     expect(locks.holders).toHaveLength(1)
   })
 
@@ -280,11 +279,11 @@ describe("sharedStream()", () => {
 
   it("validates each message for each reader, with the reader's own schema", async () => {
     const handle = await createNumbers()
-    const readers = [
-      await read({ url: handle.url, schema: z.number().transform((n) => n * 10) }),
-      await read({ url: handle.url, schema: z.number() }),
-    ]
-    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const { url } = handle
+    const readers = await readTogether(
+      { url, schema: z.number().transform((n) => n * 10) },
+      { url, schema: z.number() },
+    )
     await handle.append(1)
     await expect
       .poll(() => readers.map(({ items }) => items))
@@ -391,12 +390,7 @@ describe("a follower", () => {
 
   it("that is cancelled, or cancels while it catches up, leaves the others alone", async () => {
     const handle = await createNumbers()
-    const readers = [
-      await read({ url: handle.url }),
-      await read({ url: handle.url }),
-      await read({ url: handle.url }),
-    ]
-    await expect.poll(() => readers.every(isFollowing)).toBe(true)
+    const readers = await readTogether(...times(3, handle.url))
     readers[1]!.response.cancel()
     const late = await openReader({ url: handle.url })
     late.response.subscribeJson(() => late.response.cancel())

@@ -5,11 +5,10 @@ import {
   OffsetMismatchError,
   runWorker,
   Subscriptions,
-  type Worker,
-  type WorkerEvent,
   type WorkerOptions,
 } from "../../src/subscriptions/index.ts"
 import { startSubscriptionServer } from "../support/subscription-server.ts"
+import { watchWorker, type WatchedWorker } from "../support/watch-worker.ts"
 
 interface Message {
   n: number
@@ -52,17 +51,9 @@ async function prepare(names: readonly string[], leaseTtlMs = 5_000) {
 function startWorker(
   { subscriptions, id }: { subscriptions: Subscriptions; id: string },
   options: Partial<WorkerOptions<Message>> & Pick<WorkerOptions<Message>, "onBatch">,
-): { worker: Worker; events: WorkerEvent[]; errors: unknown[] } {
-  const events: WorkerEvent[] = []
-  const errors: unknown[] = []
-  const worker = runWorker<Message>(subscriptions, id, {
-    worker: "w",
-    backoffOptions: { initialDelay: 5, maxDelay: 20 },
-    observe: (event) => events.push(event),
-    onError: (error) => errors.push(error),
-    ...options,
-  })
-  return { worker, events, errors }
+): WatchedWorker {
+  const backoffOptions = { initialDelay: 5, maxDelay: 20 }
+  return watchWorker<Message>(subscriptions, id, { backoffOptions, ...options })
 }
 
 describe("a worker", () => {

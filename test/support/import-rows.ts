@@ -1,5 +1,22 @@
 import { DurableStream } from "@durable-streams/client"
-import { openOutbox, sqliteStore, type SqliteDatabase } from "@durable-streams/client/outbox"
+import {
+  openOutbox,
+  sqliteStore,
+  type Outbox,
+  type OutboxStore,
+  type SqliteDatabase,
+} from "@durable-streams/client/outbox"
+
+/** Opens an outbox with small batches, which does not wait long for anything. */
+export function openImpatientOutbox(url: string, store: OutboxStore): Promise<Outbox> {
+  const stream = new DurableStream({
+    url,
+    contentType: "application/json",
+    backoffOptions: { initialDelay: 1, maxDelay: 100 },
+    warnOnRetry: false,
+  })
+  return openOutbox(stream, { maxBatchItems: 20, pollIntervalMs: 50, store })
+}
 
 /**
  * Imports rows into a stream: each is sent with the transaction that marks it as imported. The process may be killed at any time and
@@ -21,14 +38,7 @@ export async function importRows(
     const insert = db.prepare("INSERT INTO rows (id) VALUES (?)")
     for (let id = 0; id < count; id++) insert.run(id)
   })
-  const stream = new DurableStream({
-    url,
-    contentType: "application/json",
-    backoffOptions: { initialDelay: 1, maxDelay: 100 },
-    warnOnRetry: false,
-  })
-  const options = { maxBatchItems: 20, pollIntervalMs: 50 }
-  const outbox = await openOutbox(stream, { ...options, store: sqliteStore(db) })
+  const outbox = await openImpatientOutbox(url, sqliteStore(db))
   const select = db.prepare("SELECT id FROM rows WHERE imported = 0 ORDER BY id LIMIT 5")
   const update = db.prepare("UPDATE rows SET imported = 1 WHERE id = ?")
   for (let imported = Infinity; imported > 0;) {

@@ -15,6 +15,15 @@ export function hasNginx(): boolean {
   }
 }
 
+/** For `startNginx`: one entry for each URL; whoever asks for one that is on its way waits for it. */
+export const COLLAPSING = `
+  proxy_cache streams;
+  proxy_cache_key $request_uri;
+  proxy_cache_valid 200 204 1m;
+  proxy_cache_lock on;
+  proxy_cache_lock_timeout 60s;
+`
+
 /** nginx in front of one origin, on loopback, with a folder of its own. */
 export interface Nginx {
   readonly url: string

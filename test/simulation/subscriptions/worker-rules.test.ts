@@ -4,25 +4,15 @@ import {
   OffsetMismatchError,
   runWorker,
   Subscriptions,
-  type Worker,
-  type WorkerEvent,
   type WorkerOptions,
 } from "../../../src/subscriptions/index.ts"
+import { watchWorker } from "../../support/watch-worker.ts"
 import { inCalmWorld, type CalmWorld, type SeenRequest } from "./calm-world.ts"
 
 type Options = Partial<WorkerOptions<number>>
 
 function start(world: CalmWorld, options: Options = {}) {
-  const events: WorkerEvent[] = []
-  const errors: unknown[] = []
-  const worker: Worker = runWorker<number>(world.subscriptions, "jobs", {
-    worker: "w",
-    onBatch: () => undefined,
-    observe: (event) => events.push(event),
-    onError: (error) => errors.push(error),
-    ...options,
-  })
-  return { worker, events, errors }
+  return watchWorker<number>(world.subscriptions, "jobs", { onBatch: () => undefined, ...options })
 }
 
 const claimTimes = (world: CalmWorld) => world.seen("POST jobs/claim").map(({ atMs }) => atMs)
