@@ -46,7 +46,7 @@ export class AppendQueue {
   readonly #target: WriteTarget
   readonly #stream: string
   readonly #batching: boolean
-  readonly #waiting: AppendCall[] = []
+  readonly #waiting: AppendCalls[] = []
   #maxJoinedSize = MAX_JOINED_SIZE
   #isSending = false
 
@@ -66,35 +66,45 @@ export class AppendQueue {
    * @returns once it is stored
    */
   push(terms: WriteTerms, body: unknown, signal?: AbortSignal, hasBody = true): Promise<void> {
-    return new Promise((settle) => {
-      const call = new AppendCall(terms, hasBody, settle)
-      if (hasBody) call.take(body)
-      if (this.#target.endpoint.signal !== undefined) call.endWith(this.#target.endpoint.signal)
-      if (signal !== undefined) call.endWith(signal)
-      this.#enqueue(call)
-      if (this.#waiting.length < MAX_TRACED_CALLS && !call.isSettled) {
-        call.callerStack = captureCallerStack()
-      }
-    })
+    const isPromise = hasBody && isThenable(body)
+    const snapshot = hasBody && !isPromise ? takeSnapshot(body) : undefined
+    const type = this.#knownType(terms)
+    let calls = this.#waiting.at(-1)
+    const isJoined =
+      calls !== undefined &&
+      snapshot !== undefined &&
+      signal === undefined &&
+      calls.join(terms, snapshot, type, this.#maxJoinedSize)
+    if (calls === undefined || !isJoined) {
+      calls = new AppendCalls(terms, hasBody, this.#target.endpoint.signal, signal)
+      if (isPromise) calls.awaitBody(body)
+      else if (snapshot !== undefined) calls.add(snapshot)
+      this.#enqueue(calls, type)
+    }
+    const { count } = calls
+    if (this.#waiting.length + count <= MAX_TRACED_CALLS && !calls.isSettled) {
+      calls.callerStacks[Math.max(0, count - 1)] = captureCallerStack()
+    }
+    return calls.outcome()
   }
 
-  #enqueue(call: AppendCall): void {
+  #enqueue(calls: AppendCalls, type: string | undefined): void {
     // A body that can never be sent fails now, whatever it would have to wait for.
-    const type = this.#knownType(call)
-    if (type !== undefined || call.isInvalid) call.encode(type ?? "application/json", this.#stream)
-    if (call.isSettled) return
+    if (type !== undefined || calls.isInvalid)
+      calls.encode(type ?? "application/json", this.#stream)
+    if (calls.isSettled) return
     if (!this.#batching) {
-      void this.#sendAlone(call)
+      void this.#sendAlone(calls)
       return
     }
-    this.#waiting.push(call)
+    this.#waiting.push(calls)
     if (!this.#isSending) void this.#sendWaiting()
   }
 
-  async #sendAlone(call: AppendCall): Promise<void> {
+  async #sendAlone(calls: AppendCalls): Promise<void> {
     // No await without need: the request is made in the caller's own context.
-    if (!call.isReady) await call.arrived
-    await this.#send([call], call)
+    if (!calls.isReady) await calls.arrived
+    await this.#send([calls], calls)
   }
 
   async #sendWaiting(): Promise<void> {
@@ -103,14 +113,16 @@ export class AppendQueue {
       const [first] = this.#waiting
       if (first === undefined) break
       if (first.isSettled) this.#waiting.shift()
-      else if (first.isReady) await this.#send(this.#takeGroup(first), first)
+      else if (first.count > 1 && first.size > this.#maxJoinedSize) {
+        this.#waiting.splice(0, 1, ...first.divide(first.count >> 1))
+      } else if (first.isReady) await this.#send(this.#takeGroup(first), first)
       else await first.arrived
     }
     this.#isSending = false
   }
 
   /** Takes the first call, and those behind it that can share its request. */
-  #takeGroup(first: AppendCall): AppendCall[] {
+  #takeGroup(first: AppendCalls): AppendCalls[] {
     const type = this.#typeOf(first)
     let count = 1
     let { size } = first
@@ -124,12 +136,12 @@ export class AppendQueue {
     return this.#waiting.splice(0, count)
   }
 
-  #knownType({ terms }: AppendCall): string | undefined {
-    return terms.contentType ?? this.#target.handle.contentType
+  #knownType({ contentType }: WriteTerms): string | undefined {
+    return contentType ?? this.#target.handle.contentType
   }
 
-  #typeOf(call: AppendCall): string {
-    return this.#knownType(call) ?? guessContentType(call.body ?? "")
+  #typeOf({ terms, bodies }: AppendCalls): string {
+    return this.#knownType(terms) ?? guessContentType(bodies[0] ?? "")
   }
 
   /**
@@ -137,26 +149,24 @@ export class AppendQueue {
    *
    * @param lead - has the content type and the terms of all of them
    */
-  async #send(calls: readonly AppendCall[], lead: AppendCall): Promise<void> {
+  async #send(calls: readonly AppendCalls[], lead: AppendCalls): Promise<void> {
     const controller = new AbortController()
     try {
       // An empty body sends nothing that could show whether a guess is right.
-      if (lead.size === 0 && lead.hasBody && this.#knownType(lead) === undefined) {
+      if (lead.size === 0 && lead.hasBody && this.#knownType(lead.terms) === undefined) {
         await learnContentType(this.#target, controller.signal)
       }
       const type = this.#typeOf(lead)
-      const ready = calls.filter(
-        (call) => !call.isSettled && (!call.hasBody || call.encode(type, this.#stream)),
-      )
+      const ready = calls.flatMap((some) => some.encode(type, this.#stream))
       if (ready.length > 0) await this.#post(ready, lead, type, controller)
     } catch (error) {
-      for (const call of calls) call.reject(error)
+      for (const some of calls) some.reject(error)
     }
   }
 
   async #post(
-    calls: readonly AppendCall[],
-    lead: AppendCall,
+    calls: readonly AppendCalls[],
+    lead: AppendCalls,
     type: string,
     controller: AbortController,
   ): Promise<void> {
@@ -164,26 +174,23 @@ export class AppendQueue {
     const onSettled = () => {
       if (--unsettledCount === 0) controller.abort()
     }
-    for (const call of calls) call.onSettled = onSettled
-    let sentCount = calls.length
+    for (const some of calls) some.onSettled = onSettled
+    let sentCount = 0
     // Made for every attempt, without the calls that were aborted in between.
     const body = () => {
-      const parts: MessageContent[] = []
-      for (const { isSettled, part } of calls) {
-        if (!isSettled && part !== undefined) parts.push(part)
-      }
+      const parts = calls.flatMap((some) => (some.isSettled ? [] : some.parts))
       sentCount = parts.length
       return joinMessages(parts, type)
     }
     const { endpoint, handle } = this.#target
     // Only a close can do without content: another empty body is not sent.
-    const content = calls[0]?.part?.length ? { type, body } : undefined
+    const content = calls[0]?.parts[0]?.length ? { type, body } : undefined
     try {
       // 0.2.x names the stream's type in a close without content too.
-      const terms = content ? lead.terms : { ...lead.terms, contentType: this.#knownType(lead) }
+      const terms = content ? lead.terms : { ...lead.terms, contentType: this.#knownType(lead.terms) }
       const response = await postWrite(endpoint, terms, content, controller.signal)
       if (content !== undefined && lead.terms.contentType === undefined) handle.contentType ??= type
-      for (const call of calls) call.resolve(response)
+      for (const some of calls) some.resolve(response)
     } catch (error) {
       const failed = calls.filter(({ isSettled }) => !isSettled)
       const status = error instanceof FetchError ? error.status : 0
@@ -194,22 +201,28 @@ export class AppendQueue {
         await this.#send(failed, lead)
       } else if (sentCount > 1 && [400, 413, 422].includes(status)) {
         await this.#sendHalves(failed, lead, status === 413)
-      } else for (const call of failed) call.reject(error)
+      } else for (const some of failed) some.reject(error)
     }
   }
 
   /** Nothing was stored: finds the calls at fault by sending each half again. */
   async #sendHalves(
-    calls: readonly AppendCall[],
-    lead: AppendCall,
+    calls: readonly AppendCalls[],
+    lead: AppendCalls,
     isTooLarge: boolean,
   ): Promise<void> {
     if (isTooLarge) {
-      this.#maxJoinedSize = calls.reduce((size, call) => size + call.size, 0) / 2
+      this.#maxJoinedSize = calls.reduce((size, some) => size + some.size, 0) / 2
     }
-    const middle = Math.ceil(calls.length / 2)
-    await this.#send(calls.slice(0, middle), lead)
-    await this.#send(calls.slice(middle), lead)
+    let room = Math.ceil(calls.reduce((count, some) => count + some.count, 0) / 2)
+    const halves: [AppendCalls[], AppendCalls[]] = [[], []]
+    for (const some of calls) {
+      for (const part of room > 0 && room < some.count ? some.divide(room) : [some]) {
+        halves[room > 0 ? 0 : 1].push(part)
+        room -= part.count
+      }
+    }
+    for (const half of halves) await this.#send(half, lead)
   }
 
   async #isWrongGuess(type: string, signal: AbortSignal): Promise<boolean> {
@@ -219,125 +232,183 @@ export class AppendQueue {
   }
 }
 
-/** Settles a caller's promise: a rejected promise in place of nothing rejects it. */
-type Settle = (result: void | Promise<never>) => void
-
 /**
- * One caller's write, from the call until its promise is settled. It is settled once; what comes later has no effect.
+ * Calls whose messages follow one another, from the first call until they are settled: all at once, or divided. Calls with
+ * signals, or promises of bodies, are alone. They are settled once; what comes later has no effect.
  *
- * A call costs this object, the one promise that its caller gets, and the one function that settles it: if a hundred
- * thousand wait, half the time is what the garbage collector needs to keep them.
+ * A hundred thousand calls may wait, and half the time is what the garbage collector needs to keep them. So they share one
+ * promise, and each gets one derived from it by a shared function: as in `Acknowledgements`.
  */
-class AppendCall {
+class AppendCalls {
   readonly terms: WriteTerms
   readonly hasBody: boolean
-  /** Called when the call is settled while it is in flight with others. */
+  /** Called when they are settled while they are in flight with others. */
   onSettled: (() => void) | undefined
-  /** The body as it was at the call, once it has arrived. */
-  body: MessageSnapshot | undefined
-  part: MessageContent | undefined
+  /** The bodies as they were at the calls, once they have arrived. */
+  readonly bodies: MessageSnapshot[] = []
+  /** The same as they are sent. */
+  parts: MessageContent[] = []
+  /** About how large they are together, commas included: bytes, or UTF-16 units of text. */
+  size = 0
+  isSettled = false
   /** Resolves once a body that is a promise is there, or the call is settled without. */
   arrived: Promise<void> | undefined
-  /** Where the call comes from, for the error of a later turn. */
-  callerStack: object | undefined
-  #partType: string | undefined
-  #settle: Settle | undefined
-  #unwatch: (() => void)[] | undefined
+  /** Where the first calls come from, for the error of a later turn. */
+  callerStacks: (object | undefined)[] = []
+  readonly #signals: readonly (AbortSignal | undefined)[]
+  readonly #unwatch: (() => void)[] = []
+  #type: string | undefined
+  #failure: { readonly error: unknown } | undefined
+  #halves: readonly [AppendCalls, AppendCalls] | undefined
+  #turn = 0
+  #settle!: () => void
+  readonly #settled = new Promise<void>((resolve) => {
+    this.#settle = resolve
+  })
 
-  constructor(terms: WriteTerms, hasBody: boolean, settle: Settle) {
+  constructor(terms: WriteTerms, hasBody: boolean, ...signals: (AbortSignal | undefined)[]) {
     this.terms = terms
     this.hasBody = hasBody
-    this.#settle = settle
-  }
-
-  endWith(signal: AbortSignal): void {
-    const end = () => this.reject(new FetchBackoffAbortError(signal.reason))
-    if (signal.aborted) end()
-    else if (!this.isSettled) (this.#unwatch ??= []).push(onAbort(signal, end))
-  }
-
-  /** Takes the body, or waits for it if it is a promise. */
-  take(value: unknown): void {
-    if (!isThenable(value)) {
-      this.body = takeSnapshot(value)
-      return
+    this.#signals = signals
+    for (const signal of signals) {
+      const end = () => this.reject(new FetchBackoffAbortError(signal?.reason))
+      if (signal?.aborted) end()
+      else if (signal !== undefined && !this.isSettled) this.#unwatch.push(onAbort(signal, end))
     }
+  }
+
+  add(body: MessageSnapshot): void {
+    this.size += sizeOf(body) + (this.bodies.length > 0 ? 1 : 0)
+    this.bodies.push(body)
+  }
+
+  /** Adds the body of a call that says the same. @returns false if it must not share these calls' outcome or request */
+  join(
+    terms: WriteTerms,
+    body: MessageSnapshot,
+    type: string | undefined,
+    maxSize: number,
+  ): boolean {
+    const [, ownSignal] = this.#signals
+    if (this.terms !== terms || this.#type !== type || type === undefined) return false
+    if (ownSignal !== undefined || !mayShareRequest(terms)) return false
+    if (this.size + 1 + sizeOf(body) > maxSize) return false
+    const part = encodeMessage(body, type)
+    if ((typeof part === "object" && "kind" in part) || part.length === 0) return false
+    this.add(body)
+    this.parts.push(part)
+    return true
+  }
+
+  /** Waits for a body. */
+  awaitBody(value: unknown): void {
     this.arrived = new Promise((resolve) => {
       this.onSettled = resolve
       // As `await` would: a thenable may throw, resolve twice, or give another promise.
       Promise.resolve(value)
         .then((body) => {
-          this.body = takeSnapshot(body)
+          this.add(takeSnapshot(body))
           resolve()
         })
         .catch((error: unknown) => this.reject(error))
     })
   }
 
-  get isSettled(): boolean {
-    return this.#settle === undefined
+  /** Promises the outcome of the next call, in their order. */
+  outcome(): Promise<void> {
+    return this.#settled.then(this.#next)
+  }
+
+  get count(): number {
+    return this.bodies.length
   }
 
   get isReady(): boolean {
-    return this.body !== undefined || !this.hasBody
+    return this.count > 0 || !this.hasBody
   }
 
   get isInvalid(): boolean {
-    return typeof this.body === "object" && "kind" in this.body && this.body.kind === "invalid"
-  }
-
-  /** About how large the write is: bytes, or UTF-16 units of text. */
-  get size(): number {
-    const { body = "" } = this
-    if (typeof body === "string" || !("kind" in body)) return body.length
-    return body.kind === "value" ? body.json.length : 1
+    const [body] = this.bodies
+    return typeof body === "object" && "kind" in body && body.kind === "invalid"
   }
 
   /**
-   * Encodes the body for a content type. A body that cannot be encoded rejects the call, an empty one resolves it.
+   * Encodes the bodies for a content type. One that cannot be encoded rejects its call, an empty one resolves it.
    *
    * @param stream - the stream as messages may show it
-   * @returns whether there is something to send
+   * @returns those that there is something to send of
    */
-  encode(contentType: string, stream: string): boolean {
-    if (this.isSettled || this.body === undefined) return false
-    if (this.#partType === contentType) return true
-    const part = encodeMessage(this.body, contentType)
+  encode(contentType: string, stream: string): AppendCalls[] {
+    if (this.isSettled || !this.isReady) return []
+    if (this.#type === contentType || !this.hasBody) return [this]
+    const [body = "", ...others] = this.bodies
+    // Each may fail for itself.
+    if (others.length > 0) {
+      return this.divide(this.count >> 1).flatMap((half) => half.encode(contentType, stream))
+    }
+    const part = encodeMessage(body, contentType)
     if (typeof part === "object" && "kind" in part) {
       this.reject(invalidMessageError(stream, part))
-      return false
+      return []
     }
     if (part.length === 0 && this.terms.close !== true) {
       const { seq, producer } = this.terms
       if (seq === undefined && producer === undefined) this.resolve()
       else this.reject(emptyMessageError(stream))
-      return false
+      return []
     }
-    this.part = part
-    this.#partType = contentType
-    return true
+    this.parts = [part]
+    this.#type = contentType
+    return [this]
+  }
+
+  /** Makes two of them, which are settled by themselves. @param at - how many calls the first one has */
+  divide(at: number): readonly [AppendCalls, AppendCalls] {
+    const part = (from: number, to: number) => {
+      const calls = new AppendCalls(this.terms, true, ...this.#signals)
+      for (const body of this.bodies.slice(from, to)) calls.add(body)
+      calls.parts = this.parts.slice(from, to)
+      calls.callerStacks = this.callerStacks.slice(from, to)
+      calls.#type = this.#type
+      return calls
+    }
+    this.#halves = [part(0, at), part(at, this.count)]
+    this.#end()
+    return this.#halves
   }
 
   resolve(response?: ResponseMetadata): void {
-    if (response !== undefined && !this.isSettled) this.terms.onResponse?.(response)
+    if (this.isSettled) return
+    if (response !== undefined) this.terms.onResponse?.(response)
     this.#end()
   }
 
   reject(error: unknown): void {
     if (this.isSettled) return
-    addCallerStack(error, this.callerStack)
-    // Not sooner: a promise that nothing asked for would be an unhandled rejection.
-    this.#end(Promise.reject(error))
+    const callerStack = this.callerStacks.find((stack) => stack !== undefined)
+    addCallerStack(error, callerStack)
+    this.#failure = { error }
+    this.#end()
   }
 
-  #end(result?: Promise<never>): void {
-    const settle = this.#settle
-    if (settle === undefined) return
-    this.#settle = undefined
-    this.#unwatch?.forEach((unwatch) => unwatch())
-    settle(result)
+  #end(): void {
+    this.isSettled = true
+    for (const unwatch of this.#unwatch) unwatch()
+    this.#settle()
     this.onSettled?.()
   }
+
+  readonly #next = (): void | Promise<void> => {
+    const [first, second] = this.#halves ?? []
+    if (first !== undefined) return (this.#turn++ < first.count ? first : second)?.outcome()
+    if (this.#failure !== undefined) throw this.#failure.error
+  }
+}
+
+/** About how large a body is: bytes, or UTF-16 units of text. */
+function sizeOf(body: MessageSnapshot): number {
+  if (typeof body === "string" || !("kind" in body)) return body.length
+  return body.kind === "value" ? body.json.length : 1
 }
 
 function emptyMessageError(stream: string): Error {
