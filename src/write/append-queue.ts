@@ -46,7 +46,7 @@ export class AppendQueue {
   readonly #target: WriteTarget
   readonly #stream: string
   readonly #batching: boolean
-  readonly #waiting: AppendCalls[] = []
+  #waiting: AppendCalls[] = []
   #maxJoinedSize = MAX_JOINED_SIZE
   #isSending = false
 
@@ -66,24 +66,18 @@ export class AppendQueue {
    * @returns once it is stored
    */
   push(terms: WriteTerms, body: unknown, signal?: AbortSignal, hasBody = true): Promise<void> {
-    const isPromise = hasBody && isThenable(body)
+    const isPromise = isThenable(body)
     const snapshot = hasBody && !isPromise ? takeSnapshot(body) : undefined
     const type = this.#knownType(terms)
-    let calls = this.#waiting.at(-1)
-    const isJoined =
-      calls !== undefined &&
-      snapshot !== undefined &&
-      signal === undefined &&
-      calls.join(terms, snapshot, type, this.#maxJoinedSize)
-    if (calls === undefined || !isJoined) {
-      calls = new AppendCalls(terms, hasBody, this.#target.endpoint.signal, signal)
+    let calls = signal === undefined ? this.#waiting.at(-1) : undefined
+    if (!calls?.join(terms, snapshot, type, this.#maxJoinedSize)) {
+      const bodies = snapshot === undefined ? [] : [snapshot]
+      calls = new AppendCalls(terms, hasBody, bodies, this.#target.endpoint.signal, signal)
       if (isPromise) calls.awaitBody(body)
-      else if (snapshot !== undefined) calls.add(snapshot)
       this.#enqueue(calls, type)
     }
-    const { count } = calls
-    if (this.#waiting.length + count <= MAX_TRACED_CALLS && !calls.isSettled) {
-      calls.callerStacks[Math.max(0, count - 1)] = captureCallerStack()
+    if (this.#waiting.length + calls.count <= MAX_TRACED_CALLS && !calls.isSettled) {
+      calls.callerStacks[calls.count] = captureCallerStack()
     }
     return calls.outcome()
   }
@@ -114,7 +108,7 @@ export class AppendQueue {
       if (first === undefined) break
       if (first.isSettled) this.#waiting.shift()
       else if (first.count > 1 && first.size > this.#maxJoinedSize) {
-        this.#waiting.splice(0, 1, ...first.divide(first.count >> 1))
+        this.#waiting = first.apart().concat(this.#waiting.slice(1))
       } else if (first.isReady) await this.#send(this.#takeGroup(first), first)
       else await first.arrived
     }
@@ -187,7 +181,9 @@ export class AppendQueue {
     const content = calls[0]?.parts[0]?.length ? { type, body } : undefined
     try {
       // 0.2.x names the stream's type in a close without content too.
-      const terms = content ? lead.terms : { ...lead.terms, contentType: this.#knownType(lead.terms) }
+      const terms = content
+        ? lead.terms
+        : { ...lead.terms, contentType: this.#knownType(lead.terms) }
       const response = await postWrite(endpoint, terms, content, controller.signal)
       if (content !== undefined && lead.terms.contentType === undefined) handle.contentType ??= type
       for (const some of calls) some.resolve(response)
@@ -214,15 +210,10 @@ export class AppendQueue {
     if (isTooLarge) {
       this.#maxJoinedSize = calls.reduce((size, some) => size + some.size, 0) / 2
     }
-    let room = Math.ceil(calls.reduce((count, some) => count + some.count, 0) / 2)
-    const halves: [AppendCalls[], AppendCalls[]] = [[], []]
-    for (const some of calls) {
-      for (const part of room > 0 && room < some.count ? some.divide(room) : [some]) {
-        halves[room > 0 ? 0 : 1].push(part)
-        room -= part.count
-      }
-    }
-    for (const half of halves) await this.#send(half, lead)
+    const each = calls.flatMap((some) => some.apart())
+    const middle = Math.ceil(each.length / 2)
+    await this.#send(each.slice(0, middle), lead)
+    await this.#send(each.slice(middle), lead)
   }
 
   async #isWrongGuess(type: string, signal: AbortSignal): Promise<boolean> {
@@ -233,11 +224,11 @@ export class AppendQueue {
 }
 
 /**
- * Calls whose messages follow one another, from the first call until they are settled: all at once, or divided. Calls with
- * signals, or promises of bodies, are alone. They are settled once; what comes later has no effect.
+ * Calls that follow one another, from the first call until they are settled: together, or {@link AppendCalls.apart}. A call
+ * with a signal of its own, or a promise of its body, is alone. They are settled once; what comes later has no effect.
  *
- * A hundred thousand calls may wait, and half the time is what the garbage collector needs to keep them. So they share one
- * promise, and each gets one derived from it by a shared function: as in `Acknowledgements`.
+ * If a hundred thousand calls wait, half the time is what the garbage collector needs to keep them. So they share one
+ * promise, and each gets one that is derived from it by a shared function, in their order.
  */
 class AppendCalls {
   readonly terms: WriteTerms
@@ -245,57 +236,61 @@ class AppendCalls {
   /** Called when they are settled while they are in flight with others. */
   onSettled: (() => void) | undefined
   /** The bodies as they were at the calls, once they have arrived. */
-  readonly bodies: MessageSnapshot[] = []
+  readonly bodies: MessageSnapshot[]
+  /** About how large they are together, commas included: bytes, or UTF-16 units of text. */
+  size: number
   /** The same as they are sent. */
   parts: MessageContent[] = []
-  /** About how large they are together, commas included: bytes, or UTF-16 units of text. */
-  size = 0
   isSettled = false
   /** Resolves once a body that is a promise is there, or the call is settled without. */
   arrived: Promise<void> | undefined
-  /** Where the first calls come from, for the error of a later turn. */
+  /** Where the first calls come from, by their places from 1, for the error of a later turn. */
   callerStacks: (object | undefined)[] = []
   readonly #signals: readonly (AbortSignal | undefined)[]
   readonly #unwatch: (() => void)[] = []
   #type: string | undefined
   #failure: { readonly error: unknown } | undefined
-  #halves: readonly [AppendCalls, AppendCalls] | undefined
+  #apart: AppendCalls[] | undefined
   #turn = 0
   #settle!: () => void
   readonly #settled = new Promise<void>((resolve) => {
     this.#settle = resolve
   })
 
-  constructor(terms: WriteTerms, hasBody: boolean, ...signals: (AbortSignal | undefined)[]) {
+  constructor(
+    terms: WriteTerms,
+    hasBody: boolean,
+    bodies: MessageSnapshot[],
+    ...signals: (AbortSignal | undefined)[]
+  ) {
     this.terms = terms
     this.hasBody = hasBody
+    this.bodies = bodies
+    this.size = bodies.reduce((size, body) => size + 1 + sizeOf(body), -1)
     this.#signals = signals
     for (const signal of signals) {
-      const end = () => this.reject(new FetchBackoffAbortError(signal?.reason))
-      if (signal?.aborted) end()
-      else if (signal !== undefined && !this.isSettled) this.#unwatch.push(onAbort(signal, end))
+      if (signal === undefined || this.isSettled) continue
+      const end = () => this.reject(new FetchBackoffAbortError(signal.reason))
+      if (signal.aborted) end()
+      else this.#unwatch.push(onAbort(signal, end))
     }
-  }
-
-  add(body: MessageSnapshot): void {
-    this.size += sizeOf(body) + (this.bodies.length > 0 ? 1 : 0)
-    this.bodies.push(body)
   }
 
   /** Adds the body of a call that says the same. @returns false if it must not share these calls' outcome or request */
   join(
     terms: WriteTerms,
-    body: MessageSnapshot,
+    body: MessageSnapshot | undefined,
     type: string | undefined,
     maxSize: number,
   ): boolean {
-    const [, ownSignal] = this.#signals
-    if (this.terms !== terms || this.#type !== type || type === undefined) return false
-    if (ownSignal !== undefined || !mayShareRequest(terms)) return false
-    if (this.size + 1 + sizeOf(body) > maxSize) return false
-    const part = encodeMessage(body, type)
+    const hasSignal = this.#signals[1] !== undefined
+    if (this.terms !== terms || hasSignal || !mayShareRequest(terms)) return false
+    if (body === undefined || type === undefined || this.#type !== type) return false
+    const size = this.size + 1 + sizeOf(body)
+    const part = size > maxSize ? "" : encodeMessage(body, type)
     if ((typeof part === "object" && "kind" in part) || part.length === 0) return false
-    this.add(body)
+    this.size = size
+    this.bodies.push(body)
     this.parts.push(part)
     return true
   }
@@ -307,7 +302,9 @@ class AppendCalls {
       // As `await` would: a thenable may throw, resolve twice, or give another promise.
       Promise.resolve(value)
         .then((body) => {
-          this.add(takeSnapshot(body))
+          const snapshot = takeSnapshot(body)
+          this.size = sizeOf(snapshot)
+          this.bodies.push(snapshot)
           resolve()
         })
         .catch((error: unknown) => this.reject(error))
@@ -341,20 +338,18 @@ class AppendCalls {
   encode(contentType: string, stream: string): AppendCalls[] {
     if (this.isSettled || !this.isReady) return []
     if (this.#type === contentType || !this.hasBody) return [this]
-    const [body = "", ...others] = this.bodies
-    // Each may fail for itself.
-    if (others.length > 0) {
-      return this.divide(this.count >> 1).flatMap((half) => half.encode(contentType, stream))
-    }
+    const [body = ""] = this.bodies
+    if (this.count > 1) return this.apart().flatMap((call) => call.encode(contentType, stream))
     const part = encodeMessage(body, contentType)
     if (typeof part === "object" && "kind" in part) {
       this.reject(invalidMessageError(stream, part))
       return []
     }
-    if (part.length === 0 && this.terms.close !== true) {
-      const { seq, producer } = this.terms
+    const { close, seq, producer } = this.terms
+    if (part.length === 0 && close !== true) {
+      const reason = "it is empty, so that its seq or producer numbers would not be used up"
       if (seq === undefined && producer === undefined) this.resolve()
-      else this.reject(emptyMessageError(stream))
+      else this.reject(invalidMessageError(stream, { code: "BAD_REQUEST", reason }))
       return []
     }
     this.parts = [part]
@@ -362,19 +357,16 @@ class AppendCalls {
     return [this]
   }
 
-  /** Makes two of them, which are settled by themselves. @param at - how many calls the first one has */
-  divide(at: number): readonly [AppendCalls, AppendCalls] {
-    const part = (from: number, to: number) => {
-      const calls = new AppendCalls(this.terms, true, ...this.#signals)
-      for (const body of this.bodies.slice(from, to)) calls.add(body)
-      calls.parts = this.parts.slice(from, to)
-      calls.callerStacks = this.callerStacks.slice(from, to)
-      calls.#type = this.#type
-      return calls
-    }
-    this.#halves = [part(0, at), part(at, this.count)]
+  /** Gives each call by itself: each may be settled otherwise than the others. */
+  apart(): AppendCalls[] {
+    if (this.count < 2) return [this]
+    this.#apart = this.bodies.map((body, index) => {
+      const call = new AppendCalls(this.terms, true, [body], ...this.#signals)
+      call.callerStacks = [this.callerStacks[index + 1]]
+      return call
+    })
     this.#end()
-    return this.#halves
+    return this.#apart
   }
 
   resolve(response?: ResponseMetadata): void {
@@ -385,8 +377,7 @@ class AppendCalls {
 
   reject(error: unknown): void {
     if (this.isSettled) return
-    const callerStack = this.callerStacks.find((stack) => stack !== undefined)
-    addCallerStack(error, callerStack)
+    addCallerStack(error, this.callerStacks.find(Boolean))
     this.#failure = { error }
     this.#end()
   }
@@ -399,8 +390,7 @@ class AppendCalls {
   }
 
   readonly #next = (): void | Promise<void> => {
-    const [first, second] = this.#halves ?? []
-    if (first !== undefined) return (this.#turn++ < first.count ? first : second)?.outcome()
+    if (this.#apart !== undefined) return this.#apart[this.#turn++]?.outcome()
     if (this.#failure !== undefined) throw this.#failure.error
   }
 }
@@ -409,9 +399,4 @@ class AppendCalls {
 function sizeOf(body: MessageSnapshot): number {
   if (typeof body === "string" || !("kind" in body)) return body.length
   return body.kind === "value" ? body.json.length : 1
-}
-
-function emptyMessageError(stream: string): Error {
-  const reason = "it is empty, so that its seq or producer numbers would not be used up"
-  return invalidMessageError(stream, { code: "BAD_REQUEST", reason })
 }
