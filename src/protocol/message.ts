@@ -63,30 +63,22 @@ export function joinMessages(
   parts: readonly MessageContent[],
   contentType: string,
 ): MessageContent {
-  if (isJsonContentType(contentType)) return concat(parts, "[", ",", "]")
+  const [head, between, tail] = isJsonContentType(contentType) ? ["[", ",", "]"] : ["", "", ""]
   const [only] = parts
-  return only !== undefined && parts.length === 1 ? only : concat(parts, "", "", "")
+  if (only !== undefined && parts.length === 1 && head === "") return only
+  // Text stays text: the platform encodes it faster, and traces and mocks can read it.
+  if (parts.every((part) => typeof part === "string")) return head + parts.join(between) + tail
+  const pieces = parts.flatMap((part, index) => {
+    const bytes = typeof part === "string" ? encodeUtf8(part) : part
+    return head === "" ? bytes : [encodeUtf8(index === 0 ? head : between), bytes]
+  })
+  return joinBytes([...pieces, encodeUtf8(tail)])
 }
 
 /** The content type to try if it is not known. The server rejects it if it is not the stream's. */
 export function guessContentType(message: MessageSnapshot): string {
   if (typeof message === "string") return "text/plain"
   return "kind" in message ? "application/json" : DEFAULT_CONTENT_TYPE
-}
-
-/** Text stays text: the platform encodes it faster, and traces and mocks can read it. */
-function concat(
-  parts: readonly MessageContent[],
-  head: string,
-  between: string,
-  tail: string,
-): MessageContent {
-  if (parts.every((part) => typeof part === "string")) return head + parts.join(between) + tail
-  const pieces = parts.flatMap((part, index) => [
-    encodeUtf8(index === 0 ? head : between),
-    typeof part === "string" ? encodeUtf8(part) : part,
-  ])
-  return joinBytes([...pieces, encodeUtf8(tail)])
 }
 
 function checkText(content: MessageContent): MessageContent | InvalidMessage {
