@@ -172,6 +172,36 @@ describe("appends that overlap", () => {
     ])
   })
 
+  it("are sent as the content type that was found while they waited", async () => {
+    const sent: unknown[] = []
+    let release = () => {}
+    const released = new Promise<void>((resolve) => (release = resolve))
+    const handle = new DurableStream({
+      url: "http://server.test/s",
+      contentType: json,
+      fetch: async (_url, init) => {
+        const { method, body } = init ?? {}
+        if (method === "HEAD")
+          return new Response(null, { headers: { "content-type": "text/plain" } })
+        sent.push(body)
+        if (sent.length === 1) await released
+        return new Response(null, { status: 204 })
+      },
+    })
+    const first = handle.append("1")
+    const waiting = [handle.append("2"), handle.append({ value: 3 }), handle.append("4")]
+    await handle.head()
+    release()
+    const results = await Promise.allSettled([first, ...waiting])
+    expect(results.map(({ status }) => status)).toEqual([
+      "fulfilled",
+      "fulfilled",
+      "rejected",
+      "fulfilled",
+    ])
+    expect(sent).toEqual(["[1]", "24"])
+  })
+
   it("are bounded in size by request", async () => {
     const { handle, proxy } = await createStream("text/plain")
     const piece = "x".repeat(100_000)
@@ -415,6 +445,59 @@ describe("a joined request that is refused", () => {
     expect(refusedAtFirst).toBeGreaterThan(0)
     expect(sizes.filter((size) => size > 1000)).toEqual([])
     expect(sizes.reduce((sum, size) => sum + size)).toBe(4100)
+  })
+
+  it("for its size makes smaller ones of what waits already", async () => {
+    const sizes: number[] = []
+    let release = () => {}
+    const released = new Promise<void>((resolve) => (release = resolve))
+    const handle = new DurableStream({
+      url: "http://server.test/s",
+      contentType: "text/plain",
+      fetch: async (_url, init) => {
+        const { length } = init?.body as string
+        sizes.push(length)
+        if (sizes.length === 1) await released
+        return new Response(null, { status: length > 1000 ? 413 : 204 })
+      },
+    })
+    const some = (count: number, type?: string) =>
+      Array.from({ length: count }, () =>
+        handle.append("x".repeat(100), type === undefined ? undefined : { contentType: type }),
+      )
+    // Another content type ends what can share the request.
+    const calls = [...some(13), ...some(1, "text/html"), ...some(20)]
+    release()
+    await Promise.all(calls)
+    expect(sizes.filter((size) => size > 1000)).toEqual([1200])
+    expect(sizes.filter((size) => size <= 1000).reduce((sum, size) => sum + size)).toBe(3400)
+  })
+
+  it("shows each call that is to blame where it was made", async () => {
+    const handle = new DurableStream({
+      url: "http://server.test/s",
+      contentType: json,
+      fetch: async (_url, init) =>
+        new Response(null, { status: String(init?.body).includes("bad") ? 400 : 204 }),
+    })
+    const calls = [
+      handle.append(1),
+      handle.append(2),
+      rejection(
+        (function firstCulprit() {
+          return handle.append('"bad 1"')
+        })(),
+      ),
+      handle.append(3),
+      rejection(
+        (function secondCulprit() {
+          return handle.append('"bad 2"')
+        })(),
+      ),
+    ]
+    const [, , first, , second] = (await Promise.all(calls)) as [void, void, Error, void, Error]
+    expect(first.stack).toContain("firstCulprit")
+    expect(second.stack).toContain("secondCulprit")
   })
 
   it.each([401, 403, 404, 410])("with %i fails all of them, once", async (status) => {

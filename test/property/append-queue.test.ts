@@ -71,11 +71,12 @@ it("stores each append at most once, in order, and settles each call by its own 
       const outcomes: Promise<"resolved" | FetchError | Error>[] = []
       for (const [id, { kind, isPromise, abortAfter, pauseAfter }] of callers.entries()) {
         const controller = new AbortController()
+        const { signal } = controller
         const body = bodyOf(kind, id)
         const given = isPromise ? turns(id % 4).then(() => body) : body
-        const options = kind === "seq" ? { seq: String(id).padStart(3, "0") } : {}
+        const options = kind === "seq" ? { seq: String(id).padStart(3, "0") } : undefined
         outcomes.push(
-          handle.append(given, { ...options, signal: controller.signal }).then(
+          handle.append(given, abortAfter === undefined ? options : { ...options, signal }).then(
             () => "resolved" as const,
             (error: unknown) => error as Error,
           ),
