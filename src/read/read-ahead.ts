@@ -1,12 +1,5 @@
-import { LinkedAbortController } from "../http/abort.ts"
 import type { ReadRequest } from "./session-state.ts"
-import type { Opened } from "./transport.ts"
-
-export interface PendingRequest {
-  readonly request: ReadRequest
-  readonly controller: LinkedAbortController
-  readonly opened: Promise<Opened>
-}
+import type { PendingRequest } from "./transport.ts"
 
 /**
  * Requests pages before the consumer asks for them: catch-up pages as soon as the headers of one name the next offset, and
@@ -15,14 +8,10 @@ export interface PendingRequest {
  */
 export class ReadAhead {
   readonly #limit: number
-  readonly #open: (request: ReadRequest, controller: LinkedAbortController) => Promise<Opened>
+  readonly #open: (request: ReadRequest) => PendingRequest
   #pending: readonly PendingRequest[] = []
 
-  /** @param open - makes a request; never rejects */
-  constructor(
-    limit: number,
-    open: (request: ReadRequest, controller: LinkedAbortController) => Promise<Opened>,
-  ) {
+  constructor(limit: number, open: (request: ReadRequest) => PendingRequest) {
     this.#limit = limit
     this.#open = open
   }
@@ -30,8 +19,7 @@ export class ReadAhead {
   /** Makes a request, and those for the catch-up pages behind it as far as the limit allows. */
   begin(request: ReadRequest): void {
     if (this.#pending.length >= this.#limit || this.#find(request) !== undefined) return
-    const controller = new LinkedAbortController()
-    const pending = { request, controller, opened: this.#open(request, controller) }
+    const pending = this.#open(request)
     this.#pending = [...this.#pending, pending]
     if (request.transport !== "catch-up") return
     void pending.opened.then((opened) => {

@@ -22,7 +22,7 @@ import {
   type SourcePage,
   type TransferFailure,
 } from "./page.ts"
-import { ReadAhead, type PendingRequest } from "./read-ahead.ts"
+import { ReadAhead } from "./read-ahead.ts"
 import { reportEvent, type ResponseHead } from "./session-events.ts"
 import {
   initialState,
@@ -34,7 +34,12 @@ import {
 } from "./session-state.ts"
 import type { SseConnection, SseRead } from "./sse-connection.ts"
 import { OFFSET, type ConnectionState, type SessionSettings } from "./stream-options.ts"
-import { openTransport, type Opened, type ReadContext } from "./transport.ts"
+import {
+  openTransport,
+  type Opened,
+  type PendingRequest,
+  type ReadContext,
+} from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
 type Work = Extract<Effect, { kind: "request" | "receive" | "wait" | "handle-error" }>
@@ -228,7 +233,7 @@ export class Session implements PageSource {
       case undefined:
         return new Promise((resolve) => void (this.#wake = resolve))
       case "request": {
-        const { controller, opened } = this.#request(work)
+        const { controller, opened } = this.#readAhead?.take(work) ?? this.#open(work)
         this.#current = controller
         return opened.then((result) => {
           if (this.#current === controller) this.#opened(result)
@@ -265,18 +270,8 @@ export class Session implements PageSource {
     return this.#current.signal
   }
 
-  #request(request: ReadRequest): PendingRequest {
-    const ahead = this.#readAhead?.take(request)
-    if (ahead !== undefined) return ahead
-    const controller = new LinkedAbortController()
-    return { request, controller, opened: this.#open(request, controller) }
-  }
-
-  #open(
-    { transport, offset, cursor }: ReadRequest,
-    controller: LinkedAbortController,
-  ): Promise<Opened> {
-    return openTransport(this.#context, { transport, offset, cursor }, controller)
+  #open(request: ReadRequest): PendingRequest {
+    return openTransport(this.#context, request)
   }
 
   /** SSE delivers CR and CRLF as LF: a stream that has them is read over long-poll. */

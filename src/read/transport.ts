@@ -1,6 +1,6 @@
 import { DurableStreamError } from "../errors/durable-stream-error.ts"
 import { FetchError } from "../errors/fetch-error.ts"
-import type { LinkedAbortController } from "../http/abort.ts"
+import { LinkedAbortController } from "../http/abort.ts"
 import type { Endpoint } from "../http/endpoint.ts"
 import { failureOf } from "../http/failure.ts"
 import { send, type RequestObserver, type StreamRequest } from "../http/request.ts"
@@ -54,22 +54,24 @@ const HELD_POLL_MS = 1_000
 /** Statuses of an SSE request that mean that this server, or something in front of it, does not support SSE. */
 const sseRejections: readonly number[] = [400, 405, 406, 415, 501]
 
-/**
- * Makes one read request. Never rejects for what a network may do; what it resolves with after an abort means nothing.
- *
- * @param controller - lives as long as the response is used: aborting it ends the body or connection too
- */
-export function openTransport(
-  context: ReadContext,
-  request: ReadRequest,
-  controller: LinkedAbortController,
-): Promise<Opened> {
+export interface PendingRequest {
+  readonly request: ReadRequest
+  /** Lives as long as the response is used: aborting it ends the body or connection too. */
+  readonly controller: LinkedAbortController
+  /** Never rejects for what a network may do; what it resolves with after an abort means nothing. */
+  readonly opened: Promise<Opened>
+}
+
+/** Makes one read request. */
+export function openTransport(context: ReadContext, request: ReadRequest): PendingRequest {
+  const controller = new LinkedAbortController()
   const attempt = new ReadAttempt(context, request, controller)
   // Not awaited: what an async function keeps while it waits is twice as much, and a session waits here most of its life.
-  return send(context.endpoint, attempt.request, controller.signal).then(
+  const opened = send(context.endpoint, attempt.request, controller.signal).then(
     (response) => attempt.open(response),
     (error: unknown) => attempt.fail(error),
   )
+  return { request, controller, opened }
 }
 
 /**

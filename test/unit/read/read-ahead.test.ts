@@ -1,9 +1,9 @@
 import { describe, expect, it } from "vitest"
-import type { LinkedAbortController } from "../../../src/http/abort.ts"
+import { LinkedAbortController } from "../../../src/http/abort.ts"
 import { bufferedPayload } from "../../../src/read/page.ts"
 import { ReadAhead } from "../../../src/read/read-ahead.ts"
 import type { ReadRequest } from "../../../src/read/session-state.ts"
-import type { Opened } from "../../../src/read/transport.ts"
+import type { Opened, PendingRequest } from "../../../src/read/transport.ts"
 
 /** Requests that were made, whose responses are made by hand. */
 class Requests {
@@ -13,8 +13,13 @@ class Requests {
     respond: (opened: Opened) => void
   }> = []
 
-  readonly open = ({ offset }: ReadRequest, scope: LinkedAbortController): Promise<Opened> => {
-    return new Promise((respond) => void this.made.push({ offset, scope, respond }))
+  readonly open = (request: ReadRequest): PendingRequest => {
+    const { offset } = request
+    const controller = new LinkedAbortController()
+    const opened = new Promise<Opened>((respond) => {
+      this.made.push({ offset, scope: controller, respond })
+    })
+    return { request, controller, opened }
   }
 
   get offsets(): string[] {
