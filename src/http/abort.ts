@@ -111,7 +111,7 @@ export function raceAbort<T>(
       giveUp()
       return
     }
-    signal.addEventListener("abort", giveUp, { once: true })
+    signal.addEventListener("abort", giveUp)
     promise.then(
       (value) => {
         signal.removeEventListener("abort", giveUp)

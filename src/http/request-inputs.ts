@@ -116,8 +116,8 @@ export interface RequestInputs {
 
 /** Whether a request has to wait for what functions give. */
 export function hasProviders({ headers, moreHeaders, params }: GivenInputs): boolean {
-  const records = [headers, params]
-  return moreHeaders !== undefined || records.some((one) => Object.values(one).some(isProvider))
+  const has = (record: object) => Object.values(record).some(isProvider)
+  return moreHeaders !== undefined || has(headers) || has(params)
 }
 
 /** The headers and params of a request that has no functions among them. */

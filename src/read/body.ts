@@ -76,7 +76,7 @@ class BodyPayload implements Payload {
     this.#context = context
     // Some bodies do not follow the signal that fetch was given; a cancelled reader ends every wait at once.
     if (context.signal.aborted) this.#onAbort()
-    else context.signal.addEventListener("abort", this.#onAbort, { once: true })
+    else context.signal.addEventListener("abort", this.#onAbort)
   }
 
   get isComplete(): boolean {

@@ -188,8 +188,9 @@ class ReadAttempt implements RequestObserver, IdleListener {
       const failure = { kind: "malformed", error } as const
       return { kind: "transfer-failed", failure, deliveredBytes: 0 }
     }
-    const isText = mediaType(headers.get("content-type")).startsWith("text/")
-    const payload = bodyPayload(response, this.#body(isText ? this.#context.onText : undefined))
+    const { onText } = this.#context
+    const isText = onText && mediaType(headers.get("content-type")).startsWith("text/")
+    const payload = bodyPayload(response, this.#body(isText ? onText : undefined))
     const end = { ...metadata, offset }
     return { kind: "page", end, payload, elapsedMs: this.#elapsedMs, response }
   }
