@@ -34,12 +34,7 @@ import {
 } from "./session-state.ts"
 import type { SseConnection, SseRead } from "./sse-connection.ts"
 import { OFFSET, type ConnectionState, type SessionSettings } from "./stream-options.ts"
-import {
-  openTransport,
-  type Opened,
-  type PendingRequest,
-  type ReadContext,
-} from "./transport.ts"
+import { openTransport, type Opened, type PendingRequest, type ReadContext } from "./transport.ts"
 
 /** An effect that takes time: it is carried out while the consumer waits for a page. */
 type Work = Extract<Effect, { kind: "request" | "receive" | "wait" | "handle-error" }>
