@@ -41,10 +41,25 @@ export async function startWebKit(paths: WebKitPaths): Promise<PlainBrowser> {
     await session("POST", "/timeouts", { script: 60_000, pageLoad: 60_000 })
     // The window that stays: commands need one that exists.
     const home = await session("GET", "/window")
+    let last: Promise<unknown> = Promise.resolve()
+    // A command is about the window that was entered last: no other one may be entered between the two.
+    const within = (handle: unknown): Call => {
+      return (method, path, body) => {
+        const run = async () => {
+          await session("POST", "/window", { handle })
+          return session(method, path, body)
+        }
+        const result = last.then(run)
+        last = result.catch(() => undefined)
+        return result
+      }
+    }
     return {
       async open(url) {
-        await session("POST", "/window", { handle: home })
-        return openTab(session, url)
+        // A new tab stays behind the others; a new window is in front. The form is that of the driver.
+        const opened = await within(home)("POST", "/window/new", { type: "window" })
+        const { handle } = opened as { handle: string }
+        return openTab(within(handle), url)
       },
       async stop() {
         await session("DELETE", "").catch(() => undefined)
@@ -58,13 +73,7 @@ export async function startWebKit(paths: WebKitPaths): Promise<PlainBrowser> {
 }
 
 async function openTab(session: Call, url: string): Promise<PlainTab> {
-  // A new tab stays behind the others; a new window is in front.
-  const type = "window"
-  // What a driver gives for it.
-  const { handle } = (await session("POST", "/window/new", { type })) as { handle: string }
-  const enter = () => session("POST", "/window", { handle })
   const evaluate = async (expression: string) => {
-    await enter()
     const script = `const done = arguments[0]
       Promise.resolve().then(() => eval(${JSON.stringify(expression)})).then(
         (value) => done({ value }), (error) => done({ failure: String(error) }))`
@@ -77,7 +86,6 @@ async function openTab(session: Call, url: string): Promise<PlainTab> {
     return value
   }
   const goTo = async (target: string) => {
-    await enter()
     await session("POST", "/url", { url: target })
     await untilTrue(() => evaluate(IS_LOADED))
   }
@@ -85,17 +93,16 @@ async function openTab(session: Call, url: string): Promise<PlainTab> {
   return {
     evaluate: async <T>(expression: string) => (await evaluate(expression)) as T,
     async hide() {
-      await enter()
       await session("POST", "/window/minimize")
     },
     async show() {
-      await enter()
       await session("POST", "/window/rect", { width: 800, height: 600 })
     },
     goTo,
-    goBack: () => session("POST", "/back", {}).then(() => undefined),
+    async goBack() {
+      await session("POST", "/back", {})
+    },
     async close() {
-      await enter()
       await session("DELETE", "/window")
     },
   }
