@@ -118,16 +118,8 @@ export class TabsSource implements ResponseSource {
       })
     }
     this.#begin(this.#session(offset, false, session.cursor))
-    const setLost = (isLost: boolean) => {
-      this.#lostNetwork = isLost
-      this.#showState()
-    }
-    this.#cleanups.push(
-      onOnline(
-        () => setLost(false),
-        () => setLost(true),
-      ),
-    )
+    const setLost = (isLost: boolean) => () => this.#setLost(isLost)
+    this.#cleanups.push(onOnline(setLost(false), setLost(true)))
     for (const signal of new Set([endpoint.signal, session.signal])) {
       if (signal === undefined) continue
       const abort = () => {
@@ -317,10 +309,7 @@ export class TabsSource implements ResponseSource {
   }
 
   #dispatch(event: FollowerEvent): void {
-    if (event.kind === "page" || event.kind === "caught-up") {
-      this.#lostNetwork = false
-      this.#showState()
-    }
+    if (event.kind === "page" || event.kind === "caught-up") this.#setLost(false)
     this.#events.push(event)
     if (this.#isDispatching) return
     this.#isDispatching = true
@@ -397,6 +386,11 @@ export class TabsSource implements ResponseSource {
         } else if (event.kind !== "end") this.#settings.observe?.(event)
       },
     }
+  }
+
+  #setLost(isLost: boolean): void {
+    this.#lostNetwork = isLost
+    this.#showState()
   }
 
   #showState(): void {
