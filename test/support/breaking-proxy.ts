@@ -1,4 +1,9 @@
-import { request as httpRequest, type IncomingMessage, type ServerResponse } from "node:http"
+import {
+  request as httpRequest,
+  type IncomingHttpHeaders,
+  type IncomingMessage,
+  type ServerResponse,
+} from "node:http"
 import type { Socket } from "node:net"
 import { PassThrough, pipeline, type Readable } from "node:stream"
 import { startTrackedHttpServer } from "./tracked-http-server.ts"
@@ -33,6 +38,7 @@ export interface ProxiedRequest {
   /** Path and query. */
   path: string
   query: URLSearchParams
+  headers: IncomingHttpHeaders
   action: ProxyAction
 }
 
@@ -62,7 +68,8 @@ export async function startBreakingProxy(targetUrl: string): Promise<BreakingPro
   const server = await startTrackedHttpServer((incoming, response) => {
     const path = incoming.url ?? "/"
     const query = new URL(path, target).searchParams
-    const seen = { index: requests.length, method: incoming.method ?? "GET", path, query }
+    const { method = "GET", headers } = incoming
+    const seen = { index: requests.length, method, path, query, headers }
     const action = script.shift() ?? proxy.decide(seen)
     requests.push({ ...seen, action })
     const { delayMs = 0 } = action
