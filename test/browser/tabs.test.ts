@@ -135,14 +135,21 @@ describeInBrowser("Tabs of a browser that share a connection", (world) => {
       const readers = await openMany(await opener(handle.url), 3)
       const holder = await findHolder(readers)
       const others = readers.filter((reader) => reader !== holder)
+      const watcher = others[0]!.tab.page
+      await watcher.evaluate(() => {
+        const channel = new BroadcastChannel("test")
+        const hung = new Promise((resolve) => channel.addEventListener("message", resolve))
+        Object.assign(window, { hung: hung.then(() => channel.close()) })
+      })
       const hang = holder.tab.page.evaluate(() => {
+        new BroadcastChannel("test").postMessage("hangs")
         const until = performance.now() + 15_000
         while (performance.now() < until);
         return window.testPage.tails["tail-1"]?.items.length
       })
+      await watcher.evaluate(() => (window as unknown as { hung: Promise<void> }).hung)
       await appendAndWait(handle, others, 0, 3)
-      // The first message may come before it hangs.
-      expect(await hang).toBeLessThan(3)
+      expect(await hang).toBe(0)
       const { items } = await holder.tail.until((record) => record.items.length === 3)
       expect(items).toEqual([0, 1, 2])
       await appendAndWait(handle, readers, 3, 2)
