@@ -1,3 +1,4 @@
+import { MAX_TIMER_MS } from "../http/abort.ts"
 import type { BackoffOverrides } from "../http/backoff.ts"
 import { checkSignal, type FetchOptions } from "../http/endpoint.ts"
 import { badOption, checkOptions, RULES, wholeNumber } from "../http/option-checks.ts"
@@ -163,7 +164,6 @@ export type ProducerState =
   | { readonly kind: "failed"; readonly error: Error }
 
 const MIB = 1_048_576
-const MAX_TIMER_MS = 2_147_483_647
 
 /** Checked {@link IdempotentProducerOptions} with every default filled in, less what goes into the endpoint. */
 export type ProducerSettings = {
