@@ -32,6 +32,12 @@ import {
 /** A timer that fires so late was held up: the machine was suspended. */
 export const SUSPENDED_MS = 5000
 
+/**
+ * - `draining`: a batch was rejected. Nothing is sent; once no request is pending, the recovery begins.
+ * - `recovering`: nothing is sent until it ends, which can take a back-off or a request.
+ */
+type Phase = "sending" | "draining" | "recovering" | "stopped"
+
 export interface SenderOwner {
   readonly endpoint: Endpoint
   /** Ends every request. */
@@ -84,7 +90,7 @@ export class Sender {
   readonly #mayShareEpoch: boolean
   /** The batches that are not settled, in order. */
   readonly #batches: Batch[] = []
-  #phase: "sending" | "draining" | "stopped" = "sending"
+  #phase: Phase = "sending"
   /** Only the first batch is sent until one is acknowledged: after a failure, and to begin an epoch. */
   #isProbing: boolean
   /** Batches from this index on are for the next epoch: a restart waits for those before. */
@@ -387,6 +393,7 @@ export class Sender {
   }
 
   async #recover(): Promise<void> {
+    this.#phase = "recovering"
     this.#acknowledgeImplicitly()
     let recovery = this.#decideRecovery()
     try {
@@ -497,7 +504,7 @@ export class Sender {
   }
 
   // A method, as the compiler would take the phase to be what it was before a call or an await.
-  #isAt(phase: "sending" | "draining" | "stopped"): boolean {
+  #isAt(phase: Phase): boolean {
     return this.#phase === phase
   }
 }

@@ -37,6 +37,26 @@ describe("fencing", () => {
     expect(desk.posts.slice(1).map(({ body }) => body)).toEqual(["a", "b", "c"])
   })
 
+  it("makes the producer bump its epoch once, also if a retry falls due while it waits to do so", async () => {
+    for (let seed = 1; seed <= 20; seed++) {
+      const desk = new PostDesk()
+      await runInVirtualTime({ seed }, async () => {
+        const producer = desk.producer(claiming)
+        appendAll(producer, "a")
+        ;(await desk.post(0)).fence(6)
+        ;(await desk.post(1)).accept()
+        await settled()
+        appendAll(producer, "bc")
+        ;(await desk.post(2)).respond(500)
+        // The second bump in a row comes after a back-off of its own.
+        ;(await desk.post(3)).fence(8)
+        desk.reply = (post) => setTimeout(() => post.accept(), 20)
+        await producer.flush()
+      })
+      expect(desk.numbers, `seed ${seed}`).toEqual(["0.0", "7.0", "7.1", "7.2", "9.0", "9.1"])
+    }
+  })
+
   it("in the middle of a pipeline makes the producer bump its epoch once no request is pending", async () => {
     const desk = new PostDesk()
     const producer = desk.producer(claiming)
