@@ -74,7 +74,7 @@ const protocolHeaders = [
 /**
  * The error of a write whose success did not come from a server of the protocol: something in between responded (a login
  * page, a gateway's JSON, a queue's 202), or a redirect (301, 302, 303) turned the write into a read. The same for a HEAD
- * that gets a page. Takes the body of a response that needs a look at it.
+ * that gets a page or such a status. Takes the body of a response that needs a look at it.
  *
  * @param response - a success, its body unread
  * @returns undefined if the response can be the server's
@@ -94,9 +94,10 @@ export async function unexpectedResponse(
     return transferError(url, { kind: "malformed", status, reason, effect, retryable: false })
   }
   if (method === "GET") return undefined
+  const isOthers = [202, 205, 206].includes(status)
   if (method === "HEAD") {
     const isPage = mediaType(headers.get(CONTENT_TYPE_HEADER)) === "text/html"
-    return isPage && !isOurs ? error("none") : undefined
+    return isOthers || (isPage && !isOurs) ? error("none") : undefined
   }
   if (redirected && has(STREAM_UP_TO_DATE_HEADER)) {
     const reason = "a redirect turned the write into a read (use 307 or 308), nothing was written"
@@ -104,8 +105,7 @@ export async function unexpectedResponse(
   }
   // Behind a redirect, the headers can be those of a page that was read.
   const isSure = isOurs && (!redirected || method !== "POST" || has(PRODUCER_EPOCH_HEADER))
-  const isForeign =
-    [202, 205, 206].includes(status) || (!isSure && (await hasContent(response, signal)))
+  const isForeign = isOthers || (!isSure && (await hasContent(response, signal)))
   return isForeign ? error("unknown") : undefined
 }
 

@@ -33,6 +33,8 @@ export interface RecoveryContext {
   readonly epoch: number
   /** Whether the content type of the batches is a guess that no response has confirmed. */
   readonly isTypeGuessed: boolean
+  /** Whether another producer may have stored the first numbers of the epoch. */
+  readonly isShared: boolean
   readonly stream: string
 }
 
@@ -43,7 +45,7 @@ export interface RecoveryContext {
  * 1. The content type was a guess: nothing was stored, and the server is asked for the right one before anything else.
  * 2. What can never succeed fails the producer, and so does a duplicate that is another producer's.
  * 3. Fenced: batches are sent again only if none of them can be stored. The server stores in order, so the first batch
- *    vouches for those behind it.
+ *    vouches for those behind it, unless another producer's may be stored in its place.
  * 4. A gap that expects the first batch of the epoch after others were acknowledged: the server forgot the producer.
  *    Any other gap cannot be repaired.
  * 5. Rejected: the batch is split until the message at fault is found, unless an attempt before may have stored it.
@@ -52,10 +54,11 @@ export interface RecoveryContext {
  */
 export function decideRecovery(
   batches: readonly BatchView[],
-  { autoClaim, epoch, isTypeGuessed, stream }: RecoveryContext,
+  { autoClaim, epoch, isTypeGuessed, isShared, stream }: RecoveryContext,
 ): Recovery {
   const [head] = batches
-  const isIndeterminate = head !== undefined && isUnknown(head.state)
+  const deciding = isShared ? batches : batches.slice(0, 1)
+  const isIndeterminate = deciding.some(({ state }) => isUnknown(state))
   const outcomes = batches.map(({ state }) =>
     state.kind === "rejected" ? state.outcome : undefined,
   )

@@ -424,6 +424,7 @@ export class Sender {
       autoClaim: this.#settings.autoClaim,
       epoch: this.#epochs.epoch,
       isTypeGuessed: this.isTypeGuessed,
+      isShared: this.#mayShareEpoch && this.#firstNewIndex === Infinity,
       stream: describeUrl(this.#owner.endpoint.url),
     })
   }

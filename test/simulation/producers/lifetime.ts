@@ -218,13 +218,14 @@ export class Lifetime {
   }
 
   #checkThrown(error: unknown, bufferedBefore: number): void {
-    const { producer, scenario } = this.#fields
+    const { producer, scenario, wire } = this.#fields
     if (producer.bufferedBytes !== bufferedBefore) {
       this.#problems.push("a message was queued although append() threw")
     }
     const code = (error as Partial<DurableStreamError>).code
     // An invalid message can mislead the guess at a content type that the server does not tell in time.
-    const isMisled = scenario.mustAsk && scenario.invalid > 0 && code === "PARSE_ERROR"
+    const mayMislead = scenario.invalid > 0 || wire.isTypeMisled
+    const isMisled = scenario.mustAsk && mayMislead && code === "PARSE_ERROR"
     if (producer.state !== "failed" && code !== "BUFFER_FULL" && !isMisled) {
       this.#problems.push(`append() threw ${String(error)}`)
     }

@@ -20,6 +20,8 @@ export class WireRecord {
   readonly foreignDuplicates: string[] = []
   /** A first attempt got the response of a duplicate. */
   hasCleanDuplicate = false
+  /** A HEAD got the headers of something between the client and the server: nothing shows that its content type is wrong. */
+  isTypeMisled = false
   readonly fetch: typeof globalThis.fetch
   readonly #bodies = new Map<string, string>()
   readonly #knownEpochs = new Set<number>()
@@ -37,6 +39,7 @@ export class WireRecord {
       const headers = (init?.headers ?? {}) as Record<string, string>
       const epoch = headers["Producer-Epoch"]
       const seq = headers["Producer-Seq"]
+      if (init?.method === "HEAD") return this.#watchHead(fetch(input, init))
       if (epoch === undefined || seq === undefined) return fetch(input, init)
       const body = init?.body instanceof Uint8Array ? new TextDecoder().decode(init.body) : ""
       const post = { atMs: clock.elapsedMs, epoch: Number(epoch), seq: Number(seq), body }
@@ -47,6 +50,12 @@ export class WireRecord {
   /** Whether the client knows that the first batch of an epoch is stored. */
   isEpochKnown(epoch: number): boolean {
     return this.#knownEpochs.has(epoch)
+  }
+
+  async #watchHead(responding: Promise<Response>): Promise<Response> {
+    const response = await responding
+    this.isTypeMisled ||= response.ok && !response.headers.has("stream-next-offset")
+    return response
   }
 
   async #watch(post: NumberedPost, responding: Promise<Response>): Promise<Response> {

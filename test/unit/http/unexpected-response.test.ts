@@ -79,6 +79,18 @@ describe("a success of a write that is not from a server of the protocol", () =>
     }
   })
 
+  it.each([202, 205, 206])(
+    "fails a HEAD with %i, whose content type is another server's",
+    async (status) => {
+      const head = { method: "HEAD", operation: "head", retry: "idempotent" } as const
+      const response = makeResponse(status, { "content-type": "application/json" })
+      expect(await outcomeOf(head, response)).toMatchObject({
+        code: "PROTOCOL",
+        indeterminate: false,
+      })
+    },
+  )
+
   it("counts a body that does not begin within a second", async () => {
     vi.useFakeTimers()
     try {

@@ -28,6 +28,23 @@ describe("an indeterminate batch that the server then rejects", () => {
     )
   })
 
+  it("fails the producer if an earlier lifetime of its id and epoch may have let it in", async () => {
+    const desk = new PostDesk()
+    const report = await runInVirtualTime({}, async () => {
+      // The earlier lifetime stored batch 0 of epoch 0. This one's is rejected before the server looks at its number.
+      const producer = desk.producer({ maxBatchBytes: 1 })
+      for (const message of "ab") producer.append(message)
+      const flushed = producer.flush().catch((error: unknown) => error)
+      ;(await desk.post(1)).lose()
+      ;(await desk.post(0)).respond(413)
+      const error = await flushed
+      return { error, rest: undelivered(producer), count: producer.indeterminateCount }
+    })
+    const { error, rest, count } = report.value
+    expect(error).toMatchObject({ status: 413, indeterminate: true })
+    expect([rest, count, desk.numbers]).toEqual([["a", "b"], 2, ["0.0", "0.1"]])
+  })
+
   it("is not reported as rejected when it is a single message", async () => {
     const desk = new PostDesk()
     const report = await runInVirtualTime({}, async () => {

@@ -45,10 +45,12 @@ const claims: RecoveryContext = {
   autoClaim: true,
   epoch: 4,
   isTypeGuessed: false,
+  isShared: false,
   stream: "http://x",
 }
 const guesses: RecoveryContext = { ...claims, isTypeGuessed: true }
 const obeys: RecoveryContext = { ...claims, autoClaim: false }
+const shares: RecoveryContext = { ...obeys, isShared: true }
 
 describe("decideRecovery", () => {
   it.each<[string, BatchView[], RecoveryContext, string]>([
@@ -87,6 +89,12 @@ describe("decideRecovery", () => {
       claims,
       "bump 6",
     ],
+    [
+      "fenced before an indeterminate one that another producer's batch may have let in",
+      [rejected(fenced), retrying("unknown")],
+      { ...shares, autoClaim: true },
+      "fail 403",
+    ],
     ["another producer's duplicate", [rejected(foreign, "unknown")], claims, "fail 403"],
     ["forgotten without autoClaim", [rejected(forgotten)], obeys, "fail 409"],
     ["forgotten", [rejected(forgotten)], claims, "bump 4"],
@@ -96,6 +104,18 @@ describe("decideRecovery", () => {
     ["rejected", [rejected(rejection), queued], obeys, "split"],
     ["rejected as too large", [rejected(tooLarge)], obeys, "split too large"],
     ["rejected and indeterminate", [rejected(rejection, "unknown")], obeys, "fail 400"],
+    [
+      "rejected before an indeterminate one",
+      [rejected(tooLarge), retrying("unknown")],
+      obeys,
+      "split too large",
+    ],
+    [
+      "rejected before an indeterminate one that another producer's batch may have let in",
+      [rejected(tooLarge), retrying("unknown")],
+      shares,
+      "fail 413",
+    ],
     ["a single message is rejected", [rejected(rejection, "none", 1)], obeys, "drop 400"],
     [
       "a single indeterminate message is rejected",
