@@ -407,7 +407,9 @@ export class Sender {
         const delayMs = this.#prepare(recovery)
         if (delayMs > 0) await sleep(delayMs, this.#owner.stopSignal)
         if (this.#isAt("stopped")) return
-        this.#renumber(recovery.kind === "bump" ? recovery.above : this.#epochs.epoch)
+        this.#epochs.beginAbove(recovery.kind === "bump" ? recovery.above : this.#epochs.epoch)
+        for (const batch of this.#batches) applyEvent(batch, { kind: "renumber" })
+        this.#isProbing = true
       }
     } catch (error) {
       // What #prepare throws is an Error; an abort in the sleep comes with a stop, which the owner made.
@@ -467,12 +469,6 @@ export class Sender {
       return this.#epochs.noteRejection()
     }
     return 0
-  }
-
-  #renumber(above: number): void {
-    this.#epochs.beginAbove(above)
-    for (const batch of this.#batches) applyEvent(batch, { kind: "renumber" })
-    this.#isProbing = true
   }
 
   /** A batch without a response is stored if a later one is: the server stores in order. @returns whether there was one */
