@@ -56,7 +56,7 @@ export const MAX_STALLS = 10
 export const MAX_LIVE_STALLS = 20
 /** Malformed pages in a row: a captive portal disappears, a broken server does not. */
 export const MAX_MALFORMED = 4
-/** Transfers in a row that may fail in the same way, if it is none in which a network fails. */
+/** Transfers without progress that may fail in the same way, if it is none in which a network fails. */
 export const MAX_IDENTICAL = 16
 
 /** A long-poll whose empty response comes sooner than this was not held open by its server. */
@@ -433,12 +433,13 @@ function onTransferFailed(
   const isInterrupted = state.kind === "delivering" && state.isInterrupted
   if (isInterrupted || failure.kind === "suspended") return request(known, "catch-up")
   const { retries } = context
-  const { signature } = failure
+  // A network that fails in between says nothing about what always fails.
+  const signature = failure.signature ?? (further ? undefined : retries.signature)
   const isMalformed = failure.kind === "malformed"
-  const isSame = !further && signature !== undefined && signature === retries.signature
+  const isSame = !further && signature === retries.signature
   const transferErrors = further ? 1 : retries.transferErrors + 1
   const malformed = retries.malformed + (isMalformed ? 1 : 0)
-  const identical = isSame ? retries.identical + 1 : 1
+  const identical = isSame ? retries.identical + (failure.signature === undefined ? 0 : 1) : 1
   const failed = update(known, {
     retries: { ...retries, transferErrors, malformed, identical, signature },
   })

@@ -89,7 +89,7 @@ describe.each([
 // The aim is 25 KB, 13.5 KB and 0.6 KB (bench/README.md says what weighs what). Until then these keep it from growing unseen.
 describe("the size of a bundle, minified by esbuild and compressed by brotli", () => {
   it.each([
-    ["everything", EVERYTHING, 43_500],
+    ["everything", EVERYTHING, 43_850],
     ["stream alone", only("stream"), 23_650],
   ])("%s", async (name, entry, maxBytes) => {
     const bytes = brotliBytes(await bundleWithEsbuild(entry))

@@ -24,6 +24,8 @@ const suites: Record<string, (seed: number, options: RunOptions) => Promise<void
 const USAGE = `npm run simulate -- [--seeds N] [--start S] [--only ${Object.keys(suites).join("|")}] [--seed S --verbose]`
 
 async function main(): Promise<number> {
+  // The client then does not warn of the outages that the runs are made of.
+  process.env["NODE_ENV"] = "test"
   const { values } = parseArgs({
     options: {
       seeds: { type: "string", default: "10000" },

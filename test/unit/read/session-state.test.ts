@@ -814,6 +814,8 @@ describe("what a failed transfer leads to", () => {
     expect(fails(MAX_IDENTICAL + 1, same).kind).toBe("handling-error")
     const interrupted = fails(1, failed("network", "another"), fails(MAX_IDENTICAL, same).context)
     expect(fails(MAX_IDENTICAL, same, interrupted.context).kind).toBe("waiting")
+    const lost = fails(1, failed("timeout"), fails(MAX_IDENTICAL, same).context)
+    expect(fails(1, same, lost.context).kind).toBe("handling-error")
   })
 
   it("a day of bad network does not use up the patience for malformed pages", () => {
