@@ -67,7 +67,9 @@ function sseCase(settings: SseCase): BenchCase {
     async client({ stream }, job) {
       const { url, total, units } = await begin(job)
       return timed(units, async () => {
-        const response = await stream({ url, live: "sse", warnOnHttp: false })
+        // One event is larger than the default of 64 MiB.
+        const options = { url, live: "sse", warnOnHttp: false, maxPageBytes: Infinity } as const
+        const response = await stream(options)
         let received = 0
         await new Promise<void>((resolve) => {
           response.subscribeJson(({ items }) => {
