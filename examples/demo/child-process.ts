@@ -6,7 +6,7 @@ const children = new Set<ChildProcess>()
 
 /** A program of this folder in a process of its own. */
 export interface Child {
-  /** The next text that it sends with `process.send`. */
+  /** The next text that it sends with `process.send`. Rejects if it ends instead, with what it wrote to stderr. */
   nextMessage(): Promise<string>
   /** Ends it with SIGKILL: nothing of it runs any more, and it cannot clean up. */
   kill(): Promise<void>
@@ -18,14 +18,20 @@ export interface Child {
 export function startChild(name: string, ...args: string[]): Child {
   const file = fileURLToPath(new URL(name, import.meta.url))
   const child = spawn(process.execPath, ["--import", "tsx", file, ...args], {
-    stdio: ["ignore", "ignore", "ignore", "ipc"],
+    stdio: ["ignore", "ignore", "pipe", "ipc"],
     env: { ...process.env, NODE_ENV: "test" },
   })
   children.add(child)
-  const exit = once(child, "exit").then(() => void children.delete(child))
-  const messages = on(child, "message")
+  let errors = ""
+  child.stderr?.on("data", (text) => void (errors += String(text)))
+  const exit = once(child, "close").then(() => void children.delete(child))
+  const messages = on(child, "message", { close: ["close"] })
   return {
-    nextMessage: async () => String((await messages.next()).value?.[0]),
+    async nextMessage() {
+      const { value, done } = await messages.next()
+      if (done) throw new Error(`${name} ended before it said so: ${errors}`)
+      return String(value[0])
+    },
     async kill() {
       child.kill("SIGKILL")
       await exit

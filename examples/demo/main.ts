@@ -33,8 +33,10 @@ const base = await server.nextMessage()
 
 const sleep = (ms: number) => new Promise<void>((resolve) => void setTimeout(resolve, ms))
 
-async function until(condition: () => boolean): Promise<void> {
-  while (!condition()) await sleep(5)
+async function until(what: string, condition: () => boolean): Promise<void> {
+  for (const deadline = performance.now() + 60_000; !condition(); await sleep(5)) {
+    if (performance.now() > deadline) throw new Error(`Waited for a minute, in vain: ${what}`)
+  }
 }
 
 // The first two acts share a stream, its writer and its readers.
@@ -43,6 +45,7 @@ const writer = new IdempotentProducer(ticks, "demo", { autoClaim: true, lingerMs
 const ann = new Reader("ann", ticks.url, "sse")
 const bob = new Reader("bob", ticks.url, "long-poll")
 let written = 0
+let writtenAtResume = Infinity
 const writing = setInterval(() => writer.append({ n: written++, writtenMs: Date.now() }), 20)
 const rows = () => [ann, bob].map((reader) => reader.row(written))
 
@@ -53,28 +56,30 @@ async function readThroughTunnel(reader: Reader): Promise<void> {
   first.event(`${reader.name} is disconnected after ${reader.received.length} messages`)
   await sleep(500)
   first.event(`${reader.name} resumes from the offset that it saved`)
+  writtenAtResume = written
   await reader.read()
 }
 
 const first = new Screen("1  Readers, by SSE and by long-poll; one is disconnected", rows)
-await until(() => bob.received.length >= 40)
+await until("bob has 40 messages", () => bob.received.length >= 40)
 bob.disconnect()
-await until(() => bob.received.length >= written - 3 && written >= 100)
+await until("bob has caught up", () => bob.received.length >= Math.max(writtenAtResume, 100))
 first.end()
 
 const second = new Screen("2  The server is killed and started again", rows)
 // The reference server stores a message and its producer's number one after the other: what is killed between the two is stored
 // again by a retry, whatever a client does. So nothing is in flight here.
-await until(() => writer.inFlightCount === 0)
+await until("nothing is in flight", () => writer.inFlightCount === 0)
 second.event("kill -9: the server is gone, and the writer goes on")
 await server.kill()
 const writtenBefore = written
-server = startChild("server.ts", new URL(base).port, join(folder, "streams"))
-await until(() => ann.state !== "live" && written >= writtenBefore + 40)
+// Only then is the server started: once it is back, a reader is soon live again.
+await until("ann has noticed", () => ann.state !== "live" && written >= writtenBefore + 40)
 second.event(`${writer.pendingCount + writer.inFlightCount} of the writer's messages wait for it`)
+server = startChild("server.ts", new URL(base).port, join(folder, "streams"))
 await server.nextMessage()
 second.event("the server is back; writer and readers go on where they were")
-await until(() => written >= writtenBefore + 100)
+await until("the writer has gone on", () => written >= writtenBefore + 100)
 clearInterval(writing)
 await writer.close()
 await reading
@@ -116,11 +121,11 @@ look.subscribeJson(({ items }) => void delivered.push(...items.map(({ order }) =
 const shop = startChild("outbox-writer.ts", orders.url, file, String(ORDERS))
 for (let line = await shop.nextMessage(); line !== "queued";) line = await shop.nextMessage()
 fourth.event(`${ORDERS} orders are in its file`)
-await until(() => delivered.length >= 15)
+await until("15 orders are delivered", () => delivered.length >= 15)
 await shop.kill()
 fourth.event(`kill -9 after ${delivered.length} orders`)
 await startChild("outbox-writer.ts", orders.url, file).ended()
-await until(() => delivered.length >= ORDERS)
+await until("every order is delivered", () => delivered.length >= ORDERS)
 fourth.event(`another process opened the file: ${delivered.length} orders, once and in order`)
 fourth.end()
 look.cancel()
