@@ -34,6 +34,9 @@ const BUFFERED_MS = 1_000
 /** Events that have all arrived must not keep the event loop from everything else: a page drops frames after 50 ms. */
 const MAX_BUSY_MS = 30
 
+/** What is parsed at once of a chunk: browsers deliver all that has arrived as one, which can be megabytes. */
+const MAX_PARSED_BYTES = 128 * 1024
+
 /** The default of `maxPageBytes` for a line or an event. */
 const MAX_EVENT_BYTES = 64 * 1024 * 1024
 
@@ -57,7 +60,9 @@ export class SseConnection {
   #hasBytes = false
   #firstEventAtMs: number | undefined
   #listenedMs = 0
-  /** When the last chunk came that was waited for, or the event loop had its last turn. */
+  /** What is left to parse of the last chunk. */
+  #unparsed: Uint8Array = new Uint8Array()
+  /** When the event loop had its last turn. */
   #busySinceMs = 0
   #progressed = false
   /** The end of the last content. */
@@ -84,19 +89,27 @@ export class SseConnection {
       const page = this.#takeArrived()
       if (page !== undefined) return page
       if (this.#defect !== undefined) return this.#closed(this.#defect)
-      const hadEvents = this.#firstEventAtMs !== undefined
-      const sinceMs = monotonicMs()
-      const part = await this.#read()
-      const nowMs = monotonicMs()
-      // A consumer that takes its time between two reads says nothing about the connection.
-      if (hadEvents) this.#listenedMs += nowMs - sinceMs
-      if (nowMs - sinceMs > 1) this.#busySinceMs = nowMs
-      else if (nowMs - this.#busySinceMs > MAX_BUSY_MS) {
+      if (this.#unparsed.length === 0) {
+        const hadEvents = this.#firstEventAtMs !== undefined
+        const read = this.#read()
+        const sinceMs = monotonicMs()
+        const part = await read
+        // A consumer that takes its time between two reads says nothing about the connection.
+        const waitedMs = monotonicMs() - sinceMs
+        if (hadEvents) this.#listenedMs += waitedMs
+        // Less may be the work of others: a chunk that is there is not waited for.
+        if (waitedMs > MAX_BUSY_MS / 2) this.#busySinceMs = monotonicMs()
+        if (part.kind !== "chunk") {
+          return this.#closed(part.kind === "end" ? "closed" : part.failure.kind)
+        }
+        this.#unparsed = part.bytes
+      }
+      if (monotonicMs() - this.#busySinceMs > MAX_BUSY_MS) {
         await nextTurn()
         this.#busySinceMs = monotonicMs()
       }
-      if (part.kind === "chunk") this.#feed(part.bytes)
-      else return this.#closed(part.kind === "end" ? "closed" : part.failure.kind)
+      this.#feed(this.#unparsed.subarray(0, MAX_PARSED_BYTES))
+      this.#unparsed = this.#unparsed.subarray(MAX_PARSED_BYTES)
     }
   }
 
