@@ -67,7 +67,7 @@ export class SseConnection {
   #progressed = false
   /** The end of the last content. */
   #position: Offset
-  /** Data whose control event has not arrived: since when, and how many bytes arrived since then. */
+  /** Data whose control event has not arrived: what `#listenedMs` was then, and how many bytes arrived since then. */
   #unclaimedSinceMs: number | undefined
   #unclaimedBytes = 0
 
@@ -124,9 +124,8 @@ export class SseConnection {
     this.#hasBytes = true
     this.#parser.feed(bytes)
     const { isPending } = this.#assembler
-    const nowMs = monotonicMs()
     this.#unclaimedBytes = isPending ? this.#unclaimedBytes + bytes.byteLength : 0
-    this.#unclaimedSinceMs = isPending ? (this.#unclaimedSinceMs ?? nowMs) : undefined
+    this.#unclaimedSinceMs = isPending ? (this.#unclaimedSinceMs ?? this.#listenedMs) : undefined
     if (this.#parser.heldBytes > maxPageBytes) {
       throw pageTooLarge(url, "A line or event of SSE", maxPageBytes)
     }
@@ -134,7 +133,8 @@ export class SseConnection {
       throw pageTooLarge(url, "SSE data without a control event", maxPageBytes)
     }
     // Data whose control event does not arrive for as long as a silence may last is not a stream of pages.
-    if (nowMs - (this.#unclaimedSinceMs ?? nowMs) > idleTimeoutMs) this.#defect ??= "malformed"
+    const unclaimedMs = this.#listenedMs - (this.#unclaimedSinceMs ?? Infinity)
+    if (unclaimedMs > idleTimeoutMs) this.#defect ??= "malformed"
   }
 
   /** Pages that continue each other, as one. One that is empty, does not move or goes back is the session's to judge. */

@@ -87,3 +87,15 @@ it("divides a chunk of megabytes into pages, so that the event loop can have a t
   expect(items).toEqual(Array.from({ length: COUNT }, (_, index) => index + 1))
   expect(pages).toBeGreaterThan(chunk.length / (128 * 1024))
 })
+
+it("waits for a control event no shorter because the consumer took its time", async () => {
+  let nowMs = 0
+  vi.spyOn(performance, "now").mockImplementation(() => nowMs)
+  const second = page(2)
+  const control = second.indexOf("event: control")
+  const chunks = [page(1) + second.slice(0, control), ": keep-alive\n\n", second.slice(control)]
+  const connection = connectionOf(chunks)
+  expect(await connection.next()).toMatchObject({ kind: "page", end: { offset: "000001" } })
+  nowMs += 80_000
+  expect(await connection.next()).toMatchObject({ kind: "page", end: { offset: "000002" } })
+})
