@@ -128,7 +128,9 @@ const WAKE_MS = 25_000
 /** After a sleep, what has gone stale is replaced soon, not after the idle time-out. */
 export function checkWaking({ scenario, outcome, records }: Evidence): string[] {
   const { wokeMs, endedMs } = outcome
-  const waits = scenario.slownessMs > 0 || outcome.visibility.spans.length > 0
+  // A connection that nobody waits for is not watched: it is looked at when the consumer comes back.
+  const isAway = scenario.slownessMs > 0 || (scenario.startsLate && (wokeMs ?? 0) < LATE_START_MS)
+  const waits = isAway || outcome.visibility.spans.length > 0
   if (wokeMs === undefined || waits || endedMs <= wokeMs + WAKE_MS) return []
   const next = records.find((record) => record.atMs >= wokeMs)
   if (next && next.atMs <= wokeMs + WAKE_MS) return []
