@@ -126,7 +126,7 @@ export function raceAbort<T>(
 }
 
 /** Timers count milliseconds in 32 bits; a longer one would fire at once. */
-export const MAX_TIMER_MS = 2 ** 31 - 1
+export const MAX_TIMER_MS = 2_147_483_647
 
 /**
  * Waits, or ends at once with the signal.

@@ -1,5 +1,5 @@
 /** Two writers never take the same one of so many epochs. */
-const RANDOM_RANGE = 2 ** 20
+const RANDOM_RANGE = 1_048_576
 
 /** A wall clock outside of this (November 2026 to 2100) was never set. */
 const RELEASE_MS = 1_793_491_200_000

@@ -35,7 +35,7 @@ const BUFFERED_MS = 1_000
 const MAX_BUSY_MS = 30
 
 /** What is parsed at once of a chunk: browsers deliver all that has arrived as one, which can be megabytes. */
-const MAX_PARSED_BYTES = 128 * 1024
+const MAX_PARSED_BYTES = 131_072
 
 /** The default of `maxPageBytes` for a line or an event. */
 const MAX_EVENT_BYTES = 64 * 1024 * 1024

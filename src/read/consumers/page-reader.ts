@@ -27,7 +27,7 @@ export interface ReadMode {
 export const MAX_PART_SIZE = 1 << 28
 
 /** A larger chunk is read in pieces, so that a part stays below the engine's limit. */
-const MAX_PIECE_BYTES = 1 << 26
+const MAX_PIECE_BYTES = 67_108_864
 
 export type Reader<T, TBatch = unknown> = Pick<
   PageReader<FormatState, T, TBatch>,
