@@ -277,9 +277,10 @@ const MAX_RETRY_AFTER_MS = 3_600_000
  */
 export function retryAfterMs(headers: ResponseHeaders): number {
   const text = headerOf(headers, "retry-after") ?? ""
+  const dateMs = Date.parse(headerOf(headers, "date") ?? "")
   // Only what looks like a date may become one: Date.parse takes "-5" for a month.
   const ms = /^[A-Za-z]{3}/.test(text)
-    ? Date.parse(text) - (Date.parse(headerOf(headers, "date") ?? "") || Date.now())
+    ? Date.parse(text) - (Number.isNaN(dateMs) ? Date.now() : dateMs)
     : /^[+-]?\d+(\.\d+)?$/.test(text) && Number(text) * 1000
   return Math.min(Math.max(ms || 0, 0), MAX_RETRY_AFTER_MS)
 }

@@ -284,6 +284,11 @@ describe("retryAfterMs", () => {
     expect(after(value)).toBe(expected)
   })
 
+  it("measures a date against the response's Date also if that is the start of 1970", () => {
+    const start = new Date(0).toUTCString()
+    expect(after("Thu, 01 Jan 1970 00:00:02 GMT", start)).toBe(2_000)
+  })
+
   it("measures a date against the local clock if the response has no valid Date", () => {
     const inTenSeconds = new Date(Date.now() + 10_000).toUTCString()
     for (const date of ["", "soon"]) {
