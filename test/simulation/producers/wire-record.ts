@@ -25,9 +25,7 @@ export class WireRecord {
   readonly fetch: typeof globalThis.fetch
   readonly #bodies = new Map<string, string>()
   readonly #knownEpochs = new Set<number>()
-  /** Batches of which an attempt is in flight, or hangs and does not notice its abort. */
-  readonly #unsettled = new Set<string>()
-  /** Batches of which an attempt may have been applied. */
+  /** Batches of which an attempt may have been applied, or has no end: it hangs, also when it is aborted. */
   readonly #attempted = new Set<string>()
   readonly #highestSent = new Map<number, number>()
   #hasStored = false
@@ -68,19 +66,17 @@ export class WireRecord {
     this.#bodies.set(number, body)
     this.posts.push(post)
     this.#highestSent.set(epoch, Math.max(seq, this.#highestSent.get(epoch) ?? 0))
-    const isClean = !this.#attempted.has(number) && !this.#unsettled.has(number)
-    this.#unsettled.add(number)
+    const isClean = !this.#attempted.has(number)
+    this.#attempted.add(number)
     let response: Response
     try {
       response = await responding
     } catch (error) {
-      if (!isRefused(error)) this.#attempted.add(number)
+      if (isClean && isRefused(error)) this.#attempted.delete(number)
       throw error
-    } finally {
-      this.#unsettled.delete(number)
     }
     post.status = response.status
-    if (![429, 500, 503].includes(response.status)) this.#attempted.add(number)
+    if (isClean && [429, 500, 503].includes(response.status)) this.#attempted.delete(number)
     if (response.status === 204 && body !== "") this.#noteDuplicate(post, response, isClean)
     if (response.status === 200) this.#hasStored = true
     if (response.ok && seq === 0) this.#knownEpochs.add(epoch)
