@@ -6,7 +6,7 @@ const children = new Set<ChildProcess>()
 
 /** A program of this folder in a process of its own. */
 export interface Child {
-  /** The next text that it sends with `process.send`. Rejects if it ends instead, with what it wrote to stderr. */
+  /** The next text that it sends with `process.send`. Rejects if it fails instead, with what it wrote to stderr. */
   nextMessage(): Promise<string>
   /** Ends it with SIGKILL: nothing of it runs any more, and it cannot clean up. */
   kill(): Promise<void>
@@ -29,6 +29,8 @@ export function startChild(name: string, ...args: string[]): Child {
   return {
     async nextMessage() {
       const { value, done } = await messages.next()
+      // Ctrl-C ends it together with this program, which then has nothing to say about it.
+      if (done && child.signalCode !== null) return new Promise<never>(() => undefined)
       if (done) throw new Error(`${name} ended before it said so: ${errors}`)
       return String(value[0])
     },
