@@ -25,8 +25,9 @@ export class ChatView {
     new ResizeObserver(() => this.#follow()).observe(this.#log)
   }
 
-  /** Calls back with what the user sends. */
+  /** Lets the user write, and calls back with what is sent. Before, a form would load the page again. */
   onSend(callback: (text: string) => void): void {
+    this.#fields.disabled = false
     this.#form.addEventListener("submit", (event) => {
       event.preventDefault()
       const text = this.#input.value.trim()
@@ -59,8 +60,8 @@ export class ChatView {
 
   /** Shows what was written and is not in the stream yet. */
   addUnsent(message: Message): void {
-    // It has arrived meanwhile.
-    if (this.#items.has(message.id)) return
+    // It has arrived meanwhile, or is shown already.
+    if (this.#items.has(message.id) || this.#unsent.has(message.id)) return
     const item = this.#add(message, false)
     item.classList.add("unsent")
     this.#unsent.set(message.id, item)

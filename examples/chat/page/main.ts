@@ -35,22 +35,26 @@ conversation.subscribe((entries) => {
 })
 
 // Writing: into an outbox on disk. A tab of this browser, now or at the next visit, sends it until it is stored, once.
-const outbox = await openOutbox(new DurableStream({ ...room, contentType: "application/json" }), {
+const opening = openOutbox(new DurableStream({ ...room, contentType: "application/json" }), {
   store: indexedDbStore(room.url),
   observe(event) {
     panel.showWrite(event)
     if (event.kind === "failed") view.markFailed(event.error.message)
   },
 })
+// It may be opening still: nothing that is written meanwhile is lost.
 view.onSend((text) => {
   const sentAt = new Date().toISOString()
   const message = { kind: "message", id: crypto.randomUUID(), author: me, text, sentAt } as const
   view.addUnsent(message)
-  outbox.append(message).catch((error: unknown) => view.markFailed(String(error), message.id))
+  opening
+    .then((outbox) => outbox.append(message))
+    .catch((error: unknown) => view.markFailed(String(error), message.id))
 })
+const outbox = await opening
 const { messages } = await outbox.undelivered()
 for (const bytes of messages) {
-  // Nothing else is appended above.
+  // Nothing else is appended by this page.
   view.addUnsent(
     JSON.parse(new TextDecoder().decode(bytes)) as Extract<ChatEvent, { kind: "message" }>,
   )
