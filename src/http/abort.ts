@@ -125,7 +125,10 @@ export function raceAbort<T>(
   })
 }
 
-/** Timers count milliseconds in 32 bits; a longer one would fire at once. */
+/**
+ * Timers count milliseconds in 32 bits; a longer one would fire at once. Written as a number: bundlers keep `2 ** 31 - 1` where
+ * nothing uses it.
+ */
 export const MAX_TIMER_MS = 2_147_483_647
 
 /**

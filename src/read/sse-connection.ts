@@ -34,7 +34,7 @@ const BUFFERED_MS = 1_000
 /** Events that have all arrived must not keep the event loop from everything else: a page drops frames after 50 ms. */
 const MAX_BUSY_MS = 30
 
-/** What is parsed at once of a chunk: browsers deliver all that has arrived as one, which can be megabytes. */
+/** 128 KiB: what is parsed at once of a chunk. Browsers deliver all that has arrived as one, which can be megabytes. */
 const MAX_PARSED_BYTES = 131_072
 
 /** The default of `maxPageBytes` for a line or an event. */
@@ -79,8 +79,8 @@ export class SseConnection {
   }
 
   /**
-   * The next page: all that one chunk of the network completed, as one, because a consumer gains nothing from smaller parts.
-   * One call at a time.
+   * The next page: all that one chunk of the network completed, or one part of a large chunk, because a consumer gains nothing
+   * from smaller parts. One call at a time.
    *
    * @throws DurableStreamError `PAGE_TOO_LARGE`
    */

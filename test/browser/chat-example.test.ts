@@ -187,6 +187,33 @@ describeInBrowser("The chat example", (world) => {
     expect(await countInRoom("Written before the tab was closed")).toBe(1)
   })
 
+  it("sends what was written before its outbox had opened", async () => {
+    const context = await newContext()
+    await context.addInitScript(() => {
+      const opened = new Promise<void>((resolve) => {
+        addEventListener("test-opens", () => {
+          resolve()
+        })
+      })
+      const add = IDBOpenDBRequest.prototype.addEventListener
+      IDBOpenDBRequest.prototype.addEventListener = function (
+        this: IDBOpenDBRequest,
+        type: string,
+        listener: EventListener,
+        options?: boolean | AddEventListenerOptions,
+      ) {
+        const late: EventListener = (event) => void opened.then(() => listener.call(this, event))
+        add.call(this, type, type === "success" ? late : listener, options)
+      }
+    })
+    const page = await enter(context, "Vole")
+    await write(page, "Too early?")
+    await page.locator("li.mine.unsent", { hasText: "Too early?" }).waitFor()
+    await page.evaluate(() => dispatchEvent(new Event("test-opens")))
+    await stored(page, "Too early?")
+    expect(await countInRoom("Too early?")).toBe(1)
+  })
+
   it("says that it is paused while the tab is hidden", async () => {
     const page = await enter(await newContext(), "Perch")
     const setVisibility = (visibility: string) =>

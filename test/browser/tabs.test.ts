@@ -94,13 +94,16 @@ describeInBrowser("Tabs of a browser that share a connection", (world) => {
     await appendAndWait(handle, readers, 0, 2)
   })
 
-  it("ends in each of them at the end of the stream, without a request of each", async () => {
+  it("ends in each of them at the end of the stream, without a request of one that follows", async () => {
     const handle = await createJson()
     const readers = await openMany(await opener(handle.url), 4)
     await appendAndWait(handle, readers, 0, 2)
+    // The next in the queue for the lock can get it before it gets the last page. It holds the connection then, by a request.
     const requests = async () =>
       (await Promise.all(readers.map(({ tail }) => tail.now()))).map(
-        ({ events }) => transports(events).length,
+        ({ events }) =>
+          transports(events).length -
+          events.filter((event) => event.kind === "holder" && event.isSelf).length,
       )
     const before = await requests()
     await handle.close({ body: "2" })
@@ -110,9 +113,9 @@ describeInBrowser("Tabs of a browser that share a connection", (world) => {
     expect(records.map(({ items, end }) => [items.length, end])).toEqual(
       readers.map(() => [3, "ended"]),
     )
-    // The one that gets the lock next can get it before the last page, and then looks for itself.
-    const sum = (counts: readonly number[]) => counts.reduce((total, count) => total + count, 0)
-    expect(sum(await requests()) - sum(before)).toBeLessThanOrEqual(1)
+    for (const [index, count] of (await requests()).entries()) {
+      expect(count).toBeLessThanOrEqual(before[index]!)
+    }
   })
 
   it("goes on when it is frozen, and it comes back", { timeout: 180_000 }, async () => {

@@ -26,7 +26,7 @@ export interface ReadMode {
 /** Larger pages are handed over in parts. No engine's strings are shorter than 2^29 - 24 characters. */
 export const MAX_PART_SIZE = 1 << 28
 
-/** A larger chunk is read in pieces, so that a part stays below the engine's limit. */
+/** 64 MiB: a larger chunk is read in pieces, so that a part stays below the engine's limit. */
 const MAX_PIECE_BYTES = 67_108_864
 
 export type Reader<T, TBatch = unknown> = Pick<
